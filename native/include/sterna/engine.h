@@ -1,0 +1,61 @@
+// The engine: continuous batching over one model, on threads of its own.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sterna/event.h"
+#include "sterna/model.h"
+#include "sterna/request.h"
+
+namespace sterna {
+
+struct EngineOptions {
+  int threads = 0;            // 0: what the cgroup's quota and the affinity mask allow
+  int max_batch = 16;         // sequences that run at the same time
+  int max_queue = 64;         // requests that wait; one more is refused with kQueueFull
+  int max_batch_tokens = 256;  // rows computed in one step when only prompts are running
+  int kv_cache_tokens = 0;    // capacity of the KV cache; 0: max_batch * 1024, at least one context
+  bool prefix_cache = true;   // reuse the KV blocks of shared prefixes
+};
+
+struct EngineStats {
+  std::string kernels;  // the instruction set in use
+  int threads = 0;
+  int running = 0;      // sequences in the batch
+  int waiting = 0;      // requests in the queue
+  int kv_blocks_total = 0;
+  int kv_blocks_used = 0;    // referenced by live sequences
+  int kv_blocks_cached = 0;  // kept only for reuse
+  std::int64_t prompt_tokens = 0;  // since start
+  std::int64_t cached_tokens = 0;
+  std::int64_t generated_tokens = 0;
+  std::int64_t steps = 0;
+  std::int64_t preemptions = 0;
+};
+
+// Thread-safe: every method may be called concurrently with every other, except the destructor.
+class Engine {
+ public:
+  static std::unique_ptr<Engine> create(std::shared_ptr<const Model> model,
+                                        const EngineOptions& options);
+  // Stops at the next step; live requests get kFinished with kCancelled.
+  virtual ~Engine() = default;
+
+  // Queues a request. Throws Error (kInvalidArgument, kContextLength, kQueueFull, kShuttingDown).
+  virtual void submit(Request request) = 0;
+  // Ends a request within one step; unknown and finished ids are ignored.
+  virtual void cancel(std::uint64_t request_id) = 0;
+
+  // Readable (eventfd) while events wait. The engine never blocks on a slow reader.
+  virtual int outbox_fd() const = 0;
+  // Takes every waiting event and clears the descriptor.
+  virtual std::vector<Event> drain_outbox() = 0;
+
+  virtual EngineStats stats() const = 0;
+  virtual const Model& model() const = 0;
+};
+
+}  // namespace sterna

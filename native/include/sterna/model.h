@@ -1,0 +1,45 @@
+// A loaded model: immutable, shared by every engine and sequence that runs it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace sterna {
+
+enum class Activation { kRelu2, kSilu };
+
+// The architecture of a decoder, taken from the checkpoint's config.json; nothing is assumed.
+struct ModelConfig {
+  std::string architecture;  // "BitNetForCausalLM", "LlamaForCausalLM"
+  int vocab_size = 0;
+  int hidden_size = 0;
+  int intermediate_size = 0;
+  int layers = 0;
+  int heads = 0;
+  int kv_heads = 0;
+  int head_dim = 0;
+  int context_length = 0;
+  float rms_norm_eps = 0.0f;
+  double rope_theta = 0.0;
+  Activation activation = Activation::kRelu2;
+  bool sub_norms = false;        // attn_sub_norm and ffn_sub_norm (BitNet)
+  bool tied_embeddings = false;  // the output head is the embedding table
+};
+
+class Model {
+ public:
+  // Maps the bundle at `path` (see src/format/bundle.h). Throws Error.
+  static std::shared_ptr<const Model> open(const std::string& path);
+  virtual ~Model() = default;
+
+  virtual const ModelConfig& config() const = 0;
+  virtual std::int64_t parameter_count() const = 0;
+  virtual std::int64_t weight_bytes() const = 0;  // mapped bytes of all weights
+};
+
+// Reads the Hugging Face checkpoint in `checkpoint_dir` and writes `bundle_path` atomically.
+// Peak memory is about one tensor beyond the mapped input. Throws Error.
+void pack_checkpoint(const std::string& checkpoint_dir, const std::string& bundle_path);
+
+}  // namespace sterna

@@ -1,0 +1,37 @@
+// What a caller asks of the engine: tokens in, and how to choose the tokens that come out.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace sterna {
+
+using TokenId = std::int32_t;
+
+// Applied in this order: logit bias, penalties, temperature, min-p, top-k, top-p.
+struct SamplingParams {
+  float temperature = 1.0f;         // below 1e-5: greedy, the lowest id wins a tie
+  int top_k = 0;                    // 0: all tokens
+  float top_p = 1.0f;               // (0, 1]
+  float min_p = 0.0f;               // [0, 1]; relative to the most likely token
+  float repetition_penalty = 1.0f;  // > 0; counts the prompt and the output
+  float frequency_penalty = 0.0f;   // counts the output only
+  float presence_penalty = 0.0f;    // counts the output only
+  std::uint64_t seed = 0;           // the same seed, prompt and parameters give the same tokens
+  std::vector<std::pair<TokenId, float>> logit_bias;
+};
+
+struct Request {
+  std::uint64_t id = 0;  // chosen by the caller, unique among live requests
+  std::vector<TokenId> prompt;
+  SamplingParams sampling;
+  int max_tokens = 16;  // per choice
+  int min_tokens = 0;   // stop tokens are not sampled before this many
+  int choices = 1;      // the prompt is computed once; choice i samples with seed + i
+  std::vector<TokenId> stop_tokens;
+  int top_logprobs = -1;         // -1: none; 0: the chosen token's only; n: also the n most likely
+  bool prompt_logprobs = false;  // log-probabilities of the prompt's own tokens, too
+};
+
+}  // namespace sterna

@@ -1,0 +1,100 @@
+// One interface for every instruction set, chosen at run time.
+//
+// Every function of every table gives the same bits as `reference.cc` for the same input:
+// integer sums are exact, and floating-point reductions follow one fixed order, so a model
+// answers alike on AVX2, AVX-512 and NEON, for any batch and any number of threads.
+//
+// The fixed order of a sum over n floats: sixteen lanes, lane l takes elements l, l+16, ... with
+// one fused multiply-add each (a missing element adds nothing); then lanes are added pairwise,
+// l + (l+8), l + (l+4), l + (l+2), l + (l+1). Nothing else is contracted or reassociated
+// (-ffp-contract=off).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace sterna {
+
+inline constexpr int kTileRows = 16;     // output rows interleaved in one tile
+inline constexpr int kTileCols = 16;     // input columns in one 64-byte block of a tile
+inline constexpr int kTileBytes = 64;    // 16 x 16 codes of two bits
+inline constexpr int kKvBlockTokens = 16;  // positions in one block of the KV cache
+
+// A ternary matrix [rows, cols] as 2-bit codes t + 1 in {0, 1, 2}.
+// tiles: [row_tiles][col_blocks][64] bytes, row_tiles = ceil(rows / 16), col_blocks =
+// ceil(cols / 16). Byte 4 * r + j of a block holds row r, columns 4 * s + j at bits 2s..2s+1
+// (s = 0..3), so that shifting a 32-bit lane by 2s and masking with 3 leaves four consecutive
+// columns of one row, ready for an unsigned-by-signed dot product. Rows and columns beyond the
+// matrix hold code 1 (zero). The address is 64-byte aligned.
+struct TernaryMatrix {
+  const std::uint8_t* tiles = nullptr;
+  int rows = 0;
+  int cols = 0;
+  float scale = 1.0f;  // y = integer sum * step * scale
+  int row_tiles() const { return (rows + kTileRows - 1) / kTileRows; }
+  int col_blocks() const { return (cols + kTileCols - 1) / kTileCols; }
+};
+
+// Rows of int8 activations, quantized one by one: x ~ codes * step.
+struct QuantizedRows {
+  std::int8_t* codes = nullptr;  // [rows][stride], 64-byte aligned, zero beyond cols
+  float* steps = nullptr;        // [rows], max|x| / 127
+  std::int32_t* sums = nullptr;  // [rows], sum of the row's codes
+  int rows = 0;
+  int stride = 0;  // multiple of 64, >= cols
+};
+
+// Causal attention of one query row for the query heads that share one KV head.
+struct AttentionArgs {
+  const float* query = nullptr;  // [group][head_dim], rotated
+  int group = 0;
+  int head_dim = 0;
+  int length = 0;     // positions 0 .. length-1 are attended to
+  float scale = 0.0f;  // head_dim ** -0.5
+  // Block b of the sequence: keys [head_dim][16] and values [16][head_dim] at
+  // base + block_table[b] * block_stride.
+  const float* keys = nullptr;
+  const float* values = nullptr;
+  std::size_t block_stride = 0;  // in floats
+  const std::int32_t* block_table = nullptr;
+  float* out = nullptr;  // [group][head_dim]
+};
+
+struct Kernels {
+  const char* name;
+  // x[n] -> codes[stride] (zero padded), step and sum: s = 127 / max(max|x|, 1e-5),
+  // code = clamp(round_half_even(x * s), -128, 127), step = 1 / s.
+  void (*quantize_row)(const float* x, int n, std::int8_t* codes, int stride, float* step,
+                       std::int32_t* sum);
+  // y[m * y_stride + row] = float(sum_k t[row][k] * codes[m][k]) * (step[m] * scale), for every
+  // m < x.rows and the rows of tiles [tile_begin, tile_end). Rows beyond w.rows are not written.
+  void (*ternary_matmul)(const TernaryMatrix& w, const QuantizedRows& x, int tile_begin,
+                         int tile_end, float* y, std::size_t y_stride);
+  // y[m * y_stride + row] = dot(w[row], x[m]) for rows [row_begin, row_end) of a row-major
+  // matrix [*, n]; x is [m][x_stride].
+  void (*matmul_bf16)(const std::uint16_t* w, int n, int row_begin, int row_end, const float* x,
+                      int m, std::size_t x_stride, float* y, std::size_t y_stride);
+  void (*matmul_f32)(const float* w, int n, int row_begin, int row_end, const float* x, int m,
+                     std::size_t x_stride, float* y, std::size_t y_stride);
+  // out = (x * (1 / sqrt(mean(x^2) + eps))) * weight; out may be x.
+  void (*rms_norm)(const float* x, const float* weight, int n, float eps, float* out);
+  // Streaming softmax over the blocks in order; see ops/attention.h for the recurrence.
+  void (*attention)(const AttentionArgs& args);
+  // out = relu(gate)^2 * up, and out = silu(gate) * up; out may be gate.
+  void (*relu2_mul)(const float* gate, const float* up, int n, float* out);
+  void (*silu_mul)(const float* gate, const float* up, int n, float* out);
+  // Half-split rotation of `heads` vectors of head_dim: cos and sin hold head_dim / 2 values.
+  void (*rope)(float* x, int heads, int head_dim, const float* cos, const float* sin);
+  // x += y.
+  void (*add)(float* x, const float* y, int n);
+};
+
+// The tables this host can run, fastest first; the reference is always the last.
+const std::vector<const Kernels*>& available_kernels();
+// The fastest one, or the one that STERNA_KERNELS names. Throws Error for a name that is unknown
+// or that this host cannot run, listing those it can.
+const Kernels& select_kernels();
+const Kernels& reference_kernels();
+
+}  // namespace sterna

@@ -1,0 +1,115 @@
+"""Types of the C++ extension. Each name mirrors `native/include/sterna`, where it is documented."""
+
+from enum import IntEnum
+
+class NativeError(Exception):
+    """`code` is the C++ ErrorCode in snake case without the k; `field` may be empty."""
+
+    code: str
+    field: str
+
+class EventKind(IntEnum):
+    STARTED = 0
+    TOKEN = 1
+    FINISHED = 2
+    FAILED = 3
+
+class FinishReason(IntEnum):
+    NONE = 0
+    STOP = 1
+    LENGTH = 2
+    CANCELLED = 3
+
+class Request:
+    id: int
+    prompt: list[int]
+    max_tokens: int
+    min_tokens: int
+    choices: int
+    stop_tokens: list[int]
+    top_logprobs: int
+    prompt_logprobs: bool
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+    frequency_penalty: float
+    presence_penalty: float
+    seed: int
+    logit_bias: list[tuple[int, float]]
+    def __init__(self) -> None: ...
+
+class Event:
+    request_id: int
+    kind: EventKind
+    choice: int
+    token: int
+    logprob: float
+    top_logprobs: list[tuple[int, float]]
+    finish_reason: FinishReason
+    prompt_tokens: int
+    cached_tokens: int
+    queue_seconds: float
+    prefill_seconds: float
+    prompt_logprobs: list[tuple[int, float]]
+    error_code: str
+    error_message: str
+
+class ModelConfig:
+    architecture: str
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    context_length: int
+    tied_embeddings: bool
+
+class Model:
+    @staticmethod
+    def open(bundle_path: str) -> Model: ...
+    @property
+    def config(self) -> ModelConfig: ...
+    @property
+    def parameter_count(self) -> int: ...
+    @property
+    def weight_bytes(self) -> int: ...
+
+class EngineOptions:
+    threads: int
+    max_batch: int
+    max_queue: int
+    max_batch_tokens: int
+    kv_cache_tokens: int
+    prefix_cache: bool
+    def __init__(self) -> None: ...
+
+class EngineStats:
+    kernels: str
+    threads: int
+    running: int
+    waiting: int
+    kv_blocks_total: int
+    kv_blocks_used: int
+    kv_blocks_cached: int
+    prompt_tokens: int
+    cached_tokens: int
+    generated_tokens: int
+    steps: int
+    preemptions: int
+
+class Engine:
+    def __init__(self, model: Model, options: EngineOptions) -> None: ...
+    def submit(self, request: Request) -> None: ...
+    def cancel(self, request_id: int) -> None: ...
+    def outbox_fd(self) -> int: ...
+    def drain_outbox(self) -> list[Event]: ...
+    def stats(self) -> EngineStats: ...
+    def close(self) -> None: ...
+
+def pack_checkpoint(checkpoint_dir: str, bundle_path: str) -> None: ...
+def kernel_names() -> list[str]: ...
+def cpu_budget() -> int: ...
