@@ -1,0 +1,58 @@
+# One command per job. `make run` and `make test` need only Python 3.11+ and a C++ compiler.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup run test native-test lint type proto bench native sanitize wheels clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Jobs for native builds: as many as this machine really has, unless told otherwise.
+JOBS ?= $(shell nproc)
+# Options for the server, for example: make run ARGS="--port 9000"
+ARGS ?=
+# Options for pytest, for example: make test PYTEST="-k chat -x"
+PYTEST ?=
+
+export JOBS PYTEST
+export CMAKE_BUILD_PARALLEL_LEVEL ?= $(JOBS)
+
+help:  ## List the commands.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | \
+	  while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+setup:  ## Create .venv, install everything, build the extension. Cheap when nothing changed.
+	@scripts/setup.sh
+
+run: setup  ## Set up, then serve the embedded model on http://127.0.0.1:8000.
+	@exec $(BIN)/sterna serve $(ARGS)
+
+test: setup  ## Native tests and Python tests, with counts.
+	@scripts/test.sh
+
+native-test: setup  ## Native tests only.
+	@scripts/native_test.sh build/native
+
+lint: setup  ## Formatters, linters, protocol checks and import rules.
+	@scripts/lint.sh
+
+type: setup  ## Type checks.
+	@$(BIN)/mypy
+
+proto: setup  ## Regenerate the stubs from proto/.
+	@$(BIN)/python scripts/generate_stubs.py
+
+native: setup  ## Rebuild the Python extension after a change in native/.
+
+bench: setup  ## Kernel micro-benchmarks; prints numbers, decides nothing.
+	@scripts/bench.sh
+
+sanitize: setup  ## Native tests under the address, undefined and thread sanitizers.
+	@scripts/native_test.sh build/native-asan address,undefined
+	@scripts/native_test.sh build/native-tsan thread
+
+wheels: setup  ## Build the wheels of both distributions into dist/.
+	@$(BIN)/pip wheel --no-deps --wheel-dir dist ./clients/python .
+
+clean:  ## Remove the environment and everything that was built.
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,62 @@
+"""The shapes of the random checkpoints that make_tiny_checkpoint.py writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A decoder's sizes and the way its ternary matrices are stored.
+
+    `storage` is one of
+    - "multiply": 2-bit codes, outputs multiplied by weight_scale (autobitlinear, offline);
+    - "divide": 2-bit codes, outputs divided by weight_scale (bitlinear);
+    - "online-bf16", "online-f32": latent floats that are quantized when the model is loaded.
+    """
+
+    architecture: str  # "bitnet" (sub-norms, squared ReLU) or "llama" (SwiGLU)
+    storage: str
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocab: int
+    context: int = 256
+    rope_theta: float = 10000.0
+    eps: float = 1e-5
+    tied: bool = True
+
+
+# The tiny shapes are odd on purpose: widths that no vector register divides, vocabularies that
+# no tile divides, every group size from 1 to 5 and each head width that published models have.
+PRESETS: dict[str, Shape] = {
+    "bitnet-multiply": Shape("bitnet", "multiply", 128, 384, 2, 2, 1, 64, 512),
+    "bitnet-multiply-hd32": Shape("bitnet", "multiply", 160, 344, 2, 5, 1, 32, 333),
+    "bitnet-multiply-hd96": Shape("bitnet", "multiply", 288, 500, 2, 3, 1, 96, 389),
+    "bitnet-multiply-hd100": Shape(
+        "bitnet", "multiply", 200, 540, 2, 2, 2, 100, 301, rope_theta=5e5, eps=1e-6
+    ),
+    "bitnet-divide": Shape("bitnet", "divide", 192, 420, 2, 6, 3, 32, 451, tied=False),
+    "bitnet-online-bf16": Shape("bitnet", "online-bf16", 256, 360, 2, 4, 1, 64, 410),
+    "bitnet-online-f32": Shape("bitnet", "online-f32", 100, 270, 2, 1, 1, 100, 307, tied=False),
+    "llama-divide": Shape(
+        "llama", "divide", 144, 408, 2, 4, 2, 32, 515, rope_theta=5e5, tied=False
+    ),
+    "llama-divide-hd96": Shape("llama", "divide", 212, 332, 2, 4, 1, 96, 423, eps=1e-6),
+    "llama-multiply-hd64": Shape(
+        "llama", "multiply", 132, 260, 3, 5, 1, 64, 350, tied=False
+    ),
+    # The shape of microsoft/bitnet-b1.58-2B-4T, for measurements of speed.
+    "bitnet-b1.58-2B-4T": Shape(
+        "bitnet", "multiply", 2560, 6912, 30, 20, 5, 128, 128256, context=4096, rope_theta=5e5
+    ),
+    # The same with four layers, for quick trials.
+    "bitnet-b1.58-2B-4T-4layers": Shape(
+        "bitnet", "multiply", 2560, 6912, 4, 20, 5, 128, 128256, context=4096, rope_theta=5e5
+    ),
+}
+
+TINY_PRESETS: tuple[str, ...] = tuple(name for name in PRESETS if "2B-4T" not in name)

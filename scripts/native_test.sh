@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Builds and runs the native tests: native_test.sh BUILD_DIRECTORY [SANITIZERS]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+directory=$1
+sanitizers=${2:-}
+jobs=${JOBS:-$(nproc)}
+export PATH=$PWD/.venv/bin:$PATH
+
+mkdir -p "$directory"
+cmake -S native -B "$directory" -G Ninja \
+  -DSTERNA_BUILD_TESTS=ON -DSTERNA_SANITIZE="$sanitizers" \
+  -DPython_EXECUTABLE="$PWD/.venv/bin/python" >"$directory/configure.log" ||
+  { cat "$directory/configure.log" >&2; exit 1; }
+cmake --build "$directory" --parallel "$jobs"
+ctest --test-dir "$directory" --output-on-failure --no-tests=error --parallel "$jobs"
