@@ -1,0 +1,1 @@
+"""The gRPC core: a native engine for ternary language models behind `sterna.v1`."""

@@ -1,0 +1,1 @@
+"""The native engine, as asyncio sees it. No other package imports the extension."""
