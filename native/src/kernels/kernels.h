@@ -4,10 +4,13 @@
 // integer sums are exact, and floating-point reductions follow one fixed order, so a model
 // answers alike on AVX2, AVX-512 and NEON, for any batch and any number of threads.
 //
-// The fixed order of a sum over n floats: sixteen lanes, lane l takes elements l, l+16, ... with
-// one fused multiply-add each (a missing element adds nothing); then lanes are added pairwise,
-// l + (l+8), l + (l+4), l + (l+2), l + (l+1). Nothing else is contracted or reassociated
-// (-ffp-contract=off).
+// The fixed order of a sum over n floats: sixteen lanes that start at +0, lane l takes elements
+// l, l+16, ... with one fused multiply-add each (a missing element leaves its lane alone); then
+// lanes are added pairwise, l + (l+8), l + (l+4), l + (l+2), l + (l+1). Nothing else is contracted
+// or reassociated (-ffp-contract=off). A maximum of two floats is a > b ? a : b everywhere. Where a
+// result is NaN, it is NaN in every table; its sign and payload are not specified.
+//
+// exp(x) is one polynomial, the same everywhere: see exp_constants.h.
 #pragma once
 
 #include <cstddef>
@@ -16,17 +19,22 @@
 
 namespace sterna {
 
-inline constexpr int kTileRows = 16;     // output rows interleaved in one tile
-inline constexpr int kTileCols = 16;     // input columns in one 64-byte block of a tile
-inline constexpr int kTileBytes = 64;    // 16 x 16 codes of two bits
+inline constexpr int kTileRows = 16;       // output rows interleaved in one tile
+inline constexpr int kTileCols = 16;       // input columns in one 64-byte block of a tile
+inline constexpr int kTileBytes = 64;      // 16 x 16 codes of two bits
 inline constexpr int kKvBlockTokens = 16;  // positions in one block of the KV cache
+inline constexpr int kMaxGroup = 16;       // query heads that share one KV head
+inline constexpr int kMaxHeadDim = 256;    // a multiple of 4
+// Up to here integer sums fit int32 on every path and convert to float exactly.
+inline constexpr int kMaxTernaryCols = 131072;
 
 // A ternary matrix [rows, cols] as 2-bit codes t + 1 in {0, 1, 2}.
 // tiles: [row_tiles][col_blocks][64] bytes, row_tiles = ceil(rows / 16), col_blocks =
 // ceil(cols / 16). Byte 4 * r + j of a block holds row r, columns 4 * s + j at bits 2s..2s+1
 // (s = 0..3), so that shifting a 32-bit lane by 2s and masking with 3 leaves four consecutive
 // columns of one row, ready for an unsigned-by-signed dot product. Rows and columns beyond the
-// matrix hold code 1 (zero). The address is 64-byte aligned.
+// matrix hold code 1 (zero); code 3 must not occur. cols <= kMaxTernaryCols. The address is 64-byte
+// aligned. packing.h writes and reads this layout.
 struct TernaryMatrix {
   const std::uint8_t* tiles = nullptr;
   int rows = 0;
@@ -45,12 +53,24 @@ struct QuantizedRows {
   int stride = 0;  // multiple of 64, >= cols
 };
 
-// Causal attention of one query row for the query heads that share one KV head.
+// Causal attention of one query row for the query heads that share one KV head: a streaming
+// softmax over the blocks in order. For each head the state is m = -inf, sixteen sums z[l] = 0 and
+// out[d] = 0, and each block does, for its positions t (lane t; those at or beyond `length` are
+// masked and their memory is never part of a result):
+//   p_j[t] = fma over d = j, j+4, j+8, ... of query[d] * key[d][t], from +0, for j = 0..3
+//   s[t]   = ((p_0[t] + p_1[t]) + (p_2[t] + p_3[t])) * scale, or -inf if masked
+//   m'     = max(m, maximum of s, lanes joined pairwise like a sum)
+//   a      = exp(m - m'), e[t] = exp(s[t] - m')
+//   z[l]   = fma(z[l], a, e[l])
+//   out[d] = out[d] * a, then fma(e[t], value[t][d], out[d]) for each position that is not masked,
+//            in order
+// and at the end out[d] = out[d] * (1 / (sum of z, lanes joined pairwise)). A length of 0 gives 0.
+// `out` must not overlap `query`.
 struct AttentionArgs {
   const float* query = nullptr;  // [group][head_dim], rotated
   int group = 0;
   int head_dim = 0;
-  int length = 0;     // positions 0 .. length-1 are attended to
+  int length = 0;      // positions 0 .. length-1 are attended to
   float scale = 0.0f;  // head_dim ** -0.5
   // Block b of the sequence: keys [head_dim][16] and values [16][head_dim] at
   // base + block_table[b] * block_stride.
@@ -64,7 +84,8 @@ struct AttentionArgs {
 struct Kernels {
   const char* name;
   // x[n] -> codes[stride] (zero padded), step and sum: s = 127 / max(max|x|, 1e-5),
-  // code = clamp(round_half_even(x * s), -128, 127), step = 1 / s.
+  // code = clamp(round_half_even(x * s), -128, 127), step = 1 / s. A row that holds a NaN or an
+  // infinity gets zero codes and a NaN step, so that every product with it is NaN.
   void (*quantize_row)(const float* x, int n, std::int8_t* codes, int stride, float* step,
                        std::int32_t* sum);
   // y[m * y_stride + row] = float(sum_k t[row][k] * codes[m][k]) * (step[m] * scale), for every
@@ -77,14 +98,17 @@ struct Kernels {
                       int m, std::size_t x_stride, float* y, std::size_t y_stride);
   void (*matmul_f32)(const float* w, int n, int row_begin, int row_end, const float* x, int m,
                      std::size_t x_stride, float* y, std::size_t y_stride);
-  // out = (x * (1 / sqrt(mean(x^2) + eps))) * weight; out may be x.
+  // out = (x * (1 / sqrt(sum(x^2) / n + eps))) * weight; out may be x.
   void (*rms_norm)(const float* x, const float* weight, int n, float eps, float* out);
-  // Streaming softmax over the blocks in order; see ops/attention.h for the recurrence.
+  // See AttentionArgs.
   void (*attention)(const AttentionArgs& args);
-  // out = relu(gate)^2 * up, and out = silu(gate) * up; out may be gate.
+  // With r = 0 > gate ? 0 : gate, out = (r * r) * up; out may be gate or up.
   void (*relu2_mul)(const float* gate, const float* up, int n, float* out);
+  // out = (gate / (1 + exp(-gate))) * up; out may be gate or up.
   void (*silu_mul)(const float* gate, const float* up, int n, float* out);
-  // Half-split rotation of `heads` vectors of head_dim: cos and sin hold head_dim / 2 values.
+  // Half-split rotation of `heads` vectors of head_dim (even): cos and sin hold head_dim / 2
+  // values. x[i], x[i + half] = x[i] * cos - x[i + half] * sin, x[i + half] * cos + x[i] * sin,
+  // each product rounded.
   void (*rope)(float* x, int heads, int head_dim, const float* cos, const float* sin);
   // x += y.
   void (*add)(float* x, const float* y, int n);

@@ -1,0 +1,17 @@
+// The table of each instruction set. A table exists where its architecture is the target; whether
+// the host can run it is for dispatch.cc to say.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace sterna {
+
+#if defined(__x86_64__)
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512VnniKernels;
+#elif defined(__aarch64__)
+extern const Kernels kNeonDotprodKernels;
+#endif
+extern const Kernels kReferenceKernels;
+
+}  // namespace sterna
