@@ -16,7 +16,7 @@ struct EngineOptions {
   int threads = 0;            // 0: what the cgroup's quota and the affinity mask allow
   int max_batch = 16;         // sequences that run at the same time
   int max_queue = 64;         // requests that wait; one more is refused with kQueueFull
-  int max_batch_tokens = 256;  // rows computed in one step when only prompts are running
+  int max_batch_tokens = 256;  // rows computed in one step; raised to max_batch + 16 if less
   int kv_cache_tokens = 0;    // capacity of the KV cache; 0: max_batch * 1024, at least one context
   bool prefix_cache = true;   // reuse the KV blocks of shared prefixes
 };
@@ -41,13 +41,17 @@ class Engine {
  public:
   static std::unique_ptr<Engine> create(std::shared_ptr<const Model> model,
                                         const EngineOptions& options);
-  // Stops at the next step; live requests get kFinished with kCancelled.
+  // Stops, and forgets events that nobody took.
   virtual ~Engine() = default;
 
   // Queues a request. Throws Error (kInvalidArgument, kContextLength, kQueueFull, kShuttingDown).
   virtual void submit(Request request) = 0;
   // Ends a request within one step; unknown and finished ids are ignored.
   virtual void cancel(std::uint64_t request_id) = 0;
+
+  // Ends the engine's thread at the next step. Live requests get kFinished with kCancelled, and
+  // the outbox stays readable; submit throws kShuttingDown from now on. Idempotent.
+  virtual void stop() = 0;
 
   // Readable (eventfd) while events wait. The engine never blocks on a slow reader.
   virtual int outbox_fd() const = 0;

@@ -1,0 +1,69 @@
+#include "base/thread_pool.h"
+
+namespace sterna {
+
+namespace {
+
+constexpr int kSpins = 2000;
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Returns once `value` differs from `old`: spins first, then sleeps in the kernel.
+template <typename T>
+void wait_while_equal(const std::atomic<T>& value, T old) {
+  for (int spin = 0; spin < kSpins; ++spin) {
+    if (value.load(std::memory_order_acquire) != old) return;
+    pause();
+  }
+  value.wait(old, std::memory_order_acquire);
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int threads) : size_(threads < 1 ? 1 : threads) {
+  threads_.reserve(size_ - 1);
+  for (int worker = 1; worker < size_; ++worker) {
+    threads_.emplace_back([this, worker] { work(worker); });
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  stopping_.store(true, std::memory_order_relaxed);
+  generation_.fetch_add(1, std::memory_order_release);
+  generation_.notify_all();
+  for (auto& thread : threads_) thread.join();
+}
+
+void ThreadPool::run_job(Job job) {
+  if (size_ > 1) {
+    job_ = job;
+    unfinished_.store(size_ - 1, std::memory_order_relaxed);
+    generation_.fetch_add(1, std::memory_order_release);
+    generation_.notify_all();
+  }
+  job.call(job.context, 0);
+  for (;;) {
+    const std::int32_t left = unfinished_.load(std::memory_order_acquire);
+    if (left == 0) return;
+    wait_while_equal(unfinished_, left);
+  }
+}
+
+void ThreadPool::work(int worker) {
+  std::uint32_t seen = 0;
+  for (;;) {
+    wait_while_equal(generation_, seen);
+    ++seen;  // jobs never overlap, so no generation is skipped
+    if (stopping_.load(std::memory_order_relaxed)) return;
+    job_.call(job_.context, worker);
+    if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
+  }
+}
+
+}  // namespace sterna

@@ -1,0 +1,170 @@
+#include "runtime/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "runtime/philox.h"
+
+namespace sterna {
+
+namespace {
+
+constexpr float kGreedyBelow = 1e-5f;
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+constexpr int kFirstNucleus = 256;  // candidates sorted at first; most nuclei are far smaller
+
+struct Candidate {
+  float logit;
+  TokenId token;
+};
+
+// The one order of candidates, total even among equal logits.
+bool more_likely(const Candidate& a, const Candidate& b) {
+  return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
+}
+
+}  // namespace
+
+TokenId argmax(const float* logits, int vocab_size) {
+  TokenId best = 0;
+  float value = kNever;
+  for (int i = 0; i < vocab_size; ++i) {
+    if (logits[i] > value) {
+      value = logits[i];
+      best = i;
+    }
+  }
+  return best;
+}
+
+Sampler::Sampler(const SamplingParams& params, const std::vector<TokenId>& prompt)
+    : params_(params) {
+  const bool repetition = params_.repetition_penalty != 1.0f;
+  counts_needed_ =
+      repetition || params_.frequency_penalty != 0.0f || params_.presence_penalty != 0.0f;
+  if (repetition) seen_.insert(prompt.begin(), prompt.end());
+}
+
+void Sampler::accept(TokenId token) {
+  if (!counts_needed_) return;
+  seen_.insert(token);
+  ++output_count_[token];
+}
+
+TokenId Sampler::sample(const float* logits, int vocab_size, int index,
+                        const std::vector<TokenId>& forbidden, std::vector<float>& scratch) const {
+  const bool greedy = params_.temperature < kGreedyBelow;
+  const bool adjusted = counts_needed_ || !params_.logit_bias.empty() || !forbidden.empty();
+  if (greedy && !adjusted) return argmax(logits, vocab_size);
+
+  scratch.assign(logits, logits + vocab_size);
+  if (adjusted) adjust(scratch.data(), vocab_size, forbidden);
+  if (greedy) return argmax(scratch.data(), vocab_size);
+
+  for (float& logit : scratch) logit /= params_.temperature;
+  return draw(scratch.data(), vocab_size, uniform(params_.seed, index));
+}
+
+void Sampler::adjust(float* logits, int vocab_size, const std::vector<TokenId>& forbidden) const {
+  for (const auto& [token, bias] : params_.logit_bias) logits[token] += bias;
+  if (params_.repetition_penalty != 1.0f) {
+    for (const TokenId token : seen_) {
+      float& logit = logits[token];
+      logit = logit > 0.0f ? logit / params_.repetition_penalty : logit * params_.repetition_penalty;
+    }
+  }
+  for (const auto& [token, count] : output_count_) {
+    logits[token] -= params_.frequency_penalty * static_cast<float>(count);
+    logits[token] -= params_.presence_penalty;
+  }
+  for (const TokenId token : forbidden) {
+    if (token >= 0 && token < vocab_size) logits[token] = kNever;
+  }
+}
+
+// Inverse-CDF sampling in double precision over the candidates in a fixed order.
+TokenId Sampler::draw(const float* logits, int vocab_size, double random) const {
+  const TokenId best = argmax(logits, vocab_size);
+  const float highest = logits[best];
+  if (!(highest > kNever) || std::isinf(highest)) return best;
+
+  // min-p: p >= min_p * p_max is logit >= logit_max + log(min_p).
+  const float floor = params_.min_p > 0.0f ? highest + std::log(params_.min_p) : kNever;
+  std::vector<Candidate> candidates;
+  candidates.reserve(params_.min_p > 0.0f ? 64 : vocab_size);
+  for (int i = 0; i < vocab_size; ++i) {
+    if (logits[i] >= floor && logits[i] > kNever) candidates.push_back({logits[i], i});
+  }
+
+  std::size_t kept = candidates.size();
+  std::size_t sorted = 0;
+  const auto sort_first = [&](std::size_t count) {
+    std::partial_sort(candidates.begin(), candidates.begin() + count, candidates.end(),
+                      more_likely);
+    sorted = count;
+  };
+  if (params_.top_k > 0 && static_cast<std::size_t>(params_.top_k) < kept) {
+    kept = params_.top_k;
+    sort_first(kept);
+  }
+  const auto weight = [&](std::size_t i) {
+    return std::exp(static_cast<double>(candidates[i].logit) - highest);
+  };
+  double total = 0.0;
+  for (std::size_t i = 0; i < kept; ++i) total += weight(i);
+
+  if (params_.top_p < 1.0f) {
+    // The smallest most-likely set that holds top_p of the mass, the token that crosses included.
+    const double target = params_.top_p * total;
+    double mass = 0.0;
+    std::size_t nucleus = 0;
+    while (nucleus < kept) {
+      if (nucleus >= sorted) {
+        sort_first(std::min<std::size_t>(kept, std::max<std::size_t>(kFirstNucleus, sorted * 8)));
+      }
+      mass += weight(nucleus);
+      ++nucleus;
+      if (mass >= target) break;
+    }
+    kept = nucleus;
+    total = mass;
+  }
+
+  const double target = random * total;
+  double mass = 0.0;
+  for (std::size_t i = 0; i < kept; ++i) {
+    mass += weight(i);
+    if (target < mass) return candidates[i].token;
+  }
+  // Rounding left the target at the very end of the mass.
+  return candidates[kept - 1].token;
+}
+
+LogProbabilities::LogProbabilities(const float* logits, int vocab_size)
+    : logits_(logits), vocab_size_(vocab_size) {
+  const double highest = logits[argmax(logits, vocab_size)];
+  double sum = 0.0;
+  for (int i = 0; i < vocab_size; ++i) sum += std::exp(static_cast<double>(logits[i]) - highest);
+  log_sum_ = highest + std::log(sum);
+}
+
+float LogProbabilities::of(TokenId token) const {
+  return static_cast<float>(static_cast<double>(logits_[token]) - log_sum_);
+}
+
+std::vector<TokenLogprob> LogProbabilities::top(int count) const {
+  std::vector<TokenId> order(vocab_size_);
+  std::iota(order.begin(), order.end(), 0);
+  const int kept = std::min(count, vocab_size_);
+  std::partial_sort(order.begin(), order.begin() + kept, order.end(), [&](TokenId a, TokenId b) {
+    return more_likely({logits_[a], a}, {logits_[b], b});
+  });
+  std::vector<TokenLogprob> top;
+  top.reserve(kept);
+  for (int i = 0; i < kept; ++i) top.push_back({order[i], of(order[i])});
+  return top;
+}
+
+}  // namespace sterna

@@ -1,0 +1,56 @@
+// From logits to a token, in the order: logit bias, penalties, temperature, min-p, top-k, top-p.
+#pragma once
+
+#include <cstdint>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "sterna/event.h"
+#include "sterna/request.h"
+
+namespace sterna {
+
+// One sequence's choice of tokens. Depends only on the logits, the parameters, the tokens so far
+// and the seed. Copyable: a copy continues like the original until `set_seed`.
+class Sampler {
+ public:
+  Sampler(const SamplingParams& params, const std::vector<TokenId>& prompt);
+
+  void set_seed(std::uint64_t seed) { params_.seed = seed; }
+
+  // Chooses the token at output position `index`. `logits` are left as they are; tokens in
+  // `forbidden` are never chosen (unless nothing else is left). `scratch` is working memory.
+  TokenId sample(const float* logits, int vocab_size, int index,
+                 const std::vector<TokenId>& forbidden, std::vector<float>& scratch) const;
+
+  // Counts a token of the output.
+  void accept(TokenId token);
+
+ private:
+  void adjust(float* logits, int vocab_size, const std::vector<TokenId>& forbidden) const;
+  TokenId draw(const float* logits, int vocab_size, double random) const;
+
+  SamplingParams params_;
+  bool counts_needed_ = false;
+  std::unordered_set<TokenId> seen_;              // prompt and output; for the repetition penalty
+  std::unordered_map<TokenId, int> output_count_;
+};
+
+// The index of the largest logit, the lowest on a tie; NaN never wins.
+TokenId argmax(const float* logits, int vocab_size);
+
+// Log-probabilities of single tokens and of the most likely ones, from the raw logits.
+class LogProbabilities {
+ public:
+  LogProbabilities(const float* logits, int vocab_size);
+  float of(TokenId token) const;
+  std::vector<TokenLogprob> top(int count) const;  // most likely first, lowest id on a tie
+
+ private:
+  const float* logits_;
+  int vocab_size_;
+  double log_sum_;
+};
+
+}  // namespace sterna

@@ -1,0 +1,71 @@
+#include "base/thread_pool.h"
+
+#include <time.h>
+
+#include <chrono>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+
+using sterna::ThreadPool;
+
+namespace {
+
+constexpr double kMuch = 1e9;  // work that is always shared
+
+double process_cpu_seconds() {
+  timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+}  // namespace
+
+TEST(every_item_is_visited_once) {
+  for (const int threads : {1, 2, 3, 5}) {
+    ThreadPool pool(threads);
+    for (const int count : {0, 1, 2, 7, 64, 1000}) {
+      std::vector<int> split(count, 0), stride(count, 0);
+      pool.split(count, kMuch, [&](int begin, int end) {
+        for (int i = begin; i < end; ++i) ++split[i];
+      });
+      pool.stride(count, kMuch, [&](int i) { ++stride[i]; });
+      CHECK(split == std::vector<int>(count, 1));
+      CHECK(stride == std::vector<int>(count, 1));
+    }
+  }
+}
+
+TEST(results_of_one_job_are_seen_by_the_next) {
+  ThreadPool pool(4);
+  std::vector<int> values(64, 0);
+  for (int round = 0; round < 5000; ++round) {
+    // Each worker reads what another one wrote.
+    std::vector<int> next(values.size());
+    pool.split(64, kMuch, [&](int begin, int end) {
+      for (int i = begin; i < end; ++i) next[i] = values[(i + 17) % 64] + 1;
+    });
+    values.swap(next);
+  }
+  CHECK(values == std::vector<int>(64, 5000));
+}
+
+TEST(little_work_stays_on_the_calling_thread) {
+  ThreadPool pool(3);
+  const auto caller = std::this_thread::get_id();
+  pool.split(3, 1.0, [&](int begin, int end) {
+    CHECK_EQ(begin, 0);
+    CHECK_EQ(end, 3);
+    CHECK(std::this_thread::get_id() == caller);
+  });
+}
+
+TEST(an_idle_pool_uses_no_cpu) {
+  ThreadPool pool(4);
+  pool.run([](int) {});
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const double before = process_cpu_seconds();
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  CHECK(process_cpu_seconds() - before < 0.03);
+}
