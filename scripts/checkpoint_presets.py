@@ -46,9 +46,7 @@ PRESETS: dict[str, Shape] = {
         "llama", "divide", 144, 408, 2, 4, 2, 32, 515, rope_theta=5e5, tied=False
     ),
     "llama-divide-hd96": Shape("llama", "divide", 212, 332, 2, 4, 1, 96, 423, eps=1e-6),
-    "llama-multiply-hd64": Shape(
-        "llama", "multiply", 132, 260, 3, 5, 1, 64, 350, tied=False
-    ),
+    "llama-multiply-hd64": Shape("llama", "multiply", 140, 260, 3, 5, 1, 64, 350, tied=False),
     # The shape of microsoft/bitnet-b1.58-2B-4T, for measurements of speed.
     "bitnet-b1.58-2B-4T": Shape(
         "bitnet", "multiply", 2560, 6912, 30, 20, 5, 128, 128256, context=4096, rope_theta=5e5

@@ -24,8 +24,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from checkpoint_presets import PRESETS, Shape
-from tiny_tokenizer import tokenizer_files
+
+# Run as a file, only scripts/ is on the path.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts.checkpoint_presets import PRESETS, Shape
+from scripts.tiny_tokenizer import tokenizer_files
 
 Array = npt.NDArray[Any]
 
