@@ -1,0 +1,41 @@
+// Which tensors a bundle holds for a configuration, and where a checkpoint keeps each.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sterna/model.h"
+
+namespace sterna {
+
+struct DenseSpec {  // "embed_tokens", "lm_head": BF16 or F32 [rows, cols]
+  std::string name;
+  int rows = 0;
+  int cols = 0;
+};
+
+struct NormSpec {  // "norm", "layers.N.input_norm", ...: F32 [size]
+  std::string name;
+  int size = 0;
+};
+
+struct TernarySpec {  // "layers.N.q", ...: <name>.tiles U8 and <name>.scale F32 [1]
+  std::string name;
+  int rows = 0;  // outputs
+  int cols = 0;  // inputs
+};
+
+struct BundleLayout {
+  std::vector<DenseSpec> dense;
+  std::vector<NormSpec> norms;
+  std::vector<TernarySpec> linears;
+};
+
+BundleLayout bundle_layout(const ModelConfig& config);
+
+// The name of the module in a Hugging Face checkpoint, such as "model.layers.3.self_attn.q_proj"
+// for "layers.3.q"; its tensors add ".weight" or ".weight_scale".
+std::string checkpoint_module(std::string_view bundle_name);
+
+}  // namespace sterna

@@ -1,0 +1,274 @@
+// Packing a checkpoint into a bundle, tensor by tensor.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "base/quoted.h"
+#include "format/bundle.h"
+#include "format/bundle_layout.h"
+#include "format/checkpoint.h"
+#include "format/safetensors_writer.h"
+#include "format/ternarize.h"
+#include "kernels/packing.h"
+#include "model/config.h"
+#include "sterna/error.h"
+#include "sterna/model.h"
+
+namespace sterna {
+
+namespace {
+
+constexpr std::size_t kChunkElements = std::size_t{1} << 20;
+
+template <typename T>
+std::span<const std::uint8_t> as_bytes(const T* data, std::size_t count) {
+  return {reinterpret_cast<const std::uint8_t*>(data), count * sizeof(T)};
+}
+
+class Packer {
+ public:
+  Packer(const Checkpoint& checkpoint, const std::string& bundle_path)
+      : checkpoint_(checkpoint),
+        config_(parse_config(checkpoint.config_text(), checkpoint.config_path())),
+        layout_(bundle_layout(config_.model)),
+        writer_(bundle_path, {{"format", std::string(kBundleFormat)},
+                              {"version", std::string(kBundleVersion)},
+                              {"config", config_to_json(config_.model)}}) {}
+
+  void run() {
+    check_tensors();
+    declare();
+    writer_.begin();
+    for (const DenseSpec& spec : layout_.dense) write_dense(spec);
+    for (const NormSpec& spec : layout_.norms) write_norm(spec);
+    for (const TernarySpec& spec : layout_.linears) write_linear(spec);
+    writer_.commit();
+  }
+
+ private:
+  static std::string weight_name(const std::string& name) {
+    return checkpoint_module(name) + ".weight";
+  }
+  static std::string scale_name(const std::string& name) {
+    return checkpoint_module(name) + ".weight_scale";
+  }
+
+  // The tensor, once its dtype and shape are what `what` needs.
+  const TensorView& expect(const std::string& name, std::initializer_list<Dtype> dtypes,
+                           const std::vector<std::int64_t>& shape) {
+    const TensorView& tensor = checkpoint_.get(name);
+    if (std::find(dtypes.begin(), dtypes.end(), tensor.dtype) == dtypes.end()) {
+      std::string allowed;
+      for (const Dtype dtype : dtypes) {
+        allowed += (allowed.empty() ? "" : ", ") + std::string(dtype_name(dtype));
+      }
+      checkpoint_.refuse(name, "has dtype " + std::string(dtype_name(tensor.dtype)) +
+                                   ", must be one of: " + allowed);
+    }
+    if (tensor.shape != shape) {
+      checkpoint_.refuse(name, "has shape " + shape_text(tensor.shape) + ", config.json gives " +
+                                   shape_text(shape));
+    }
+    known_.insert(name);
+    return tensor;
+  }
+
+  // Everything that the file's header tells, before anything is written.
+  void check_tensors() {
+    for (const DenseSpec& spec : layout_.dense) {
+      expect(weight_name(spec.name), {Dtype::kBF16, Dtype::kF16, Dtype::kF32},
+             {spec.rows, spec.cols});
+    }
+    for (const NormSpec& spec : layout_.norms) {
+      expect(weight_name(spec.name), {Dtype::kBF16, Dtype::kF16, Dtype::kF32}, {spec.size});
+    }
+    for (const TernarySpec& spec : layout_.linears) {
+      const std::string name = weight_name(spec.name);
+      if (config_.storage == WeightStorage::kLatent) {
+        expect(name, {Dtype::kBF16, Dtype::kF16, Dtype::kF32}, {spec.rows, spec.cols});
+        continue;
+      }
+      if (spec.rows % 4 != 0) {
+        checkpoint_.refuse(name, "cannot be packed: config.json gives " +
+                                     std::to_string(spec.rows) + " rows, not a multiple of 4");
+      }
+      expect(name, {Dtype::kU8}, {spec.rows / 4, spec.cols});
+      check_scale(spec);
+    }
+    check_tied_head();
+    for (const std::string& name : checkpoint_.names()) {
+      if (!known_.contains(name) && !is_harmless(name)) {
+        checkpoint_.refuse(name, "is not part of a " + config_.model.architecture +
+                                     " with this config.json; ignoring it could change the "
+                                     "answers");
+      }
+    }
+  }
+
+  void check_scale(const TernarySpec& spec) {
+    const std::string name = scale_name(spec.name);
+    const TensorView& tensor = checkpoint_.get(name);
+    expect(name, {Dtype::kBF16, Dtype::kF16, Dtype::kF32},
+           tensor.shape.empty() ? std::vector<std::int64_t>{} : std::vector<std::int64_t>{1});
+    linear_scale(spec);
+  }
+
+  // A tied checkpoint may repeat the embedding as the head, but not contradict it.
+  void check_tied_head() {
+    const std::string head = "lm_head.weight";
+    const TensorView* tensor = checkpoint_.find(head);
+    if (!config_.model.tied_embeddings || tensor == nullptr) return;
+    const TensorView& embedding = checkpoint_.get("model.embed_tokens.weight");
+    if (tensor->dtype != embedding.dtype || tensor->shape != embedding.shape ||
+        std::memcmp(tensor->bytes.data(), embedding.bytes.data(), embedding.bytes.size()) != 0) {
+      checkpoint_.refuse(head,
+                         "differs from model.embed_tokens.weight, but config.json says "
+                         "tie_word_embeddings");
+    }
+    known_.insert(head);
+  }
+
+  // Constants that old files carry and that follow from config.json.
+  static bool is_harmless(const std::string& name) {
+    return name.ends_with(".rotary_emb.inv_freq");
+  }
+
+  void declare() {
+    for (const DenseSpec& spec : layout_.dense) {
+      const TensorView& tensor = checkpoint_.get(weight_name(spec.name));
+      const Dtype dtype = dense_dtype(tensor);
+      dense_dtypes_[spec.name] = dtype;
+      writer_.declare(spec.name, dtype, {spec.rows, spec.cols});
+    }
+    for (const NormSpec& spec : layout_.norms) {
+      writer_.declare(spec.name, Dtype::kF32, {spec.size});
+    }
+    for (const TernarySpec& spec : layout_.linears) {
+      const TernaryMatrix matrix{nullptr, spec.rows, spec.cols};
+      writer_.declare(spec.name + ".scale", Dtype::kF32, {1});
+      writer_.declare(spec.name + ".tiles", Dtype::kU8,
+                      {matrix.row_tiles(), matrix.col_blocks(), kTileBytes});
+    }
+  }
+
+  // Calls body(offset, floats) on the tensor's elements, widened, piece by piece.
+  template <typename Body>
+  void for_each_piece(const TensorView& tensor, Body&& body) {
+    for (std::size_t begin = 0; begin < tensor.elements(); begin += kChunkElements) {
+      const std::size_t count = std::min(kChunkElements, tensor.elements() - begin);
+      floats_.resize(count);
+      widen(tensor.dtype, tensor.bytes.data() + begin * dtype_size(tensor.dtype), count,
+            floats_.data());
+      body(begin, std::span<const float>(floats_));
+    }
+  }
+
+  // BF16 when that loses nothing. Checks the values on the way.
+  Dtype dense_dtype(const TensorView& tensor) {
+    bool exact = true;
+    for_each_piece(tensor, [&](std::size_t, std::span<const float> values) {
+      check_finite(tensor, values);
+      exact = exact && std::all_of(values.begin(), values.end(), fits_bf16);
+    });
+    return exact ? Dtype::kBF16 : Dtype::kF32;
+  }
+
+  void check_finite(const TensorView& tensor, std::span<const float> values) {
+    if (!std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); })) {
+      checkpoint_.refuse(tensor.name, "holds a value that is not finite");
+    }
+  }
+
+  void write_dense(const DenseSpec& spec) {
+    const TensorView& tensor = checkpoint_.get(weight_name(spec.name));
+    const bool exact = dense_dtypes_[spec.name] == Dtype::kBF16;
+    std::vector<std::uint16_t> halves;
+    for_each_piece(tensor, [&](std::size_t begin, std::span<const float> values) {
+      if (exact) {
+        halves.resize(values.size());
+        std::transform(values.begin(), values.end(), halves.begin(), truncate_to_bf16);
+        writer_.write(spec.name, begin * 2, as_bytes(halves.data(), halves.size()));
+      } else {
+        writer_.write(spec.name, begin * 4, as_bytes(values.data(), values.size()));
+      }
+    });
+  }
+
+  void write_norm(const NormSpec& spec) {
+    const TensorView& tensor = checkpoint_.get(weight_name(spec.name));
+    for_each_piece(tensor, [&](std::size_t begin, std::span<const float> values) {
+      check_finite(tensor, values);
+      writer_.write(spec.name, begin * 4, as_bytes(values.data(), values.size()));
+    });
+  }
+
+  // What the integer product is multiplied with, from the checkpoint's weight_scale.
+  float linear_scale(const TernarySpec& spec) {
+    const std::string name = scale_name(spec.name);
+    const TensorView& tensor = checkpoint_.get(name);
+    float stored = 0.0f;
+    widen(tensor.dtype, tensor.bytes.data(), 1, &stored);
+    const float scale = config_.scale_rule == ScaleRule::kDivide ? 1.0f / stored : stored;
+    if (!(std::isfinite(stored) && stored > 0.0f && std::isfinite(scale) && scale > 0.0f)) {
+      checkpoint_.refuse(name, "is " + std::to_string(stored) + ", must be finite and positive");
+    }
+    return scale;
+  }
+
+  void write_linear(const TernarySpec& spec) {
+    const std::string name = weight_name(spec.name);
+    const TensorView& tensor = checkpoint_.get(name);
+    float scale = 0.0f;
+    float k = 0.0f;
+    if (config_.storage == WeightStorage::kLatent) {
+      const AbsMean mean = absmean(tensor.dtype, tensor.bytes.data(), spec.rows, spec.cols);
+      if (!mean.finite) checkpoint_.refuse(name, "holds a value that is not finite");
+      scale = mean.scale;
+      k = mean.k;
+    } else {
+      if (has_invalid_code(tensor.bytes)) {
+        checkpoint_.refuse(name, "holds the code 3, which is not a ternary weight");
+      }
+      scale = linear_scale(spec);
+    }
+    writer_.write(spec.name + ".scale", 0, as_bytes(&scale, 1));
+
+    // Whole row tiles at a time; they stand one behind the other in the packed matrix.
+    const int step =
+        std::max(static_cast<int>(kChunkElements) / spec.cols / kTileRows, 1) * kTileRows;
+    for (int begin = 0; begin < spec.rows; begin += step) {
+      const int end = std::min(begin + step, spec.rows);
+      trits_.resize(static_cast<std::size_t>(end - begin) * static_cast<std::size_t>(spec.cols));
+      if (config_.storage == WeightStorage::kLatent) {
+        ternarize_rows(tensor.dtype, tensor.bytes.data(), spec.cols, begin, end, k, trits_.data());
+      } else {
+        unpack_rows(tensor.bytes.data(), spec.rows, spec.cols, begin, end, trits_.data());
+      }
+      tiles_.resize(packed_bytes(end - begin, spec.cols));
+      pack_ternary(trits_.data(), end - begin, spec.cols, tiles_.data());
+      writer_.write(spec.name + ".tiles", packed_bytes(begin, spec.cols), tiles_);
+    }
+  }
+
+  const Checkpoint& checkpoint_;
+  const CheckpointConfig config_;
+  const BundleLayout layout_;
+  SafetensorsWriter writer_;
+  std::set<std::string> known_;  // tensors of the checkpoint that the bundle is made from
+  std::map<std::string, Dtype> dense_dtypes_;  // as declared
+  std::vector<float> floats_;
+  std::vector<std::int8_t> trits_;
+  std::vector<std::uint8_t> tiles_;
+};
+
+}  // namespace
+
+void pack_checkpoint(const std::string& checkpoint_dir, const std::string& bundle_path) {
+  const Checkpoint checkpoint = Checkpoint::open(checkpoint_dir);
+  Packer(checkpoint, bundle_path).run();
+}
+
+}  // namespace sterna

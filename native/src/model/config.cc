@@ -1,0 +1,370 @@
+#include "model/config.h"
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/quoted.h"
+#include "format/json.h"
+#include "model/config_reader.h"
+#include "sterna/error.h"
+
+namespace sterna {
+
+namespace {
+
+constexpr std::size_t kMaxConfigBytes = std::size_t{4} << 20;
+
+// The widest input of a linear: 128 * 131072 = 2^24, so that every integer product is an exact
+// float. The other limits only keep products of sizes far from overflow.
+constexpr int kMaxWidth = 131072;
+constexpr int kMaxVocab = 1 << 22;
+constexpr int kMaxLayers = 1024;
+constexpr int kMaxHeads = 4096;
+constexpr int kMaxHeadDim = 1024;
+constexpr int kMaxContext = 1 << 24;
+
+// Keys of config.json without effect on what a loaded model computes, by reason.
+const std::set<std::string_view> kHarmlessKeys = {
+    // how and by what the file was written
+    "_name_or_path",
+    "_commit_hash",
+    "transformers_version",
+    "transformers.js_config",
+    "auto_map",
+    "custom_pipelines",
+    "is_bitnet_config",
+    // the dtype of the tensors, which each tensor states itself
+    "torch_dtype",
+    "dtype",
+    // training only: initial values and dropout, off in inference
+    "initializer_range",
+    "attention_dropout",
+    "hidden_dropout",
+    "embd_pdrop",
+    "resid_pdrop",
+    "use_cache",
+    "gradient_checkpointing",
+    "pretraining_tp",
+    // tokens, read by the tokenizer's side
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+    "unk_token_id",
+    "sep_token_id",
+    "decoder_start_token_id",
+    "tokenizer_class",
+    "prefix",
+    // how the reference library returns its results, or implements the same mathematics
+    "return_dict",
+    "output_attentions",
+    "output_hidden_states",
+    "torchscript",
+    "attn_implementation",
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "chunk_size_feed_forward",
+    "tf_legacy_loss",
+    "use_bfloat16",
+    // heads for other tasks
+    "id2label",
+    "label2id",
+    "num_labels",
+    "problem_type",
+    "finetuning_task",
+    "task_specific_params",
+    // generation defaults that old files keep here; the server reads generation_config.json
+    "do_sample",
+    "temperature",
+    "top_k",
+    "top_p",
+    "max_length",
+    "min_length",
+    "num_beams",
+    "repetition_penalty",
+};
+
+const std::set<std::string_view> kHarmlessQuantizationKeys = {
+    "rms_norm_eps",  // of the norm that use_rms_norm would add
+    "bits",          // descriptive; the layout is fixed by quant_method
+};
+
+void read_architecture(ConfigReader& reader, ModelConfig& model) {
+  const nlohmann::json& list = reader.value("architectures");
+  if (!list.is_array() || list.size() != 1 || !list[0].is_string()) {
+    reader.invalid("architectures", "must be a list with one name");
+  }
+  model.architecture = list[0].get<std::string>();
+  static const std::map<std::string, std::string> kModelTypes = {{"BitNetForCausalLM", "bitnet"},
+                                                                 {"LlamaForCausalLM", "llama"}};
+  const auto known = kModelTypes.find(model.architecture);
+  if (known == kModelTypes.end()) {
+    reader.unsupported("architectures", "is " + in_quotes(model.architecture) +
+                                            "; supported: BitNetForCausalLM, LlamaForCausalLM");
+  }
+  const std::string type = reader.text("model_type");
+  if (type != known->second) {
+    reader.invalid("model_type", "is " + in_quotes(type) + ", but " + model.architecture +
+                                     " needs " + in_quotes(known->second));
+  }
+  model.sub_norms = model.architecture == "BitNetForCausalLM";
+}
+
+void read_sizes(ConfigReader& reader, ModelConfig& model) {
+  model.vocab_size = reader.integer("vocab_size", 1, kMaxVocab);
+  model.hidden_size = reader.integer("hidden_size", 1, kMaxWidth);
+  model.intermediate_size = reader.integer("intermediate_size", 1, kMaxWidth);
+  model.layers = reader.integer("num_hidden_layers", 1, kMaxLayers);
+  model.heads = reader.integer("num_attention_heads", 1, kMaxHeads);
+  model.kv_heads = reader.has("num_key_value_heads")
+                       ? reader.integer("num_key_value_heads", 1, kMaxHeads)
+                       : model.heads;
+  model.context_length = reader.integer("max_position_embeddings", 1, kMaxContext);
+  if (model.heads % model.kv_heads != 0) {
+    reader.invalid("num_key_value_heads", "is " + std::to_string(model.kv_heads) +
+                                              ", which does not divide num_attention_heads (" +
+                                              std::to_string(model.heads) + ")");
+  }
+  if (reader.has("head_dim")) {
+    model.head_dim = reader.integer("head_dim", 2, kMaxHeadDim);
+  } else {
+    if (model.hidden_size % model.heads != 0) {
+      reader.invalid("hidden_size", "is " + std::to_string(model.hidden_size) +
+                                        ", which num_attention_heads (" +
+                                        std::to_string(model.heads) + ") does not divide");
+    }
+    model.head_dim = model.hidden_size / model.heads;
+    if (model.head_dim > kMaxHeadDim) {
+      reader.unsupported("hidden_size", "gives heads of " + std::to_string(model.head_dim) +
+                                            " dimensions, at most " + std::to_string(kMaxHeadDim) +
+                                            " are supported");
+    }
+  }
+  if (model.head_dim % 2 != 0) {
+    reader.invalid("head_dim", "is " + std::to_string(model.head_dim) +
+                                   ", must be even for rotary position embeddings");
+  }
+  const int width = model.heads * model.head_dim;  // at most 2^22
+  if (width > kMaxWidth) {
+    reader.unsupported("head_dim", "times num_attention_heads is " + std::to_string(width) +
+                                       ", at most " + std::to_string(kMaxWidth) + " is supported");
+  }
+  if (model.sub_norms && width != model.hidden_size) {
+    reader.invalid("head_dim", "times num_attention_heads is " + std::to_string(width) +
+                                   ", must equal hidden_size (" +
+                                   std::to_string(model.hidden_size) +
+                                   ") because attn_sub_norm has that size");
+  }
+}
+
+void check_rope_type(ConfigReader& reader, const std::string& key) {
+  if (!reader.has(key)) return;
+  const std::string type = reader.text(key);
+  if (type != "default") {
+    reader.unsupported(key, "is " + in_quotes(type) + "; supported: \"default\" (no scaling)");
+  }
+}
+
+void check_partial_rotary(ConfigReader& reader) {
+  if (reader.has("partial_rotary_factor") && reader.number("partial_rotary_factor") != 1.0) {
+    reader.unsupported("partial_rotary_factor", "must be 1: the whole head is rotated");
+  }
+}
+
+// Old files say rope_theta and rope_scaling, new ones rope_parameters.
+void read_rope(ConfigReader& reader, ModelConfig& model) {
+  bool found = false;
+  if (reader.has("rope_theta")) {
+    model.rope_theta = reader.number("rope_theta");
+    found = true;
+  }
+  check_partial_rotary(reader);
+  for (const char* key : {"rope_scaling", "rope_parameters"}) {
+    if (!reader.has(key)) continue;
+    ConfigReader rope = reader.object(key);
+    check_rope_type(rope, "rope_type");
+    check_rope_type(rope, "type");
+    check_partial_rotary(rope);
+    if (rope.has("rope_theta")) {
+      const double theta = rope.number("rope_theta");
+      if (found && theta != model.rope_theta) {
+        rope.invalid("rope_theta", "contradicts another rope_theta in the same file");
+      }
+      model.rope_theta = theta;
+      found = true;
+    }
+    rope.refuse_unknown({});
+  }
+  if (!found) reader.invalid("rope_theta", "is missing");
+  if (!(model.rope_theta > 1.0 && model.rope_theta <= 1e12)) {
+    reader.invalid("rope_theta", "must be above 1 and at most 1e12");
+  }
+  if (reader.boolean_or("rope_interleaved", false)) {
+    reader.unsupported("rope_interleaved", "must be false: heads are rotated by halves");
+  }
+}
+
+void read_norm_and_activation(ConfigReader& reader, ModelConfig& model) {
+  model.rms_norm_eps = static_cast<float>(reader.number("rms_norm_eps"));
+  if (!(model.rms_norm_eps > 0.0f && model.rms_norm_eps < 1.0f)) {
+    reader.invalid("rms_norm_eps", "must be above 0 and below 1");
+  }
+  const std::string activation = reader.text("hidden_act");
+  if (activation == "relu2") {
+    model.activation = Activation::kRelu2;
+  } else if (activation == "silu") {
+    model.activation = Activation::kSilu;
+  } else {
+    reader.unsupported("hidden_act",
+                       "is " + in_quotes(activation) + "; supported: \"relu2\", \"silu\"");
+  }
+}
+
+// Features of other decoders that must be switched off.
+void check_absent_features(ConfigReader& reader) {
+  for (const char* key : {"attention_bias", "mlp_bias", "qkv_bias", "use_bias",
+                          "use_sliding_window", "is_encoder_decoder", "add_cross_attention",
+                          "use_qk_norm", "cross_attention_hidden_size", "tie_encoder_decoder"}) {
+    const nlohmann::json& value = reader.value(key);
+    if (!value.is_null() && value != false) {
+      reader.unsupported(key, "is " + shown(value) + "; supported: false");
+    }
+  }
+  if (reader.has("sliding_window")) {
+    reader.unsupported("sliding_window", "is " + shown(reader.value("sliding_window")) +
+                                             "; supported: null (full attention)");
+  }
+  const nlohmann::json& kinds = reader.value("layer_types");
+  if (!kinds.is_null()) {
+    if (!kinds.is_array()) reader.invalid("layer_types", "must be a list");
+    for (const auto& kind : kinds) {
+      if (kind != "full_attention") {
+        reader.unsupported("layer_types",
+                           "contains " + shown(kind) + "; supported: \"full_attention\"");
+      }
+    }
+  }
+  const nlohmann::json& pruned = reader.value("pruned_heads");
+  if (!pruned.is_null() && !pruned.empty()) {
+    reader.unsupported("pruned_heads", "must be empty");
+  }
+}
+
+// A list is taken literally, so the output head must be in it when it has weights of its own.
+void check_unconverted_modules(ConfigReader& reader, bool tied) {
+  const nlohmann::json& list = reader.value("modules_to_not_convert");
+  if (list.is_null()) return;
+  if (!list.is_array()) reader.invalid("modules_to_not_convert", "must be a list or null");
+  bool head = false;
+  for (const auto& name : list) {
+    if (name == "lm_head" || name == "lm_head.weight") {
+      head = true;
+    } else if (name != "model.embed_tokens" && name != "embed_tokens") {
+      reader.unsupported("modules_to_not_convert",
+                         "names " + shown(name) + "; only \"lm_head\" may stay unconverted");
+    }
+  }
+  if (!head && !tied) {
+    reader.unsupported("modules_to_not_convert",
+                       "leaves out \"lm_head\": a ternary output head is not supported");
+  }
+}
+
+void read_quantization(ConfigReader& reader, CheckpointConfig& config) {
+  if (!reader.has("quantization_config")) {
+    reader.unsupported("quantization_config",
+                       "is missing; supported: {\"quant_method\": \"bitnet\", ...}, a model with "
+                       "ternary weights");
+  }
+  ConfigReader quantization = reader.object("quantization_config");
+  const std::string method = quantization.text("quant_method");
+  if (method != "bitnet") {
+    quantization.unsupported("quant_method", "is " + in_quotes(method) + "; supported: \"bitnet\"");
+  }
+  const std::string linear =
+      quantization.has("linear_class") ? quantization.text("linear_class") : "bitlinear";
+  if (linear != "bitlinear" && linear != "autobitlinear") {
+    quantization.unsupported("linear_class", "is " + in_quotes(linear) +
+                                                 "; supported: \"bitlinear\", \"autobitlinear\"");
+  }
+  const std::string mode =
+      quantization.has("quantization_mode") ? quantization.text("quantization_mode") : "offline";
+  if (mode != "offline" && mode != "online") {
+    quantization.unsupported("quantization_mode",
+                             "is " + in_quotes(mode) + "; supported: \"offline\", \"online\"");
+  }
+  if (mode == "online" && linear != "autobitlinear") {
+    quantization.unsupported("quantization_mode",
+                             "\"online\" is supported with linear_class \"autobitlinear\" only");
+  }
+  if (quantization.boolean_or("use_rms_norm", false)) {
+    quantization.unsupported("use_rms_norm", "is true; norms inside the linears are not supported");
+  }
+  check_unconverted_modules(quantization, config.model.tied_embeddings);
+  quantization.refuse_unknown(kHarmlessQuantizationKeys);
+  config.storage = mode == "online" ? WeightStorage::kLatent : WeightStorage::kPacked;
+  config.scale_rule = linear == "autobitlinear" ? ScaleRule::kMultiply : ScaleRule::kDivide;
+}
+
+// What both forms of the file share; `reader` has the keys of a Hugging Face config.
+void read_model(ConfigReader& reader, ModelConfig& model) {
+  read_architecture(reader, model);
+  read_sizes(reader, model);
+  read_rope(reader, model);
+  read_norm_and_activation(reader, model);
+  model.tied_embeddings = reader.boolean_or("tie_word_embeddings", false);
+}
+
+nlohmann::json parse_object(std::string_view text, const std::string& source) {
+  nlohmann::json root =
+      parse_json(text, source, {kMaxConfigBytes, 32}, ErrorCode::kCheckpointInvalid);
+  if (!root.is_object()) {
+    throw Error(ErrorCode::kCheckpointInvalid, source + ": must hold one JSON object", source);
+  }
+  return root;
+}
+
+}  // namespace
+
+CheckpointConfig parse_config(std::string_view text, const std::string& source) {
+  const nlohmann::json root = parse_object(text, source);
+  ConfigReader reader(root, source);
+  CheckpointConfig config;
+  read_model(reader, config.model);
+  check_absent_features(reader);
+  read_quantization(reader, config);
+  reader.refuse_unknown(kHarmlessKeys);
+  return config;
+}
+
+std::string config_to_json(const ModelConfig& config) {
+  const bool bitnet = config.sub_norms;
+  const nlohmann::json root = {
+      {"architectures", nlohmann::json::array({config.architecture})},
+      {"model_type", bitnet ? "bitnet" : "llama"},
+      {"vocab_size", config.vocab_size},
+      {"hidden_size", config.hidden_size},
+      {"intermediate_size", config.intermediate_size},
+      {"num_hidden_layers", config.layers},
+      {"num_attention_heads", config.heads},
+      {"num_key_value_heads", config.kv_heads},
+      {"head_dim", config.head_dim},
+      {"max_position_embeddings", config.context_length},
+      {"rms_norm_eps", config.rms_norm_eps},
+      {"rope_theta", config.rope_theta},
+      {"hidden_act", config.activation == Activation::kRelu2 ? "relu2" : "silu"},
+      {"tie_word_embeddings", config.tied_embeddings},
+  };
+  return root.dump();
+}
+
+ModelConfig config_from_json(std::string_view text, const std::string& source) {
+  const nlohmann::json root = parse_object(text, source);
+  ConfigReader reader(root, source);
+  ModelConfig config;
+  read_model(reader, config);
+  reader.refuse_unknown({});
+  return config;
+}
+
+}  // namespace sterna
