@@ -1,0 +1,63 @@
+"""The application: middleware, error handlers, and the routers of every family."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from sterna_rest.chat.router import router as chat_router
+from sterna_rest.completions.router import router as completions_router
+from sterna_rest.core import CoreLink
+from sterna_rest.errors.handlers import install_error_handlers
+from sterna_rest.http.body_limit import BodyLimitMiddleware
+from sterna_rest.http.request_context import RequestContextMiddleware
+from sterna_rest.models.router import router as models_router
+from sterna_rest.options import FacadeOptions
+from sterna_rest.server.router import router as server_router
+from sterna_rest.version import VERSION
+
+__all__ = ["FacadeOptions", "create_app"]
+
+_DESCRIPTION = """\
+Ternary language models on ordinary CPUs, for clients of the OpenAI API.
+
+Errors on `/v1/*` have the form `{"error": {"message", "type", "param", "code"}}`, and elsewhere
+`{"detail"}`. Every answer carries `x-request-id`; send one to have it used, and logged, everywhere.
+"""
+
+
+def create_app(options: FacadeOptions) -> FastAPI:
+    """The façade for the core at `options.core_address`.
+
+    The connection is opened when the application starts and closed when it stops. The core need
+    not be there yet: until it is, requests that need it get a 503.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        core = CoreLink(options)
+        app.state.sterna_core = core
+        try:
+            yield
+        finally:
+            await core.close()
+
+    app = FastAPI(
+        title="Sterna",
+        version=VERSION,
+        description=_DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=lifespan,
+        # A path with a slash too many is another path: models' ids may contain any.
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    install_error_handlers(app)
+    # The last one added stands outermost.
+    app.add_middleware(BodyLimitMiddleware, limit=options.max_body_bytes)
+    app.add_middleware(RequestContextMiddleware)
+    for router in (chat_router, completions_router, models_router, server_router):
+        app.include_router(router)
+    return app

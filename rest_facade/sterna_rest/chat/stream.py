@@ -1,0 +1,55 @@
+"""The chunks of a streamed chat answer, as the bytes that go on the wire."""
+
+from __future__ import annotations
+
+from pydantic_core import to_json
+
+from sterna.v1.generation_event_pb2 import GenerationDelta, GenerationStarted, Usage
+from sterna_rest.chat.transcode import logprobs_json
+from sterna_rest.generation.chunks import ChunkEncoder
+from sterna_rest.generation.transcode import json_string, usage_json
+
+
+class ChatChunks(ChunkEncoder):
+    """Turns events into chunks. One instance serves one stream.
+
+    Almost all of a chunk is the same from token to token, so it is written once: per token there
+    is one string to escape and a few to join.
+    """
+
+    def begin(self, prompt_index: int, started: GenerationStarted) -> bytes:
+        """The role of every choice."""
+        head = (
+            f'data: {{"id":"chatcmpl-{started.response_id}","object":"chat.completion.chunk",'
+            f'"created":{started.create_time.seconds},"model":{json_string(started.model_id)},'
+        )
+        self._usage_head = f'{head}"choices":[],"usage":'
+        self._choice_head = f'{head}"choices":[{{"index":'
+        self._tail = '}],"usage":null}\n\n' if self.include_usage else "}]}\n\n"
+        return "".join(
+            f'{self._choice_head}{index},"delta":{{"role":"assistant"}},"finish_reason":null'
+            f"{self._tail}"
+            for index in range(self.choice_count)
+        ).encode()
+
+    def delta(self, prompt_index: int, delta: GenerationDelta) -> bytes:
+        """More text of one choice; nothing when there is neither text nor a log-probability."""
+        logprobs = ""
+        if delta.logprobs:
+            logprobs = f'"logprobs":{to_json(logprobs_json(delta.logprobs)).decode()},'
+        elif not delta.text:
+            return b""
+        return (
+            f'{self._choice_head}{delta.choice_index},"delta":{{"content":'
+            f'{json_string(delta.text)}}},{logprobs}"finish_reason":null{self._tail}'
+        ).encode()
+
+    def finish(self, prompt_index: int, choice_index: int, reason: str) -> bytes:
+        """The last chunk of a choice."""
+        return (
+            f'{self._choice_head}{choice_index},"delta":{{}},"finish_reason":"{reason}"{self._tail}'
+        ).encode()
+
+    def usage(self, usage: Usage) -> bytes:
+        """The chunk without choices."""
+        return f"{self._usage_head}{to_json(usage_json(usage)).decode()}}}\n\n".encode()

@@ -1,0 +1,142 @@
+"""Chat requests and answers ↔ protocol. Pure functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sterna.v1.chat_pb2 import ChatMessage, ContentPart, Role, ToolCall
+from sterna.v1.generation_event_pb2 import Choice, TokenLogprob
+from sterna.v1.generation_pb2 import GenerationSpec
+from sterna.v1.inference_pb2 import GenerateResponse
+from sterna_rest.chat.schemas import ChatRequest, Message, Part
+from sterna_rest.errors import ApiError
+from sterna_rest.generation.transcode import (
+    FINISH_REASONS,
+    finite,
+    generation_spec,
+    parameter_of_field,
+    usage_json,
+)
+from sterna_rest.generation.unsupported import unsupported
+
+ROLES = {
+    "system": Role.ROLE_SYSTEM,
+    "developer": Role.ROLE_DEVELOPER,
+    "user": Role.ROLE_USER,
+    "assistant": Role.ROLE_ASSISTANT,
+    "tool": Role.ROLE_TOOL,
+}
+
+
+def chat_spec(body: ChatRequest) -> GenerationSpec:
+    """The whole request. Raises `ApiError` for what only the fields together can tell."""
+    if body.top_logprobs is not None and not body.logprobs:
+        raise ApiError(
+            400,
+            "`top_logprobs` needs `logprobs` to be true; set it, or leave `top_logprobs` out.",
+            code="invalid_value",
+            param="top_logprobs",
+        )
+    spec = generation_spec(body)
+    if body.max_completion_tokens is not None:
+        spec.stop.max_tokens = body.max_completion_tokens
+    if body.logprobs:
+        spec.logprobs.top_count = body.top_logprobs or 0
+        spec.logprobs.SetInParent()
+    for index, message in enumerate(body.messages):
+        spec.chat.messages.append(_message(message, f"messages[{index}]"))
+    return spec
+
+
+def chat_parameter(body: ChatRequest, field: str) -> str:
+    """As `parameter_of_field`, in the spelling that this request used."""
+    name = parameter_of_field(field)
+    if name == "max_tokens" and body.max_completion_tokens is not None:
+        return "max_completion_tokens"
+    return name
+
+
+def _message(message: Message, where: str) -> ChatMessage:
+    result = ChatMessage(role=ROLES[message.role], name=message.name or "")
+    if isinstance(message.content, str):
+        result.content.append(ContentPart(text=message.content))
+    elif message.content is not None:
+        result.content.extend(
+            ContentPart(text=_part_text(part, f"{where}.content[{index}]"))
+            for index, part in enumerate(message.content)
+        )
+    elif not (message.role == "assistant" and message.tool_calls):
+        raise _missing(f"{where}.content")
+    if message.tool_calls:
+        if message.role != "assistant":
+            raise ApiError(
+                400,
+                f"`{where}.tool_calls` belongs to assistant messages only; leave it out.",
+                code="invalid_value",
+                param=f"{where}.tool_calls",
+            )
+        result.tool_calls.extend(
+            ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
+            for call in message.tool_calls
+        )
+    if message.role == "tool":
+        if not message.tool_call_id:
+            raise _missing(f"{where}.tool_call_id")
+        result.tool_call_id = message.tool_call_id
+    return result
+
+
+def _part_text(part: Part, where: str) -> str:
+    if part.type == "text":
+        if part.text is None:
+            raise _missing(f"{where}.text")
+        return part.text
+    if part.type == "refusal":
+        if part.refusal is None:
+            raise _missing(f"{where}.refusal")
+        return part.refusal
+    raise unsupported(f"{where}.type", f"content of type {part.type!r} is")
+
+
+def _missing(param: str) -> ApiError:
+    return ApiError(400, f"`{param}` is required.", code="missing_required_parameter", param=param)
+
+
+def chat_completion(response: GenerateResponse) -> dict[str, Any]:
+    """The body of an answer that was not streamed."""
+    return {
+        "id": f"chatcmpl-{response.response_id}",
+        "object": "chat.completion",
+        "created": response.create_time.seconds,
+        "model": response.model_id,
+        "choices": [_choice(choice) for choice in response.choices],
+        "usage": usage_json(response.usage),
+    }
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "index": choice.index,
+        "message": {"role": "assistant", "content": choice.text},
+        "finish_reason": FINISH_REASONS[choice.finish_reason],
+    }
+    if choice.logprobs:
+        result["logprobs"] = logprobs_json(choice.logprobs)
+    return result
+
+
+def logprobs_json(entries: Any) -> dict[str, Any]:
+    """The `logprobs` object of a choice or of a chunk."""
+    return {"content": [_logprob(entry) for entry in entries], "refusal": None}
+
+
+def _logprob(entry: TokenLogprob) -> dict[str, Any]:
+    return {
+        "token": entry.text,
+        "logprob": finite(entry.logprob),
+        "bytes": list(entry.raw_bytes),
+        "top_logprobs": [
+            {"token": top.text, "logprob": finite(top.logprob), "bytes": list(top.raw_bytes)}
+            for top in entry.top_logprobs
+        ],
+    }

@@ -1,0 +1,134 @@
+"""What `/v1/completions` takes and returns."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Discriminator, Field, Tag
+
+from sterna_rest.generation.fields import INT32_MAX, MAX_TOP_LOGPROBS, GenerationFields
+from sterna_rest.generation.schemas import UsageBody
+
+MAX_PROMPTS = 256
+
+TokenId = Annotated[int, Field(ge=0, le=INT32_MAX)]
+TokenList = Annotated[list[TokenId], Field(min_length=1)]
+
+
+def _kind_of_prompt(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "(string)"
+    if isinstance(value, list):
+        first = value[0] if value else ""
+        if isinstance(first, str):
+            return "(strings)"
+        if isinstance(first, list):
+            return "(token lists)"
+        if isinstance(first, int) and not isinstance(first, bool):
+            return "(tokens)"
+    return None
+
+
+Prompt = Annotated[
+    Annotated[str, Tag("(string)")]
+    | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS), Tag("(strings)")]
+    | Annotated[TokenList, Tag("(tokens)")]
+    | Annotated[list[TokenList], Field(min_length=1, max_length=MAX_PROMPTS), Tag("(token lists)")],
+    Discriminator(
+        _kind_of_prompt,
+        custom_error_type="prompt_type",
+        custom_error_message="Input should be a string, a list of strings, a list of token ids, "
+        "or a list of such lists",
+    ),
+]
+
+
+class CompletionRequest(GenerationFields):
+    """Text or tokens to continue, without a template."""
+
+    prompt: Prompt = Field(
+        description="A string, a list of strings, a list of token ids, or a list of such lists. "
+        "Several prompts give their choices one after the other, `n` for each."
+    )
+    logprobs: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_TOP_LOGPROBS,
+        description="Report each token's log-probability, and those of this many likeliest ones.",
+    )
+    echo: bool | None = Field(None, description="Put the prompt before the completion.")
+
+    def prompts(self) -> list[str] | list[list[int]]:
+        """The prompts as a list."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        if isinstance(self.prompt[0], int):
+            return [self.prompt]
+        return self.prompt
+
+
+class CompletionLogprobs(BaseModel):
+    """Parallel lists, one entry per token. `text_offset` counts characters of this `text`."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int]
+
+
+class CompletionChoice(BaseModel):
+    """One completion. In a stream `finish_reason` is null until the choice's last chunk."""
+
+    index: int
+    text: str
+    logprobs: CompletionLogprobs | None
+    finish_reason: Literal["stop", "length"] | None
+
+
+class Completion(BaseModel):
+    """The whole answer, or one event of a stream."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int = Field(description="Seconds since 1970.")
+    model: str = Field(description="The id of the model that answered.")
+    choices: list[CompletionChoice]
+    usage: UsageBody | None = None
+
+
+REQUEST_EXAMPLES: dict[str, Any] = {
+    "text": {
+        "summary": "Continue a text",
+        "value": {"prompt": "The quick brown fox", "max_tokens": 32},
+    },
+    "several": {
+        "summary": "Continue two texts, greedily",
+        "value": {"prompt": ["One, two,", "Red, green,"], "max_tokens": 8, "temperature": 0},
+    },
+    "tokens": {
+        "summary": "Score a prompt of tokens",
+        "value": {"prompt": [464, 2068], "max_tokens": 1, "echo": True, "logprobs": 1},
+    },
+}
+
+RESPONSE_EXAMPLE: dict[str, Any] = {
+    "id": "cmpl-8b1c0f6d1f2a4f0c9a44c3b7d2e91f50",
+    "object": "text_completion",
+    "created": 1700000000,
+    "model": "sterna/tern-nano",
+    "choices": [
+        {
+            "index": 0,
+            "text": " jumps over the lazy dog.",
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": {
+        "prompt_tokens": 5,
+        "completion_tokens": 7,
+        "total_tokens": 12,
+        "cached_tokens": 0,
+        "prompt_tokens_details": {"cached_tokens": 0},
+    },
+}

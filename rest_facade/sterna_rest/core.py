@@ -1,0 +1,65 @@
+"""The one connection from the façade to the core."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import grpc
+from fastapi import Request
+from grpc_health.v1 import health_pb2_grpc
+
+from sterna.v1 import inference_pb2_grpc, model_admin_pb2_grpc
+from sterna_rest.errors.from_core import core_error
+from sterna_rest.http.request_context import request_context
+from sterna_rest.options import MEBIBYTE, FacadeOptions
+
+T = TypeVar("T")
+
+_CHANNEL_OPTIONS: list[tuple[str, int]] = [
+    # Whole answers with log-probabilities are larger than gRPC's 4 MiB default.
+    ("grpc.max_receive_message_length", 64 * MEBIBYTE),
+    # Error details travel in the trailers.
+    ("grpc.max_metadata_size", 64 * 1024),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # A core that was restarted is found again within seconds, not minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+]
+
+
+class CoreLink:
+    """Channel and stubs. Make it inside of the event loop that will use it."""
+
+    def __init__(self, options: FacadeOptions) -> None:
+        self.options = options
+        self._channel = grpc.aio.insecure_channel(options.core_address, options=_CHANNEL_OPTIONS)
+        self.inference = inference_pb2_grpc.InferenceServiceStub(self._channel)
+        self.admin = model_admin_pb2_grpc.ModelAdminServiceStub(self._channel)
+        self.health = health_pb2_grpc.HealthStub(self._channel)
+
+    async def close(self) -> None:
+        """Cancels what is running and closes the connection."""
+        await self._channel.close()
+
+    async def control(
+        self, request: Request, method: Callable[..., Awaitable[T]], message: object
+    ) -> T:
+        """One unary call that generates nothing. Raises `ApiError`."""
+        try:
+            return await method(
+                message,
+                timeout=self.options.control_timeout_seconds,
+                metadata=request_context(request.scope).metadata(),
+            )
+        except grpc.aio.AioRpcError as error:
+            raise core_error(error) from None
+
+
+def core_link(request: Request) -> CoreLink:
+    """The application's connection, as a FastAPI dependency."""
+    link = request.app.state.sterna_core
+    assert isinstance(link, CoreLink)
+    return link

@@ -1,0 +1,1 @@
+"""What chat and text completions share: sampling fields, usage, log-probabilities, the call."""

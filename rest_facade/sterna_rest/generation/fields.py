@@ -1,0 +1,145 @@
+"""The request fields that `/v1/chat/completions` and `/v1/completions` have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+INT32_MAX = 2**31 - 1
+INT64_MAX = 2**63 - 1
+MAX_STOPS = 16
+MAX_CHOICES = 128
+MAX_BIAS = 100.0
+MAX_BIASES = 1024
+MAX_STOP_LENGTH = 256
+MAX_TOP_LOGPROBS = 20
+
+
+class RequestModel(BaseModel):
+    """Base of request bodies: types are never converted, unknown fields are kept aside."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    def unknown_fields(self) -> list[str]:
+        """Names in the body that no field of this model has."""
+        return sorted(self.model_extra or ())
+
+
+def _string_or_list(value: Any) -> str | None:
+    """Chooses the member of a `str | list[...]` union, so that errors speak of one only.
+
+    The tags are written in parentheses; `errors.validation` leaves them out of parameter names.
+    """
+    if isinstance(value, str):
+        return "(string)"
+    if isinstance(value, list):
+        return "(list)"
+    return None
+
+
+STRING_OR_LIST = Discriminator(
+    _string_or_list,
+    custom_error_type="string_or_list",
+    custom_error_message="Input should be a string or a list",
+)
+
+
+StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_LENGTH)]
+StopList = Annotated[list[StopString], Field(max_length=MAX_STOPS)]
+Stop = Annotated[
+    Annotated[StopString, Tag("(string)")] | Annotated[StopList, Tag("(list)")],
+    STRING_OR_LIST,
+]
+
+
+class StreamOptions(RequestModel):
+    """How a stream ends."""
+
+    include_usage: bool | None = Field(
+        None, description="Send one more chunk with `usage` and no choices before `[DONE]`."
+    )
+
+
+class GenerationFields(RequestModel):
+    """Sampling, stopping and streaming. A field left out means the model's own default."""
+
+    model: str | None = Field(
+        None,
+        description="Model id, its last path component, or an alias. Empty: the default model.",
+    )
+    temperature: float | None = Field(
+        None, ge=0, le=2, description="0 is greedy: always the likeliest token."
+    )
+    top_k: int | None = Field(
+        None, ge=0, le=INT32_MAX, description="Sample among this many tokens; 0 is all of them."
+    )
+    top_p: float | None = Field(
+        None, gt=0, le=1, description="Sample among the likeliest tokens of this total mass."
+    )
+    min_p: float | None = Field(
+        None, ge=0, le=1, description="Drop tokens below this share of the likeliest one."
+    )
+    repetition_penalty: float | None = Field(
+        None,
+        ge=0,
+        le=10,
+        description="Above 1 discourages tokens of prompt and answer; 0 and 1 are off.",
+    )
+    frequency_penalty: float | None = Field(
+        None, ge=-2, le=2, description="Per occurrence in the answer so far."
+    )
+    presence_penalty: float | None = Field(
+        None, ge=-2, le=2, description="Once for any occurrence in the answer so far."
+    )
+    logit_bias: (
+        dict[
+            Annotated[str, Field(pattern=r"^[0-9]{1,10}$")],
+            Annotated[float, Field(ge=-MAX_BIAS, le=MAX_BIAS)],
+        ]
+        | None
+    ) = Field(
+        None,
+        max_length=MAX_BIASES,
+        description="Token id (as a string) to what is added to its logit.",
+    )
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        le=INT32_MAX,
+        description="Most tokens per choice; left out: as many as fit the context.",
+    )
+    n: int | None = Field(None, ge=1, le=MAX_CHOICES, description="How many choices to make.")
+    seed: int | None = Field(
+        None,
+        ge=-INT64_MAX - 1,
+        le=INT64_MAX,
+        description="The same seed and request give the same answer.",
+    )
+    stop: Stop | None = Field(
+        None,
+        description=f"A string, or up to {MAX_STOPS} of them, that end the answer and are not "
+        "part of it.",
+    )
+    min_tokens: int | None = Field(
+        None, ge=0, le=INT32_MAX, description="The answer does not end before this many tokens."
+    )
+    stop_token_ids: list[Annotated[int, Field(ge=0, le=INT32_MAX)]] | None = Field(
+        None, max_length=64, description="Further tokens that end the answer."
+    )
+    ignore_eos: bool | None = Field(
+        None, description="Go on past the model's own end, for measurements."
+    )
+    stream: bool | None = Field(None, description="Answer with server-sent events.")
+    stream_options: StreamOptions | None = None
+    user: str | None = Field(None, description="The end user, for the caller's own records.")
+    metadata: dict[str, str] | None = Field(None, description="The caller's own labels.")
+
+    def stops(self) -> list[str]:
+        """The stop strings as a list."""
+        if self.stop is None:
+            return []
+        return [self.stop] if isinstance(self.stop, str) else self.stop
+
+    def wants_usage_chunk(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)

@@ -1,0 +1,73 @@
+"""Fields of the OpenAI API that exist, and that this server cannot honour yet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sterna_rest.errors import ApiError
+
+
+def unsupported(param: str, what: str) -> ApiError:
+    """The error for one known field: names it and says how to go on without it."""
+    return ApiError(
+        400,
+        f"`{param}`: {what} not available in this version of the server; leave it out.",
+        code="unsupported_parameter",
+        param=param,
+    )
+
+
+# Each known field, the values that ask for nothing, and how to name it in a sentence.
+# None always asks for nothing.
+_COMMON: dict[str, tuple[tuple[Any, ...], str]] = {
+    "service_tier": (("auto", "default"), "service tiers are"),
+}
+
+CHAT_FIELDS = _COMMON | {
+    "audio": ((), "spoken answers are"),
+    "function_call": (("none", "auto"), "function calling is"),
+    "functions": (([],), "function calling is"),
+    "modalities": ((["text"],), "modalities other than text are"),
+    "prediction": ((), "predicted outputs are"),
+    "reasoning_effort": (("none",), "reasoning is"),
+    "response_format": (({"type": "text"},), "structured output is"),
+    "store": ((False,), "storing answers is"),
+    "tool_choice": (("none", "auto"), "tool calling is"),
+    "tools": (([],), "tool calling is"),
+    "verbosity": (("medium",), "verbosity is"),
+    "web_search_options": ((), "web search through this field is"),
+}
+
+COMPLETION_FIELDS = _COMMON | {
+    "best_of": ((1,), "choosing the best of several answers is"),
+    "suffix": (("",), "text after the completion is"),
+}
+
+# Fields that ask for nothing a client could see: accepted, without effect.
+HINTS = frozenset(
+    {"parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier"}
+)
+
+
+def refuse_unsupported(
+    extra: Mapping[str, Any], known: Mapping[str, tuple[tuple[Any, ...], str]]
+) -> None:
+    """Raises `ApiError` 400 for the first field in `extra` that asks for more than there is."""
+    for name, (harmless, what) in known.items():
+        value = extra.get(name)
+        if value is not None and value not in harmless:
+            raise unsupported(name, what)
+
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,64}", re.ASCII)
+_MAX_NAMES = 32
+
+
+def ignored_headers(unknown: Iterable[str]) -> dict[str, str]:
+    """The header that names the fields of a body that had no effect because nobody knows them."""
+    known = CHAT_FIELDS.keys() | COMPLETION_FIELDS.keys() | HINTS
+    # A name may hold anything; only what is harmless in a header is sent back.
+    names = [n for n in unknown if n not in known and _HEADER_NAME.fullmatch(n)][:_MAX_NAMES]
+    return {"x-ignored-params": ", ".join(names)} if names else {}

@@ -1,0 +1,129 @@
+"""Server-sent events: headers at once, comments during silence, an end when the client leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, suppress
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from sterna_rest.errors.api_error import ApiError, internal_error
+from sterna_rest.http.disconnect import client_left
+from sterna_rest.http.request_context import request_context
+from sterna_rest.http.sse import COMMENT, error_event
+
+_logger = logging.getLogger("sterna.rest")
+
+
+class EventStream(Response):
+    """Sends the events that `events` yields, each a complete SSE event in UTF-8.
+
+    - The headers leave before the first event is there.
+    - After `keepalive_seconds` of wall-clock silence a comment leaves; the timer runs whether or
+      not anything happens behind it.
+    - An `ApiError` out of `events` becomes an error event, and the stream ends; so does a bug,
+      without its text.
+    - When the client leaves, the task that drives `events` is cancelled at once.
+    - `on_close` runs once, however it ends, even before the first event was asked for.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        events: AsyncGenerator[bytes, None],
+        *,
+        keepalive_seconds: float,
+        on_close: Callable[[], object],
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(headers=headers)
+        # A stream has no length, and proxies must not collect it.
+        del self.headers["content-length"]
+        self.headers["cache-control"] = "no-cache"
+        self.headers["x-accel-buffering"] = "no"
+        self._events = events
+        self._keepalive_seconds = keepalive_seconds
+        self._on_close = on_close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        writer = asyncio.create_task(self._write(scope, send))
+        watcher = asyncio.create_task(client_left(receive))
+        try:
+            await asyncio.wait((writer, watcher), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # Also the way out when the server itself gives up on this request.
+            watcher.cancel()
+            if not writer.done():
+                writer.cancel()
+            self._on_close()
+            with suppress(asyncio.CancelledError):
+                await writer
+
+    async def _write(self, scope: Scope, send: Send) -> None:
+        pulse = _Pulse(send, self._keepalive_seconds)
+        async with aclosing(self._events) as events:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": self.status_code,
+                    "headers": self.raw_headers,
+                }
+            )
+            # An empty part makes the server put the headers on the wire now.
+            await pulse.send(b"")
+            pulse.start()
+            try:
+                async for event in events:
+                    await pulse.send(event)
+            except ApiError as error:
+                await pulse.send(error_event(error))
+            except OSError:
+                return  # the client left while we were writing
+            except Exception:
+                _logger.exception("request %s failed", request_context(scope).request_id)
+                await pulse.send(error_event(internal_error()))
+            finally:
+                pulse.stop()
+            with suppress(OSError):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class _Pulse:
+    """Writes body parts, and a comment whenever none was written for `interval` seconds."""
+
+    def __init__(self, send: Send, interval: float) -> None:
+        self._send = send
+        self._interval = interval
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
+        self._writing = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def send(self, body: bytes) -> None:
+        self._writing = True
+        try:
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        finally:
+            self._writing = False
+            self._last = self._loop.time()
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._beat())
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _beat(self) -> None:
+        while True:
+            silence = self._loop.time() - self._last
+            if silence >= self._interval and not self._writing:
+                with suppress(OSError):
+                    await self.send(COMMENT)
+                continue
+            # While a write waits for a slow client there is no silence to break.
+            await asyncio.sleep(max(self._interval - silence, self._interval / 4))

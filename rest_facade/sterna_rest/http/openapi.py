@@ -1,0 +1,96 @@
+"""What every operation documents: its errors, and both forms of an answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class ErrorObject(BaseModel):
+    """An error as OpenAI clients know it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class Problem(BaseModel):
+    """One entry of a validation error."""
+
+    type: str
+    loc: list[str | int]
+    msg: str
+    input: Any = None
+    ctx: dict[str, Any] | None = None
+
+
+class ErrorBody(BaseModel):
+    """Every error on `/v1/*`."""
+
+    error: ErrorObject
+    detail: list[Problem] | None = Field(None, description="With validation errors only.")
+
+
+class DetailBody(BaseModel):
+    """Every error outside of `/v1/*`."""
+
+    detail: str
+
+
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+
+_DESCRIPTIONS = {
+    400: "Malformed JSON, a missing field, a wrong type, or something this model cannot do.",
+    403: "Not allowed.",
+    404: "No such model.",
+    413: "The body is larger than the server takes.",
+    415: "The body is not declared as JSON.",
+    422: "A value out of its range.",
+    429: "Over a rate or concurrency limit.",
+    500: "A bug.",
+    501: "Not in this version.",
+    503: "Starting, stopping, or the queue is full.",
+    504: "Not complete within the server's time limit.",
+    507: "Memory is too small for this.",
+}
+
+
+def error_documentation(*statuses: int, body: type[BaseModel] = ErrorBody) -> dict[int | str, Any]:
+    """The `responses` of an operation that may fail with these statuses."""
+    return {
+        status: {
+            "model": body,
+            "description": _DESCRIPTIONS[status],
+            **({"headers": _RETRY_AFTER} if status in (429, 503) else {}),
+        }
+        for status in statuses
+    }
+
+
+def answer_documentation(
+    whole: type[BaseModel], chunk: type[BaseModel], example: dict[str, Any]
+) -> dict[int | str, Any]:
+    """The `responses` of a generation: JSON, a stream of `chunk`, or an error."""
+    return {
+        200: {
+            "model": whole,
+            "description": "The answer; with `stream`, events whose data is a "
+            f"`{chunk.__name__}`, then `data: [DONE]`.",
+            "content": {
+                "application/json": {"example": example},
+                "text/event-stream": {
+                    "schema": {"type": "string"},
+                    "example": "data: {…}\n\ndata: [DONE]\n\n",
+                },
+            },
+            "headers": {
+                "x-ignored-params": {
+                    "description": "Unknown fields of the request, which had no effect.",
+                    "schema": {"type": "string"},
+                }
+            },
+        },
+        **error_documentation(400, 404, 413, 415, 422, 429, 500, 501, 503, 504, 507),
+    }

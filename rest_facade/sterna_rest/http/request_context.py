@@ -1,0 +1,91 @@
+"""The outermost layer: a request id for everything, and an answer even to bugs."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sterna_rest.errors.api_error import internal_error
+
+_logger = logging.getLogger("sterna.rest")
+
+_STATE_KEY = "sterna.request"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}", re.ASCII)
+# W3C trace context: version, trace id, parent id, flags.
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """What a request brought that its gRPC calls pass on."""
+
+    request_id: str
+    traceparent: str | None = None
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """As gRPC metadata."""
+        if self.traceparent is None:
+            return (("x-request-id", self.request_id),)
+        return (("x-request-id", self.request_id), ("traceparent", self.traceparent))
+
+
+def request_context(scope: Scope) -> RequestContext:
+    """The context of the request that `scope` describes."""
+    context = scope[_STATE_KEY]
+    assert isinstance(context, RequestContext)
+    return context
+
+
+class RequestContextMiddleware:
+    """Gives every request an id, returns it in `x-request-id`, and turns bugs into a plain 500.
+
+    A caller's own `x-request-id` is kept when it is made of up to 128 harmless characters.
+    Written against ASGI itself: the wrappers of `BaseHTTPMiddleware` hide that a client left.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        context = _read_context(Headers(scope=scope))
+        scope[_STATE_KEY] = context
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] in ("http.response.start", "websocket.accept"):
+                started = True
+                MutableHeaders(scope=message)["x-request-id"] = context.request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            _logger.exception(
+                "request %s: %s %s failed",
+                context.request_id,
+                scope.get("method", scope["type"]),
+                scope["path"],
+            )
+            if started or scope["type"] != "http":
+                # Too late for a status; closing the connection is the only truth left.
+                raise
+            await internal_error().response(scope["path"])(scope, receive, send_with_id)
+
+
+def _read_context(headers: Headers) -> RequestContext:
+    request_id = headers.get("x-request-id", "")
+    if not _REQUEST_ID.fullmatch(request_id):
+        request_id = f"req_{uuid.uuid4().hex}"
+    traceparent = headers.get("traceparent")
+    if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
+        traceparent = None
+    return RequestContext(request_id, traceparent)

@@ -1,0 +1,64 @@
+"""`GET /v1/models` and `GET /v1/models/{model}`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request
+
+from sterna.v1.model_admin_pb2 import GetModelRequest, ListModelsRequest
+from sterna_rest.core import CoreLink, core_link
+from sterna_rest.http.openapi import error_documentation
+from sterna_rest.models.schemas import LIST_EXAMPLE, MODEL_EXAMPLE, ModelBody, ModelList
+from sterna_rest.models.transcode import model_body
+
+router = APIRouter(tags=["models"])
+
+_PAGE_SIZE = 1000
+
+
+@router.get(
+    "/v1/models",
+    operation_id="listModels",
+    summary="List the models",
+    responses={
+        200: {"content": {"application/json": {"example": LIST_EXAMPLE}}},
+        **error_documentation(500, 503, 504),
+    },
+)
+async def list_models(request: Request, core: Annotated[CoreLink, Depends(core_link)]) -> ModelList:
+    """Every model that the server has, loaded or not."""
+    models = ModelList(data=[])
+    page = ListModelsRequest(page_size=_PAGE_SIZE)
+    while True:
+        response = await core.control(request, core.admin.ListModels, page)
+        models.data.extend(model_body(model) for model in response.models)
+        if not response.next_page_token:
+            return models
+        page.page_token = response.next_page_token
+
+
+# Last of the family: `:path` takes whatever comes, since ids contain slashes.
+@router.get(
+    "/v1/models/{model:path}",
+    operation_id="retrieveModel",
+    summary="Describe a model",
+    responses={
+        200: {"content": {"application/json": {"example": MODEL_EXAMPLE}}},
+        **error_documentation(404, 500, 503, 504),
+    },
+)
+async def retrieve_model(
+    request: Request,
+    model: Annotated[
+        str,
+        Path(
+            description="Id, last path component or alias; slashes plain or as `%2F`.",
+            examples=["sterna/tern-nano"],
+        ),
+    ],
+    core: Annotated[CoreLink, Depends(core_link)],
+) -> ModelBody:
+    """The model that a request with this name would get."""
+    response = await core.control(request, core.admin.GetModel, GetModelRequest(model_id=model))
+    return model_body(response.model)

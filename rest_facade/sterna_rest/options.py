@@ -1,0 +1,47 @@
+"""What the façade must be told. It reads no environment and no file of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FacadeOptions:
+    """Settings of one façade. Times are seconds, sizes are bytes."""
+
+    core_address: str
+    """Where the gRPC core listens: `host:port` or `unix:/path`."""
+
+    generation_timeout_seconds: float = 600.0
+    """Deadline of one generation call, from request to last token."""
+
+    control_timeout_seconds: float = 10.0
+    """Deadline of every call that generates nothing."""
+
+    keepalive_seconds: float = 5.0
+    """A stream that was silent for this long carries a `:` comment."""
+
+    max_body_bytes: int = 8 * MEBIBYTE
+    """Largest JSON request body; a larger one is a 413."""
+
+    max_message_bytes: int = 4 * MEBIBYTE
+    """Largest gRPC request the core accepts; a larger prompt is a 413."""
+
+    prompt_concurrency: int = 8
+    """How many prompts of one completion request are with the core at the same time."""
+
+    def __post_init__(self) -> None:
+        if not self.core_address:
+            raise ValueError("core_address must not be empty; give host:port or unix:/path")
+        for name in (
+            "generation_timeout_seconds",
+            "control_timeout_seconds",
+            "keepalive_seconds",
+            "max_body_bytes",
+            "max_message_bytes",
+            "prompt_concurrency",
+        ):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be greater than 0; got {getattr(self, name)}")
