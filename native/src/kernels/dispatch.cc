@@ -6,12 +6,66 @@
 #include "kernels/tables.h"
 #include "sterna/error.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 namespace sterna {
 
 namespace {
 
+#if defined(__x86_64__)
+
+bool bit(unsigned value, int position) { return (value >> position & 1u) != 0; }
+
+// The register state that the operating system saves, or 0 where it cannot be asked.
+unsigned long long saved_state(unsigned leaf1_ecx) {
+  if (!bit(leaf1_ecx, 27)) return 0;  // OSXSAVE
+  unsigned low = 0;
+  unsigned high = 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return static_cast<unsigned long long>(high) << 32 | low;
+}
+
+struct HostFeatures {
+  bool avx2 = false;
+  bool avx512_vnni = false;
+};
+
+// What CMakeLists.txt compiles avx2.cc and avx512_vnni.cc with must be listed here.
+HostFeatures detect() {
+  constexpr unsigned long long kYmmState = 0x06;  // xmm, ymm
+  constexpr unsigned long long kZmmState = 0xe6;  // and mask registers, both halves of zmm
+  HostFeatures host;
+  unsigned eax = 0;
+  unsigned ebx1 = 0;
+  unsigned ecx1 = 0;
+  unsigned edx = 0;
+  unsigned ebx7 = 0;
+  unsigned ecx7 = 0;
+  if (__get_cpuid(1, &eax, &ebx1, &ecx1, &edx) == 0) return host;
+  if (__get_cpuid_count(7, 0, &eax, &ebx7, &ecx7, &edx) == 0) return host;
+  const unsigned long long state = saved_state(ecx1);
+  host.avx2 = (state & kYmmState) == kYmmState && bit(ecx1, 28) /* avx */ &&
+              bit(ecx1, 12) /* fma */ && bit(ecx1, 29) /* f16c */ && bit(ebx7, 5) /* avx2 */ &&
+              bit(ebx7, 8) /* bmi2 */;
+  host.avx512_vnni = host.avx2 && (state & kZmmState) == kZmmState && bit(ebx7, 16) /* f */ &&
+                     bit(ebx7, 17) /* dq */ && bit(ebx7, 30) /* bw */ && bit(ebx7, 31) /* vl */ &&
+                     bit(ecx7, 11) /* vnni */;
+  return host;
+}
+
+#endif
+
 std::vector<const Kernels*> detect_kernels() {
   std::vector<const Kernels*> tables;
+#if defined(__x86_64__)
+  const HostFeatures host = detect();
+  if (host.avx512_vnni) tables.push_back(&kAvx512VnniKernels);
+#endif
   tables.push_back(&kReferenceKernels);
   return tables;
 }

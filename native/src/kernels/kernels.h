@@ -112,6 +112,8 @@ struct Kernels {
   void (*rope)(float* x, int heads, int head_dim, const float* cos, const float* sin);
   // x += y.
   void (*add)(float* x, const float* y, int n);
+  // out = exp(x), within 1 ulp, as in exp_constants.h; out may be x.
+  void (*exp)(const float* x, int n, float* out);
 };
 
 // The tables this host can run, fastest first; the reference is always the last.

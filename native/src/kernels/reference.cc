@@ -220,6 +220,10 @@ void add(float* x, const float* y, int n) {
   for (int i = 0; i < n; ++i) x[i] += y[i];
 }
 
+void exponentials(const float* x, int n, float* out) {
+  for (int i = 0; i < n; ++i) out[i] = exponential(x[i]);
+}
+
 }  // namespace
 
 const Kernels kReferenceKernels = {
@@ -234,6 +238,7 @@ const Kernels kReferenceKernels = {
     .silu_mul = silu_mul,
     .rope = rope,
     .add = add,
+    .exp = exponentials,
 };
 
 }  // namespace sterna
