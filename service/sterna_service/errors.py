@@ -14,13 +14,59 @@ from types import MappingProxyType
 class Reason(StrEnum):
     """Why a call was refused. The names are part of the protocol."""
 
+    INTERNAL = "INTERNAL"
+    NOT_IMPLEMENTED = "NOT_IMPLEMENTED"
+    CANCELLED = "CANCELLED"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     INVALID_FIELD = "INVALID_FIELD"
+    FIELD_OUT_OF_RANGE = "FIELD_OUT_OF_RANGE"
+    FIELD_UNSUPPORTED = "FIELD_UNSUPPORTED"
     CONTEXT_LENGTH_EXCEEDED = "CONTEXT_LENGTH_EXCEEDED"
+    GRAMMAR_INVALID = "GRAMMAR_INVALID"
+    CHAT_TEMPLATE_FAILED = "CHAT_TEMPLATE_FAILED"
+    CHAT_TEMPLATE_MISSING = "CHAT_TEMPLATE_MISSING"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    RATE_LIMITED = "RATE_LIMITED"
+    CONCURRENCY_LIMITED = "CONCURRENCY_LIMITED"
+    QUEUE_FULL = "QUEUE_FULL"
+    SERVER_STARTING = "SERVER_STARTING"
+    SERVER_DRAINING = "SERVER_DRAINING"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    DISK_FULL = "DISK_FULL"
+    CORE_UNREACHABLE = "CORE_UNREACHABLE"
     MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
     MODEL_NOT_LOADED = "MODEL_NOT_LOADED"
     MODEL_LOADING = "MODEL_LOADING"
-    QUEUE_FULL = "QUEUE_FULL"
-    INTERNAL = "INTERNAL"
+    CHECKPOINT_INVALID = "CHECKPOINT_INVALID"
+    MODEL_UNSUPPORTED = "MODEL_UNSUPPORTED"
+    CAPABILITY_MISSING = "CAPABILITY_MISSING"
+    PATH_FORBIDDEN = "PATH_FORBIDDEN"
+    SWAP_IN_PROGRESS = "SWAP_IN_PROGRESS"
+    MODEL_IN_USE = "MODEL_IN_USE"
+    ADAPTER_NOT_FOUND = "ADAPTER_NOT_FOUND"
+    ADAPTER_UNSUPPORTED = "ADAPTER_UNSUPPORTED"
+    SOURCE_NOT_FOUND = "SOURCE_NOT_FOUND"
+    SOURCE_ACCESS_DENIED = "SOURCE_ACCESS_DENIED"
+    DOWNLOAD_FAILED = "DOWNLOAD_FAILED"
+    DIGEST_MISMATCH = "DIGEST_MISMATCH"
+    PULL_NOT_FOUND = "PULL_NOT_FOUND"
+    SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
+    SESSION_ALREADY_EXISTS = "SESSION_ALREADY_EXISTS"
+    SESSION_BUSY = "SESSION_BUSY"
+    WEBHOOK_NOT_FOUND = "WEBHOOK_NOT_FOUND"
+    REVISION_COMPACTED = "REVISION_COMPACTED"
+    SEARCH_NOT_CONFIGURED = "SEARCH_NOT_CONFIGURED"
+    SPEECH_DISABLED = "SPEECH_DISABLED"
+    SPEECH_WEIGHTS_MISSING = "SPEECH_WEIGHTS_MISSING"
+    AUDIO_TOO_LARGE = "AUDIO_TOO_LARGE"
+    AUDIO_TOO_LONG = "AUDIO_TOO_LONG"
+    AUDIO_UNREADABLE = "AUDIO_UNREADABLE"
+    VOICE_NOT_FOUND = "VOICE_NOT_FOUND"
+    VOICE_BUILT_IN = "VOICE_BUILT_IN"
+    VOICE_ALREADY_EXISTS = "VOICE_ALREADY_EXISTS"
+    VOICE_SAMPLE_UNUSABLE = "VOICE_SAMPLE_UNUSABLE"
+    VOICE_CLONING_UNAVAILABLE = "VOICE_CLONING_UNAVAILABLE"
 
 
 class ServiceError(Exception):
@@ -49,13 +95,39 @@ class ServiceError(Exception):
         self.retry_after = retry_after
 
 
-def invalid(field: str, problem: str, **metadata: object) -> ServiceError:
-    """The error for a field that cannot be accepted; `problem` says the limit and the remedy."""
+def invalid(field: str, problem: str) -> ServiceError:
+    """A required field is missing or has the wrong form; `problem` says the remedy."""
     return ServiceError(
-        Reason.INVALID_FIELD,
-        f"{field}: {problem}",
+        Reason.INVALID_FIELD, f"{field} {problem}", field=field, metadata={"field": field}
+    )
+
+
+def out_of_range(field: str, limit: str, got: object) -> ServiceError:
+    """A number or a length is outside of its limits; `limit` reads "0 to 2"."""
+    return ServiceError(
+        Reason.FIELD_OUT_OF_RANGE,
+        f"{field} must be {limit}, got {got}",
         field=field,
-        metadata={key: str(value) for key, value in metadata.items()},
+        metadata={"field": field, "limit": limit},
+    )
+
+
+def unsupported(field: str, problem: str, model_id: str) -> ServiceError:
+    """The field is known, but this model cannot honour it."""
+    return ServiceError(
+        Reason.FIELD_UNSUPPORTED,
+        f"{field} {problem}",
+        field=field,
+        metadata={"field": field, "model": model_id},
+    )
+
+
+def not_implemented(feature: str, what: str) -> ServiceError:
+    """The protocol has it, this version does not do it yet; `what` begins the sentence."""
+    return ServiceError(
+        Reason.NOT_IMPLEMENTED,
+        f"{what} not available in this version of the server",
+        metadata={"feature": feature},
     )
 
 
@@ -63,4 +135,11 @@ class StartupError(Exception):
     """The server cannot start: a setting, a port or a model is at fault.
 
     The message is one line for the person who started it; no traceback belongs beside it.
+    """
+
+
+class ModelLoadError(Exception):
+    """A model's files cannot be served: missing, damaged, or of a kind that is not supported.
+
+    The message is one line that names the file or tensor at fault and the remedy.
     """

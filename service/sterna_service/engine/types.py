@@ -1,0 +1,120 @@
+"""What goes into the engine and what comes out, as plain Python values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen; already validated. The order of application is the engine's."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    seed: int = 0
+    logit_bias: Sequence[tuple[int, float]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """One prompt and how to continue it. The prompt has at least one token."""
+
+    prompt: Sequence[int]
+    max_tokens: int
+    sampling: Sampling = field(default_factory=Sampling)
+    min_tokens: int = 0
+    choices: int = 1
+    stop_tokens: Sequence[int] = ()
+    top_logprobs: int = -1
+    """-1: none; 0: of the chosen token; n: also of the n most likely."""
+    prompt_logprobs: bool = False
+
+
+class FinishReason(Enum):
+    """Why a choice ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The prompt is computed; comes once, before any token. Durations are in seconds."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    queue_seconds: float
+    prefill_seconds: float
+    prompt_logprobs: Sequence[tuple[int, float]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One more token of one choice. Stop tokens are not reported."""
+
+    choice: int
+    token: int
+    logprob: float = 0.0
+    top_logprobs: Sequence[tuple[int, float]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A choice is complete; comes once per choice."""
+
+    choice: int
+    reason: FinishReason
+    stop_token: int | None = None
+    """The token that stopped it, with STOP. It was generated but is not reported as a `Token`."""
+
+
+EngineEvent = Started | Token | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Sizes of an engine; zero means that the engine chooses."""
+
+    threads: int = 0
+    max_batch: int = 16
+    max_queue: int = 64
+    max_batch_tokens: int = 256
+    kv_cache_tokens: int = 0
+    prefix_cache: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """A snapshot of an engine. Token and step counts are totals since it started."""
+
+    kernels: str
+    threads: int
+    running: int
+    waiting: int
+    kv_blocks_total: int
+    kv_blocks_used: int
+    kv_blocks_cached: int
+    prompt_tokens: int
+    cached_tokens: int
+    generated_tokens: int
+    steps: int
+    preemptions: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """Facts about the weights that an engine runs. `weight_bytes` counts mapped bytes."""
+
+    architecture: str
+    vocab_size: int
+    context_length: int
+    parameter_count: int
+    weight_bytes: int

@@ -1,0 +1,92 @@
+"""A model that can answer: its engine, its tokenizer, its template, its defaults."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sterna_service.engine.port import EnginePort
+from sterna_service.engine.types import EngineOptions
+from sterna_service.files import read_json
+from sterna_service.inference.chat_template import ChatTemplate, load_chat_template
+from sterna_service.inference.prompt import PromptEncoder
+from sterna_service.inference.sampling import SamplingDefaults, defaults_from
+from sterna_service.inference.tokenizer import Tokenizer, load_tokenizer
+
+
+@dataclass(slots=True)
+class LoadedModel:
+    """Everything that one model needs to answer."""
+
+    model_id: str
+    port: EnginePort
+    tokenizer: Tokenizer
+    template: ChatTemplate | None
+    prompts: PromptEncoder
+    defaults: SamplingDefaults
+    load_time: datetime
+    last_use_time: datetime | None = None
+
+    @property
+    def vocabulary_size(self) -> int:
+        return self.port.config.vocab_size
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that prompt and answer may have together."""
+        return self.port.config.context_length
+
+    def touch(self) -> None:
+        """Notes that the model is being used now."""
+        self.last_use_time = datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointText:
+    """The parts of a checkpoint that deal with text rather than with weights."""
+
+    tokenizer: Tokenizer
+    template: ChatTemplate | None
+    defaults: SamplingDefaults
+
+
+def read_checkpoint_text(checkpoint: Path) -> CheckpointText:
+    """Reads tokenizer, template and generation defaults. Blocks.
+
+    Raises:
+        ModelLoadError: A file is missing or damaged, or the tokenizer is another model's.
+    """
+    config = read_json(checkpoint / "config.json")
+    declared = config.get("vocab_size")
+    # The engine checks the configuration; here it is only compared with.
+    size = declared if isinstance(declared, int) and declared > 0 else 2**31
+    path = checkpoint / "generation_config.json"
+    return CheckpointText(
+        tokenizer=load_tokenizer(checkpoint, size),
+        template=load_chat_template(checkpoint),
+        defaults=defaults_from(read_json(path, missing={}), str(path)),
+    )
+
+
+async def load_model(
+    model_id: str, checkpoint: Path, home: Path, options: EngineOptions
+) -> LoadedModel:
+    """Loads a checkpoint directory and starts its engine.
+
+    Raises:
+        ModelLoadError: The checkpoint cannot be used; nothing is left running.
+    """
+    # First what is cheap and often wrong, then the weights.
+    text = await asyncio.to_thread(read_checkpoint_text, checkpoint)
+    port = await EnginePort.open(checkpoint, model_id.replace("/", "--"), home, options)
+    return LoadedModel(
+        model_id=model_id,
+        port=port,
+        tokenizer=text.tokenizer,
+        template=text.template,
+        prompts=PromptEncoder(model_id, text.tokenizer, text.template, port.config.vocab_size),
+        defaults=text.defaults,
+        load_time=datetime.now(UTC),
+    )

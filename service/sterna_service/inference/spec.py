@@ -1,0 +1,90 @@
+"""What a caller asks for, before a model's defaults are filled in. Mirrors the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. `role` is system, developer, user, assistant or tool."""
+
+    role: str
+    content: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPrompt:
+    """A conversation, to be rendered by the model's template."""
+
+    messages: Sequence[Message]
+    template_arguments: Mapping[str, Any] = field(default_factory=dict)
+    continue_final_message: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrompt:
+    """Raw text. `add_special_tokens` None leaves it to the tokenizer's configuration."""
+
+    text: str
+    add_special_tokens: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrompt:
+    """Token ids, taken as they are."""
+
+    token_ids: Sequence[int]
+
+
+Prompt = ChatPrompt | TextPrompt | TokenPrompt
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How tokens are chosen. None means: the model's default."""
+
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    seed: int | None = None
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StopCriteria:
+    """When a choice ends. `max_tokens` None means: what is left of the context window."""
+
+    max_tokens: int | None = None
+    min_tokens: int | None = None
+    stop_strings: Sequence[str] = ()
+    stop_token_ids: Sequence[int] = ()
+    ignore_eos: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogprobOptions:
+    """Which log-probabilities to report besides those of the chosen tokens."""
+
+    top_count: int = 0
+    prompt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSpec:
+    """One call for text. Nothing in it has been checked yet."""
+
+    prompt: Prompt
+    model_id: str = ""
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    stop: StopCriteria = field(default_factory=StopCriteria)
+    choice_count: int = 1
+    logprobs: LogprobOptions | None = None
+    echo: bool = False

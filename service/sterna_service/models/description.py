@@ -1,0 +1,160 @@
+"""What can be said of a model from its files, without loading it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sterna_service.errors import ModelLoadError
+from sterna_service.files import read_json
+from sterna_service.inference.chat_template import load_chat_template
+from sterna_service.inference.sampling import SamplingDefaults, defaults_from
+from sterna_service.models.catalogue import ModelSource
+
+# As in the safetensors library: no real header comes near it.
+_LARGEST_HEADER = 100 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The shape of a decoder; zero where the configuration does not say."""
+
+    name: str = ""
+    vocabulary_size: int = 0
+    hidden_size: int = 0
+    intermediate_size: int = 0
+    layer_count: int = 0
+    head_count: int = 0
+    kv_head_count: int = 0
+    head_size: int = 0
+    tied_embeddings: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """A model, for people and for lists. `problem` says why the rest may be missing."""
+
+    source: ModelSource
+    family: str = ""
+    shape: Shape = Shape()
+    format: str = "safetensors"
+    quantization: str = ""
+    parameter_count: int = 0
+    context_length: int = 0
+    template_name: str = ""
+    defaults: SamplingDefaults = SamplingDefaults()
+    size_bytes: int = 0
+    create_time: datetime | None = None
+    problem: str = ""
+
+
+def describe(source: ModelSource) -> ModelDescription:
+    """Describes a model. Never fails: a damaged one is described by its problem. Blocks."""
+    size, created = _files(source.path)
+    try:
+        config = read_json(source.path / "config.json")
+        generation = source.path / "generation_config.json"
+        template = load_chat_template(source.path)
+        return ModelDescription(
+            source=source,
+            family=_text(config.get("model_type")),
+            shape=_shape(config),
+            quantization=_quantization(config),
+            parameter_count=_parameter_count(source.path),
+            context_length=_count(config.get("max_position_embeddings")),
+            template_name="" if template is None else template.name,
+            defaults=defaults_from(read_json(generation, missing={}), str(generation)),
+            size_bytes=size,
+            create_time=created,
+        )
+    except ModelLoadError as error:
+        return ModelDescription(
+            source=source, size_bytes=size, create_time=created, problem=str(error)
+        )
+
+
+def _files(path: Path) -> tuple[int, datetime | None]:
+    """The bytes of a checkpoint's files, and when the last of them was written."""
+    size = 0
+    latest = 0.0
+    with contextlib.suppress(OSError):
+        for file in path.iterdir():
+            facts = file.stat()
+            if file.is_file():
+                size += facts.st_size
+                latest = max(latest, facts.st_mtime)
+    return size, datetime.fromtimestamp(latest, UTC) if latest else None
+
+
+def _shape(config: Mapping[str, Any]) -> Shape:
+    architectures = config.get("architectures")
+    heads = _count(config.get("num_attention_heads"))
+    hidden = _count(config.get("hidden_size"))
+    return Shape(
+        name=_text(architectures[0]) if isinstance(architectures, list) and architectures else "",
+        vocabulary_size=_count(config.get("vocab_size")),
+        hidden_size=hidden,
+        intermediate_size=_count(config.get("intermediate_size")),
+        layer_count=_count(config.get("num_hidden_layers")),
+        head_count=heads,
+        kv_head_count=_count(config.get("num_key_value_heads")) or heads,
+        head_size=_count(config.get("head_dim")) or (hidden // heads if heads else 0),
+        tied_embeddings=config.get("tie_word_embeddings") is True,
+    )
+
+
+def _quantization(config: Mapping[str, Any]) -> str:
+    declared = config.get("quantization_config")
+    if not isinstance(declared, dict) or declared.get("quant_method") != "bitnet":
+        return "none"
+    online = declared.get("quantization_mode") == "online"
+    return "ternary, quantized on load" if online else "ternary packed"
+
+
+def _parameter_count(path: Path) -> int:
+    """All parameters, from the headers of the weight files; packed ternary ones count as four."""
+    total = 0
+    for file in sorted(path.glob("*.safetensors")):
+        for name, tensor in _header(file).items():
+            if name == "__metadata__" or not isinstance(tensor, dict):
+                continue
+            if name.endswith(".weight_scale"):
+                continue
+            shape = tensor.get("shape")
+            if not isinstance(shape, list) or not all(isinstance(n, int) and n >= 0 for n in shape):
+                raise ModelLoadError(f"{file}: the tensor {name} has no valid shape")
+            total += math.prod(shape) * (4 if tensor.get("dtype") == "U8" else 1)
+    return total
+
+
+def _header(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > min(_LARGEST_HEADER, file.stat().st_size - 8):
+                raise ModelLoadError(f"{file}: its header is longer than the file")
+            header = json.loads(stream.read(length))
+    except OSError as error:
+        raise ModelLoadError(f"{file}: {error.strerror}") from None
+    except (struct.error, ValueError, RecursionError):
+        raise ModelLoadError(f"{file}: not a safetensors file") from None
+    if not isinstance(header, dict):
+        raise ModelLoadError(f"{file}: not a safetensors file")
+    return header
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _count(value: Any) -> int:
+    """A count that fits the protocol's 32 bits, or zero."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value < 2**31 else 0
