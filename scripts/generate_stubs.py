@@ -5,19 +5,20 @@
 
 The generators are pinned, because the version of grpcio-tools decides which protobuf and grpcio
 releases can load its output: 1.81.1 is the last whose stubs run with protobuf 6.33.5 and with 7.x.
-They live in a virtual environment of their own, build/stub-tools, made on first use, so that they
-never decide the versions that the project itself runs with.
+When the running Python has exactly these versions they are used; otherwise they are installed into
+an environment of their own, build/stub-tools, so that they never decide what the project runs with.
 """
 
 from __future__ import annotations
 
 import argparse
 import filecmp
-import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import venv
+from importlib import metadata
 from pathlib import Path
 
 PINS = (
@@ -32,39 +33,43 @@ TOOLS = ROOT / "build" / "stub-tools"
 GENERATED = ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi")
 
 
-def tool_path(name: str) -> Path:
-    """The path of a program in the tools' environment."""
-    if os.name == "nt":
-        return TOOLS / "Scripts" / f"{name}.exe"
-    return TOOLS / "bin" / name
+def is_installed(pin: str) -> bool:
+    """Whether the running Python has this version of this distribution."""
+    name, _, version = pin.partition("==")
+    try:
+        return metadata.version(name) == version
+    except metadata.PackageNotFoundError:
+        return False
 
 
-def ensure_tools() -> None:
-    """Make the tools' environment, unless it has exactly the pinned versions already."""
+def ensure_tools() -> Path:
+    """The folder with the programs of the pinned tools, installed if need be."""
+    here = Path(sysconfig.get_path("scripts"))
+    if all(is_installed(pin) for pin in PINS) and (here / "protoc-gen-mypy_grpc").exists():
+        return here
+    bin_folder = TOOLS / "bin"
     stamp = TOOLS / "pins.txt"
     wanted = "\n".join(PINS)
-    if stamp.is_file() and stamp.read_text() == wanted and tool_path("python").exists():
-        return
+    if stamp.is_file() and stamp.read_text() == wanted and (bin_folder / "python").exists():
+        return bin_folder
     print(f"Installing {', '.join(PINS)} into {TOOLS.relative_to(ROOT)} …", file=sys.stderr)
     venv.EnvBuilder(with_pip=True, clear=True).create(TOOLS)
-    subprocess.run(
-        [tool_path("python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        + list(PINS),
-        check=True,
-    )
+    pip = [str(bin_folder / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", *PINS], check=True)
     stamp.write_text(wanted)
+    return bin_folder
 
 
-def generate(destination: Path) -> None:
+def generate(tools: Path, destination: Path) -> None:
     """Write the stubs of every proto file below `destination`, in sterna/v1."""
     protos = sorted(str(path.relative_to(PROTO_ROOT)) for path in PROTO_ROOT.rglob("*.proto"))
     subprocess.run(
         [
-            str(tool_path("python")),
+            str(tools / "python"),
             "-m",
             "grpc_tools.protoc",
             f"--proto_path={PROTO_ROOT}",
-            f"--plugin=protoc-gen-mypy_grpc={tool_path('protoc-gen-mypy_grpc')}",
+            f"--plugin=protoc-gen-mypy_grpc={tools / 'protoc-gen-mypy_grpc'}",
             f"--python_out={destination}",
             f"--pyi_out={destination}",
             f"--grpc_python_out={destination}",
@@ -109,10 +114,10 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     check: bool = parser.parse_args().check
 
-    ensure_tools()
+    tools = ensure_tools()
     with tempfile.TemporaryDirectory(prefix="sterna-stubs-") as folder:
         fresh = Path(folder)
-        generate(fresh)
+        generate(tools, fresh)
         lines = differences(fresh, PACKAGE_ROOT)
         if check:
             if lines:

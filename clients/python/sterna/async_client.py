@@ -1,0 +1,179 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import grpc
+from grpc import aio
+
+from sterna import _calls, types
+from sterna._channel import Connection, Tls
+from sterna._events import Collector, event_from
+from sterna._methods import async_planned, async_streamed, async_unary
+from sterna._options import ChatOptions, Messages
+from sterna.errors import from_rpc_error
+
+R = TypeVar("R")
+
+
+class AsyncGenerationStream(AsyncIterator[types.Event]):
+    """The events of one generation, in the order that the protocol gives.
+
+    Use it in an `async with` statement, or read it to its end: leaving it early cancels the
+    generation.
+    """
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self._messages: AsyncIterator[Any] = call.__aiter__()
+        self._collector = Collector()
+
+    def __aiter__(self) -> AsyncIterator[types.Event]:
+        return self
+
+    async def __anext__(self) -> types.Event:
+        while True:
+            try:
+                message = await anext(self._messages)
+            except grpc.RpcError as error:
+                raise from_rpc_error(error) from None  # type: ignore[arg-type]
+            event = event_from(message)
+            if event is not None:
+                self._collector.add(event)
+                return event
+
+    @property
+    async def text_stream(self) -> AsyncIterator[str]:
+        """The text of the first choice, piece by piece."""
+        async for event in self:
+            if isinstance(event, types.Delta) and event.choice_index == 0 and event.text:
+                yield event.text
+
+    async def collect(self) -> types.Completion:
+        """Read to the end, and put everything together, what was read before included."""
+        async for _ in self:
+            pass
+        return self._collector.completion()
+
+    def cancel(self) -> None:
+        """Stop the generation; without effect when it is done."""
+        self._call.cancel()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.cancel()
+
+
+class AsyncClient:
+    """A connection to a Sterna server, for one event loop.
+
+    Arguments, methods and errors are those of `Client`; methods that return at once there are
+    awaited here.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        timeout: float = 30.0,
+        generation_timeout: float = 600.0,
+        tls: Tls | bool = False,
+        api_key: str | None = None,
+    ) -> None:
+        self._connection = Connection.of(address, timeout, generation_timeout, tls, api_key)
+        target, options = self._connection.address, self._connection.options
+        self._channel = (
+            aio.secure_channel(target, self._connection.tls.credentials(), options)
+            if self._connection.tls
+            else aio.insecure_channel(target, options)
+        )
+
+    @property
+    def address(self) -> str:
+        """Where the server is."""
+        return self._connection.address
+
+    @property
+    def channel(self) -> aio.Channel:
+        """The channel, for stubs of `sterna.v1` and calls without a method here."""
+        return self._channel
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What calls on `channel` must carry: the API key."""
+        return self._connection.metadata
+
+    async def close(self) -> None:
+        """Close the connection, cancelling calls in progress."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> types.Completion:
+        """Answer a conversation. A string is one message of the user."""
+        if options.get("session_id"):
+            # Repeating this could add to the session twice, and a stream is never repeated.
+            async with self.stream_chat(messages, **options) as stream:
+                return await stream.collect()
+        return await self._run(_calls.chat(messages, **options))
+
+    generate = async_unary(_calls.generate)
+    stream_generate = async_streamed(_calls.stream_generate)
+    stream_chat = async_streamed(_calls.stream_chat)
+    tokenize = async_unary(_calls.tokenize)
+    tokenize_chat = async_unary(_calls.tokenize_chat)
+    detokenize = async_unary(_calls.detokenize)
+    embed = async_unary(_calls.embed)
+    similarities = async_unary(_calls.similarities)
+    create_session = async_unary(_calls.create_session)
+    get_session = async_unary(_calls.get_session)
+    list_sessions = async_planned(_calls.list_sessions)
+    delete_session = async_unary(_calls.delete_session)
+    list_models = async_planned(_calls.list_models)
+    get_model = async_unary(_calls.get_model)
+    load_model = async_unary(_calls.load_model)
+    unload_model = async_unary(_calls.unload_model)
+    server_info = async_unary(_calls.server_info)
+    server_status = async_unary(_calls.server_status)
+    health = async_unary(_calls.health)
+
+    async def _run(self, call: _calls.Call[R]) -> R:
+        method = self._channel.unary_unary(
+            call.method,
+            request_serializer=type(call.request).SerializeToString,
+            response_deserializer=call.reply.FromString,
+        )
+        timeout = self._connection.timeout_of(call.timeout, long=call.long)
+        try:
+            reply = await method(call.request, timeout=timeout, metadata=self.metadata)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from None  # type: ignore[arg-type]
+        return call.result(reply)
+
+    def _start(self, call: _calls.StreamCall) -> AsyncGenerationStream:
+        method = self._channel.unary_stream(
+            call.method,
+            request_serializer=type(call.request).SerializeToString,
+            response_deserializer=call.reply.FromString,
+        )
+        timeout = self._connection.timeout_of(call.timeout, long=True)
+        return AsyncGenerationStream(method(call.request, timeout=timeout, metadata=self.metadata))
