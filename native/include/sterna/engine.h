@@ -13,22 +13,22 @@
 namespace sterna {
 
 struct EngineOptions {
-  int threads = 0;            // 0: what the cgroup's quota and the affinity mask allow
-  int max_batch = 16;         // sequences that run at the same time
-  int max_queue = 64;         // requests that wait; one more is refused with kQueueFull
+  int threads = 0;             // 0: what the cgroup's quota and the affinity mask allow
+  int max_batch = 16;          // sequences that run at the same time
+  int max_queue = 64;          // requests that wait; one more is refused with kQueueFull
   int max_batch_tokens = 256;  // rows computed in one step; raised to max_batch + 16 if less
-  int kv_cache_tokens = 0;    // capacity of the KV cache; 0: max_batch * 1024, at least one context
-  bool prefix_cache = true;   // reuse the KV blocks of shared prefixes
+  int kv_cache_tokens = 0;   // capacity of the KV cache; 0: max_batch * 1024, at least one context
+  bool prefix_cache = true;  // reuse the KV blocks of shared prefixes
 };
 
 struct EngineStats {
   std::string kernels;  // the instruction set in use
   int threads = 0;
-  int running = 0;      // sequences in the batch
-  int waiting = 0;      // requests in the queue
+  int running = 0;  // sequences in the batch
+  int waiting = 0;  // requests in the queue
   int kv_blocks_total = 0;
-  int kv_blocks_used = 0;    // referenced by live sequences
-  int kv_blocks_cached = 0;  // kept only for reuse
+  int kv_blocks_used = 0;          // referenced by live sequences
+  int kv_blocks_cached = 0;        // kept only for reuse
   std::int64_t prompt_tokens = 0;  // since start
   std::int64_t cached_tokens = 0;
   std::int64_t generated_tokens = 0;

@@ -29,13 +29,13 @@ struct Event {
   EventKind kind = EventKind::kToken;
   int choice = 0;
   TokenId token = 0;
-  float logprob = 0.0f;                     // kToken, when logprobs were asked for
-  std::vector<TokenLogprob> top_logprobs;   // kToken: most likely first
+  float logprob = 0.0f;                    // kToken, when logprobs were asked for
+  std::vector<TokenLogprob> top_logprobs;  // kToken: most likely first
   FinishReason finish_reason = FinishReason::kNone;
-  int prompt_tokens = 0;                    // kStarted
-  int cached_tokens = 0;                    // kStarted: prompt tokens whose KV was reused
-  double queue_seconds = 0.0;               // kStarted: submit to first computation
-  double prefill_seconds = 0.0;             // kStarted: first computation to first logits
+  int prompt_tokens = 0;                      // kStarted
+  int cached_tokens = 0;                      // kStarted: prompt tokens whose KV was reused
+  double queue_seconds = 0.0;                 // kStarted: submit to first computation
+  double prefill_seconds = 0.0;               // kStarted: first computation to first logits
   std::vector<TokenLogprob> prompt_logprobs;  // kStarted, when asked for; entry 0 is {prompt[0], 0}
   ErrorCode error_code = ErrorCode::kInternal;  // kFailed
   std::string error_message;                    // kFailed

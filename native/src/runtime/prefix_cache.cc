@@ -26,8 +26,8 @@ PrefixCache::~PrefixCache() {
 
 PrefixCache::Key PrefixCache::key_at(const std::vector<TokenId>& tokens, int index) {
   Key key;
-  std::copy_n(tokens.begin() + static_cast<std::ptrdiff_t>(index) * kKvBlockTokens,
-              kKvBlockTokens, key.begin());
+  std::copy_n(tokens.begin() + static_cast<std::ptrdiff_t>(index) * kKvBlockTokens, kKvBlockTokens,
+              key.begin());
   return key;
 }
 

@@ -61,7 +61,7 @@ class PrefixCache {
   };
   struct Block {
     int references = 0;
-    Node* node = nullptr;  // null when not in the tree
+    Node* node = nullptr;                 // null when not in the tree
     std::list<BlockId>::iterator cached;  // valid while in the tree with no references
   };
 

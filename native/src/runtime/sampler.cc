@@ -72,7 +72,8 @@ void Sampler::adjust(float* logits, int vocab_size, const std::vector<TokenId>& 
   if (params_.repetition_penalty != 1.0f) {
     for (const TokenId token : seen_) {
       float& logit = logits[token];
-      logit = logit > 0.0f ? logit / params_.repetition_penalty : logit * params_.repetition_penalty;
+      logit =
+          logit > 0.0f ? logit / params_.repetition_penalty : logit * params_.repetition_penalty;
     }
   }
   for (const auto& [token, count] : output_count_) {

@@ -33,7 +33,7 @@ class Sampler {
 
   SamplingParams params_;
   bool counts_needed_ = false;
-  std::unordered_set<TokenId> seen_;              // prompt and output; for the repetition penalty
+  std::unordered_set<TokenId> seen_;  // prompt and output; for the repetition penalty
   std::unordered_map<TokenId, int> output_count_;
 };
 

@@ -1,0 +1,214 @@
+// The Python extension: the public face of the engine, and nothing more.
+//
+// The engine's threads never touch Python. Calls that may wait release the GIL.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <string>
+
+#include "base/cpu_budget.h"
+#include "bindings.h"
+#include "kernels/kernels.h"
+#include "sterna/engine.h"
+#include "sterna/error.h"
+#include "sterna/model.h"
+
+namespace py = pybind11;
+
+namespace sterna {
+namespace {
+
+const char* code_name(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kInvalidArgument:
+      return "invalid_argument";
+    case ErrorCode::kContextLength:
+      return "context_length";
+    case ErrorCode::kQueueFull:
+      return "queue_full";
+    case ErrorCode::kShuttingDown:
+      return "shutting_down";
+    case ErrorCode::kCheckpointInvalid:
+      return "checkpoint_invalid";
+    case ErrorCode::kUnsupportedModel:
+      return "unsupported_model";
+    case ErrorCode::kIo:
+      return "io";
+    case ErrorCode::kInternal:
+      return "internal";
+  }
+  return "internal";
+}
+
+void bind_errors(py::module_& module) {
+  static PyObject* native_error =
+      PyErr_NewException("sterna_service.engine._native.NativeError", PyExc_Exception, nullptr);
+  module.attr("NativeError") = py::reinterpret_borrow<py::object>(native_error);
+  py::register_exception_translator([](std::exception_ptr pointer) {
+    try {
+      if (pointer) std::rethrow_exception(pointer);
+    } catch (const Error& error) {
+      py::object instance = py::reinterpret_borrow<py::object>(native_error)(error.what());
+      instance.attr("code") = code_name(error.code());
+      instance.attr("field") = error.field();
+      PyErr_SetObject(native_error, instance.ptr());
+    }
+  });
+}
+
+py::list pairs(const std::vector<TokenLogprob>& logprobs) {
+  py::list list(logprobs.size());
+  for (std::size_t i = 0; i < logprobs.size(); ++i) {
+    list[i] = py::make_tuple(logprobs[i].token, logprobs[i].logprob);
+  }
+  return list;
+}
+
+void bind_request(py::module_& module) {
+  py::class_<Request> request(module, "Request");
+  request.def(py::init<>())
+      .def_readwrite("id", &Request::id)
+      .def_readwrite("prompt", &Request::prompt)
+      .def_readwrite("max_tokens", &Request::max_tokens)
+      .def_readwrite("min_tokens", &Request::min_tokens)
+      .def_readwrite("choices", &Request::choices)
+      .def_readwrite("stop_tokens", &Request::stop_tokens)
+      .def_readwrite("top_logprobs", &Request::top_logprobs)
+      .def_readwrite("prompt_logprobs", &Request::prompt_logprobs);
+  const auto sampling = [&request](const char* name, auto member) {
+    request.def_property(
+        name, [member](const Request& r) { return r.sampling.*member; },
+        [member](Request& r, std::decay_t<decltype(r.sampling.*member)> value) {
+          r.sampling.*member = std::move(value);
+        });
+  };
+  sampling("temperature", &SamplingParams::temperature);
+  sampling("top_k", &SamplingParams::top_k);
+  sampling("top_p", &SamplingParams::top_p);
+  sampling("min_p", &SamplingParams::min_p);
+  sampling("repetition_penalty", &SamplingParams::repetition_penalty);
+  sampling("frequency_penalty", &SamplingParams::frequency_penalty);
+  sampling("presence_penalty", &SamplingParams::presence_penalty);
+  sampling("seed", &SamplingParams::seed);
+  sampling("logit_bias", &SamplingParams::logit_bias);
+}
+
+void bind_event(py::module_& module) {
+  const py::object int_enum = py::module_::import("enum").attr("IntEnum");
+  const auto make_enum = [&](const char* name, std::initializer_list<const char*> members) {
+    py::list pairs_of;
+    int value = 0;
+    for (const char* member : members) pairs_of.append(py::make_tuple(member, value++));
+    py::object type = int_enum(name, pairs_of);
+    type.attr("__module__") = module.attr("__name__");
+    module.attr(name) = type;
+    return type;
+  };
+  // Kept alive by the module for the life of the process.
+  static py::handle kinds =
+      make_enum("EventKind", {"STARTED", "TOKEN", "FINISHED", "FAILED"}).release();
+  static py::handle reasons =
+      make_enum("FinishReason", {"NONE", "STOP", "LENGTH", "CANCELLED"}).release();
+  py::class_<Event>(module, "Event")
+      .def_readonly("request_id", &Event::request_id)
+      .def_property_readonly("kind", [](const Event& e) { return kinds(static_cast<int>(e.kind)); })
+      .def_readonly("choice", &Event::choice)
+      .def_readonly("token", &Event::token)
+      .def_readonly("logprob", &Event::logprob)
+      .def_property_readonly("top_logprobs", [](const Event& e) { return pairs(e.top_logprobs); })
+      .def_property_readonly(
+          "finish_reason",
+          [](const Event& e) { return reasons(static_cast<int>(e.finish_reason)); })
+      .def_readonly("prompt_tokens", &Event::prompt_tokens)
+      .def_readonly("cached_tokens", &Event::cached_tokens)
+      .def_readonly("queue_seconds", &Event::queue_seconds)
+      .def_readonly("prefill_seconds", &Event::prefill_seconds)
+      .def_property_readonly("prompt_logprobs",
+                             [](const Event& e) { return pairs(e.prompt_logprobs); })
+      .def_property_readonly("error_code", [](const Event& e) { return code_name(e.error_code); })
+      .def_readonly("error_message", &Event::error_message);
+}
+
+void bind_model(py::module_& module) {
+  py::class_<ModelConfig>(module, "ModelConfig")
+      .def_readonly("architecture", &ModelConfig::architecture)
+      .def_readonly("vocab_size", &ModelConfig::vocab_size)
+      .def_readonly("hidden_size", &ModelConfig::hidden_size)
+      .def_readonly("intermediate_size", &ModelConfig::intermediate_size)
+      .def_readonly("layers", &ModelConfig::layers)
+      .def_readonly("heads", &ModelConfig::heads)
+      .def_readonly("kv_heads", &ModelConfig::kv_heads)
+      .def_readonly("head_dim", &ModelConfig::head_dim)
+      .def_readonly("context_length", &ModelConfig::context_length)
+      .def_readonly("tied_embeddings", &ModelConfig::tied_embeddings);
+  // pybind11 holds no pointers to const; the class offers no way to change the model.
+  py::class_<Model, std::shared_ptr<Model>>(module, "Model")
+      .def_static(
+          "open",
+          [](const std::string& path) { return std::const_pointer_cast<Model>(Model::open(path)); },
+          py::arg("bundle_path"), py::call_guard<py::gil_scoped_release>())
+      .def_property_readonly("config", &Model::config)
+      .def_property_readonly("parameter_count", &Model::parameter_count)
+      .def_property_readonly("weight_bytes", &Model::weight_bytes);
+}
+
+void bind_engine(py::module_& module) {
+  py::class_<EngineOptions>(module, "EngineOptions")
+      .def(py::init<>())
+      .def_readwrite("threads", &EngineOptions::threads)
+      .def_readwrite("max_batch", &EngineOptions::max_batch)
+      .def_readwrite("max_queue", &EngineOptions::max_queue)
+      .def_readwrite("max_batch_tokens", &EngineOptions::max_batch_tokens)
+      .def_readwrite("kv_cache_tokens", &EngineOptions::kv_cache_tokens)
+      .def_readwrite("prefix_cache", &EngineOptions::prefix_cache);
+  py::class_<EngineStats>(module, "EngineStats")
+      .def_readonly("kernels", &EngineStats::kernels)
+      .def_readonly("threads", &EngineStats::threads)
+      .def_readonly("running", &EngineStats::running)
+      .def_readonly("waiting", &EngineStats::waiting)
+      .def_readonly("kv_blocks_total", &EngineStats::kv_blocks_total)
+      .def_readonly("kv_blocks_used", &EngineStats::kv_blocks_used)
+      .def_readonly("kv_blocks_cached", &EngineStats::kv_blocks_cached)
+      .def_readonly("prompt_tokens", &EngineStats::prompt_tokens)
+      .def_readonly("cached_tokens", &EngineStats::cached_tokens)
+      .def_readonly("generated_tokens", &EngineStats::generated_tokens)
+      .def_readonly("steps", &EngineStats::steps)
+      .def_readonly("preemptions", &EngineStats::preemptions);
+  using Released = py::call_guard<py::gil_scoped_release>;
+  py::class_<Engine>(module, "Engine")
+      .def(py::init([](std::shared_ptr<Model> model, const EngineOptions& options) {
+             return Engine::create(std::move(model), options);
+           }),
+           py::arg("model"), py::arg("options"), Released())
+      .def(
+          "submit", [](Engine& engine, const Request& request) { engine.submit(request); },
+          py::arg("request"), Released())
+      .def("cancel", &Engine::cancel, py::arg("request_id"), Released())
+      .def("outbox_fd", &Engine::outbox_fd)
+      .def("drain_outbox", &Engine::drain_outbox)
+      .def("stats", &Engine::stats, Released())
+      .def("close", &Engine::stop, Released());
+}
+
+}  // namespace
+}  // namespace sterna
+
+PYBIND11_MODULE(_native, module) {
+  using namespace sterna;
+  module.doc() = "The Sterna engine; see native/include/sterna.";
+  bind_errors(module);
+  bind_request(module);
+  bind_event(module);
+  bind_model(module);
+  bind_engine(module);
+  module.def("pack_checkpoint", &pack_checkpoint, py::arg("checkpoint_dir"), py::arg("bundle_path"),
+             py::call_guard<py::gil_scoped_release>());
+  module.def("kernel_names", [] {
+    std::vector<std::string> names;
+    for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->name);
+    return names;
+  });
+  module.def("cpu_budget", &cpu_budget);
+  bind_testing(module);
+}

@@ -1,0 +1,76 @@
+#include "model/weights.h"
+
+#include <bit>
+#include <utility>
+
+namespace sterna {
+
+void DenseMatrix::row(int index, float* out) const {
+  const std::size_t begin = static_cast<std::size_t>(index) * cols;
+  for (int i = 0; i < cols; ++i) {
+    out[i] = f32 != nullptr
+                 ? f32[begin + i]
+                 : std::bit_cast<float>(static_cast<std::uint32_t>(bf16[begin + i]) << 16);
+  }
+}
+
+LoadedModel::LoadedModel(Bundle bundle) : bundle_(std::move(bundle)) {
+  const ModelConfig& c = bundle_.config();
+  embedding_ = dense("embed_tokens", c.vocab_size, c.hidden_size);
+  head_ = c.tied_embeddings ? embedding_ : dense("lm_head", c.vocab_size, c.hidden_size);
+  final_norm_ = norm("norm", c.hidden_size);
+  layers_.reserve(c.layers);
+  for (int i = 0; i < c.layers; ++i) {
+    const std::string prefix = "layers." + std::to_string(i) + ".";
+    LayerWeights layer;
+    layer.input_norm = norm(prefix + "input_norm", c.hidden_size);
+    layer.post_attention_norm = norm(prefix + "post_attention_norm", c.hidden_size);
+    if (c.sub_norms) {
+      layer.attn_sub_norm = norm(prefix + "attn_sub_norm", c.heads * c.head_dim);
+      layer.ffn_sub_norm = norm(prefix + "ffn_sub_norm", c.intermediate_size);
+    }
+    layer.q = ternary(prefix + "q");
+    layer.k = ternary(prefix + "k");
+    layer.v = ternary(prefix + "v");
+    layer.o = ternary(prefix + "o");
+    layer.gate = ternary(prefix + "gate");
+    layer.up = ternary(prefix + "up");
+    layer.down = ternary(prefix + "down");
+    layers_.push_back(layer);
+  }
+}
+
+std::int64_t LoadedModel::weight_bytes() const {
+  return static_cast<std::int64_t>(bundle_.weight_bytes());
+}
+
+TernaryMatrix LoadedModel::ternary(const std::string& name) {
+  const TernaryMatrix matrix = bundle_.ternary(name);
+  parameter_count_ += static_cast<std::int64_t>(matrix.rows) * matrix.cols;
+  return matrix;
+}
+
+DenseMatrix LoadedModel::dense(const std::string& name, int rows, int cols) {
+  const TensorView& tensor = bundle_.tensor(name);
+  parameter_count_ += static_cast<std::int64_t>(rows) * cols;
+  DenseMatrix matrix;
+  matrix.rows = rows;
+  matrix.cols = cols;
+  if (tensor.dtype == Dtype::kBF16) {
+    matrix.bf16 = reinterpret_cast<const std::uint16_t*>(tensor.bytes.data());
+  } else {
+    matrix.f32 = reinterpret_cast<const float*>(tensor.bytes.data());
+  }
+  return matrix;
+}
+
+const float* LoadedModel::norm(const std::string& name, int size) {
+  parameter_count_ += size;
+  return bundle_.f32(name, static_cast<std::size_t>(size)).data();
+}
+
+std::shared_ptr<const Model> Model::open(const std::string& path) {
+  return std::make_shared<const LoadedModel>(Bundle::open(path));
+}
+
+}  // namespace sterna

@@ -1,0 +1,61 @@
+// A decoder's weights as views of a mapped bundle.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "format/bundle.h"
+#include "kernels/kernels.h"
+#include "sterna/model.h"
+
+namespace sterna {
+
+// A row-major [rows, cols] matrix kept in the precision of the checkpoint.
+struct DenseMatrix {
+  const std::uint16_t* bf16 = nullptr;  // exactly one of the two is set
+  const float* f32 = nullptr;
+  int rows = 0;
+  int cols = 0;
+
+  // Widens one row to out[cols].
+  void row(int index, float* out) const;
+};
+
+struct LayerWeights {
+  const float* input_norm = nullptr;           // [hidden]
+  const float* post_attention_norm = nullptr;  // [hidden]
+  const float* attn_sub_norm = nullptr;        // [heads * head_dim], or null without sub-norms
+  const float* ffn_sub_norm = nullptr;         // [intermediate], or null without sub-norms
+  TernaryMatrix q, k, v, o, gate, up, down;
+};
+
+class LoadedModel final : public Model {
+ public:
+  explicit LoadedModel(Bundle bundle);
+
+  const ModelConfig& config() const override { return bundle_.config(); }
+  std::int64_t parameter_count() const override { return parameter_count_; }
+  std::int64_t weight_bytes() const override;
+
+  const DenseMatrix& embedding() const { return embedding_; }
+  const DenseMatrix& head() const { return head_; }  // the embedding when tied
+  const float* final_norm() const { return final_norm_; }
+  const LayerWeights& layer(int index) const { return layers_[index]; }
+  int layer_count() const { return static_cast<int>(layers_.size()); }
+
+ private:
+  TernaryMatrix ternary(const std::string& name);
+  DenseMatrix dense(const std::string& name, int rows, int cols);
+  const float* norm(const std::string& name, int size);
+
+  Bundle bundle_;
+  DenseMatrix embedding_;
+  DenseMatrix head_;
+  const float* final_norm_ = nullptr;
+  std::vector<LayerWeights> layers_;
+  std::int64_t parameter_count_ = 0;
+};
+
+}  // namespace sterna

@@ -1,0 +1,231 @@
+#include "runtime/generator.h"
+
+#include <algorithm>
+
+namespace sterna {
+
+namespace {
+
+double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+SchedulerLimits limits_of(const EngineOptions& options) {
+  SchedulerLimits limits;
+  limits.max_batch = options.max_batch;
+  limits.max_batch_tokens = options.max_batch_tokens;
+  limits.kv_blocks = (options.kv_cache_tokens + kKvBlockTokens - 1) / kKvBlockTokens;
+  limits.prefix_cache = options.prefix_cache;
+  return limits;
+}
+
+Event event_for(const Sequence& sequence, EventKind kind) {
+  Event event;
+  event.request_id = sequence.request->request.id;
+  event.kind = kind;
+  event.choice = sequence.choice;
+  return event;
+}
+
+void report_cancelled(const std::vector<std::unique_ptr<Sequence>>& sequences,
+                      std::vector<Event>& events) {
+  for (const auto& sequence : sequences) {
+    Event event = event_for(*sequence, EventKind::kFinished);
+    event.finish_reason = FinishReason::kCancelled;
+    // Before the fork, one sequence stands for every choice.
+    for (int i = 0; i < sequence->slots(); ++i) {
+      events.push_back(event);
+      ++event.choice;
+    }
+  }
+}
+
+}  // namespace
+
+Generator::Generator(std::shared_ptr<const LoadedModel> model, const Kernels& kernels,
+                     const EngineOptions& options)
+    : model_(std::move(model)),
+      pool_(options.threads),
+      scheduler_(model_->config(), limits_of(options)),
+      transformer_(model_, kernels, pool_, options.max_batch_tokens),
+      logits_(static_cast<std::size_t>(options.max_batch) * model_->config().vocab_size),
+      scratch_(pool_.size()),
+      logits_rows_(options.max_batch) {
+  totals_.kernels = kernels.name;
+  totals_.threads = pool_.size();
+}
+
+void Generator::add(std::shared_ptr<LiveRequest> request) {
+  scheduler_.enqueue(std::make_unique<Sequence>(std::move(request), 0));
+}
+
+void Generator::cancel(std::uint64_t request_id, std::vector<Event>& events) {
+  report_cancelled(scheduler_.remove_request(request_id), events);
+}
+
+void Generator::cancel_all(std::vector<Event>& events) {
+  report_cancelled(scheduler_.remove_all(), events);
+}
+
+void Generator::fail_all(ErrorCode code, const std::string& message, std::vector<Event>& events) {
+  std::vector<std::uint64_t> failed;
+  for (const auto& sequence : scheduler_.remove_all()) {
+    const std::uint64_t id = sequence->request->request.id;
+    if (std::find(failed.begin(), failed.end(), id) != failed.end()) continue;
+    failed.push_back(id);
+    Event event = event_for(*sequence, EventKind::kFailed);
+    event.error_code = code;
+    event.error_message = message;
+    events.push_back(std::move(event));
+  }
+}
+
+bool Generator::step(std::vector<Event>& events) {
+  const std::vector<Slice> plan = scheduler_.plan();
+  if (plan.empty()) return false;
+
+  std::vector<BatchRow> rows;
+  for (const Slice& slice : plan) {
+    for (int i = slice.begin; i < slice.end; ++i) {
+      rows.push_back({slice.sequence->tokens[i], i, slice.sequence->blocks.data()});
+    }
+  }
+  transformer_.forward(rows, scheduler_.kv());
+  compute_prompt_logprobs(plan);
+  for (const Slice& slice : plan) scheduler_.computed(slice);
+
+  std::vector<Draw> draws = prepare_draws(plan, events);
+  const double work = 8.0 * draws.size() * model_->config().vocab_size;
+  const int workers = std::min<int>(pool_.size(), static_cast<int>(draws.size()));
+  pool_.split(workers, work, [&](int begin, int end) {
+    for (int worker = begin; worker < end; ++worker) {
+      for (std::size_t i = worker; i < draws.size(); i += workers) draw(draws[i], scratch_[worker]);
+    }
+  });
+  for (Draw& each : draws) accept(each, events);
+  ++totals_.steps;
+  return true;
+}
+
+// Every computed position but the last predicts a token of the prompt.
+void Generator::compute_prompt_logprobs(const std::vector<Slice>& plan) {
+  int first_row = 0;
+  for (const Slice& slice : plan) {
+    LiveRequest& live = *slice.sequence->request;
+    const auto& prompt = live.request.prompt;
+    if (live.request.prompt_logprobs && !live.started) {
+      auto& known = live.prompt_logprobs;
+      if (slice.begin == 0) known.assign(1, {prompt[0], 0.0f});
+      const int last = std::min(slice.end, static_cast<int>(prompt.size()) - 1);
+      for (int i = slice.begin; i < last; i += logits_rows_) {
+        std::vector<int> rows;
+        for (int j = i; j < std::min(i + logits_rows_, last); ++j) {
+          rows.push_back(first_row + j - slice.begin);
+        }
+        transformer_.logits(rows, logits_.data());
+        for (std::size_t j = 0; j < rows.size(); ++j) {
+          const int vocab = model_->config().vocab_size;
+          const LogProbabilities logprobs(logits_.data() + j * vocab, vocab);
+          const TokenId next = prompt[i + j + 1];
+          known.push_back({next, logprobs.of(next)});
+        }
+      }
+    }
+    first_row += slice.end - slice.begin;
+  }
+}
+
+std::vector<Generator::Draw> Generator::prepare_draws(const std::vector<Slice>& plan,
+                                                      std::vector<Event>& events) {
+  std::vector<int> rows;
+  std::vector<Sequence*> sequences;
+  int row = -1;
+  for (const Slice& slice : plan) {
+    row += slice.end - slice.begin;
+    if (slice.sequence->remaining() > 0) continue;  // more of the prompt is to come
+    rows.push_back(row);
+    sequences.push_back(slice.sequence);
+  }
+  if (!rows.empty()) transformer_.logits(rows, logits_.data());
+
+  std::vector<Draw> draws;
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
+    Sequence* sequence = sequences[i];
+    const float* logits =
+        logits_.data() + i * static_cast<std::size_t>(model_->config().vocab_size);
+    draws.push_back({sequence, logits, event_for(*sequence, EventKind::kToken)});
+    if (sequence->request->started) continue;
+    start(*sequence, events);
+    for (int choice = 1; choice < sequence->request->request.choices; ++choice) {
+      Sequence* sibling = scheduler_.fork(*sequence, choice);
+      draws.push_back({sibling, logits, event_for(*sibling, EventKind::kToken)});
+    }
+  }
+  return draws;
+}
+
+void Generator::start(Sequence& sequence, std::vector<Event>& events) {
+  LiveRequest& live = *sequence.request;
+  live.started = true;
+  Event event = event_for(sequence, EventKind::kStarted);
+  event.prompt_tokens = static_cast<int>(live.request.prompt.size());
+  event.cached_tokens = live.cached_tokens;
+  event.queue_seconds = seconds(live.admitted - live.submitted);
+  event.prefill_seconds = seconds(Clock::now() - live.admitted);
+  event.prompt_logprobs = std::move(live.prompt_logprobs);
+  events.push_back(std::move(event));
+  totals_.prompt_tokens += static_cast<std::int64_t>(live.request.prompt.size());
+  totals_.cached_tokens += live.cached_tokens;
+}
+
+void Generator::draw(Draw& draw, std::vector<float>& scratch) const {
+  const int vocab = model_->config().vocab_size;
+  const Request& request = draw.sequence->request->request;
+  static const std::vector<TokenId> kNone;
+  const bool may_stop = draw.sequence->generated >= request.min_tokens;
+  draw.event.token = draw.sequence->sampler.sample(draw.logits, vocab, draw.sequence->generated,
+                                                   may_stop ? kNone : request.stop_tokens, scratch);
+  if (request.top_logprobs < 0) return;
+  const LogProbabilities logprobs(draw.logits, vocab);
+  draw.event.logprob = logprobs.of(draw.event.token);
+  if (request.top_logprobs > 0) draw.event.top_logprobs = logprobs.top(request.top_logprobs);
+}
+
+void Generator::accept(Draw& draw, std::vector<Event>& events) {
+  Sequence* sequence = draw.sequence;
+  const Request& request = sequence->request->request;
+  const TokenId token = draw.event.token;
+  ++totals_.generated_tokens;
+  const auto& stops = request.stop_tokens;
+  // When min_tokens forbids every other token too, a stop token can still come out: it ends.
+  if (std::find(stops.begin(), stops.end(), token) != stops.end()) {
+    finish(sequence, FinishReason::kStop, token, events);
+    return;
+  }
+  sequence->tokens.push_back(token);
+  sequence->sampler.accept(token);
+  ++sequence->generated;
+  events.push_back(std::move(draw.event));
+  if (sequence->generated >= request.max_tokens) {
+    finish(sequence, FinishReason::kLength, 0, events);
+  }
+}
+
+void Generator::finish(Sequence* sequence, FinishReason reason, TokenId token,
+                       std::vector<Event>& events) {
+  Event event = event_for(*sequence, EventKind::kFinished);
+  event.finish_reason = reason;
+  event.token = token;
+  events.push_back(std::move(event));
+  scheduler_.remove(sequence);
+}
+
+void Generator::fill(EngineStats& stats) const {
+  stats = totals_;
+  stats.running = scheduler_.running();
+  stats.waiting = scheduler_.waiting();
+  stats.kv_blocks_total = scheduler_.blocks().total();
+  stats.kv_blocks_used = scheduler_.blocks().used();
+  stats.kv_blocks_cached = scheduler_.blocks().cached();
+  stats.preemptions = scheduler_.preemptions();
+}
+
+}  // namespace sterna

@@ -1,0 +1,56 @@
+// One step of generation: compute the scheduler's plan, choose tokens, report events.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "model/transformer.h"
+#include "runtime/scheduler.h"
+#include "sterna/engine.h"
+
+namespace sterna {
+
+// Not thread-safe: belongs to the engine's thread.
+class Generator {
+ public:
+  Generator(std::shared_ptr<const LoadedModel> model, const Kernels& kernels,
+            const EngineOptions& options);
+
+  void add(std::shared_ptr<LiveRequest> request);
+  void cancel(std::uint64_t request_id, std::vector<Event>& events);
+  void cancel_all(std::vector<Event>& events);
+  // Ends every live request with kFailed.
+  void fail_all(ErrorCode code, const std::string& message, std::vector<Event>& events);
+
+  // Advances every running sequence and appends what happened. False when nothing is to be done.
+  bool step(std::vector<Event>& events);
+
+  void fill(EngineStats& stats) const;
+
+ private:
+  // A choice that gets its next token in this step.
+  struct Draw {
+    Sequence* sequence;
+    const float* logits;
+    Event event;
+  };
+
+  void compute_prompt_logprobs(const std::vector<Slice>& plan);
+  std::vector<Draw> prepare_draws(const std::vector<Slice>& plan, std::vector<Event>& events);
+  void start(Sequence& sequence, std::vector<Event>& events);
+  void draw(Draw& draw, std::vector<float>& scratch) const;
+  void accept(Draw& draw, std::vector<Event>& events);
+  void finish(Sequence* sequence, FinishReason reason, TokenId token, std::vector<Event>& events);
+
+  std::shared_ptr<const LoadedModel> model_;
+  ThreadPool pool_;
+  Scheduler scheduler_;
+  Transformer transformer_;
+  AlignedBuffer<float> logits_;              // [max_batch][vocab_size]
+  std::vector<std::vector<float>> scratch_;  // one for each worker of the pool
+  int logits_rows_;
+  EngineStats totals_;
+};
+
+}  // namespace sterna

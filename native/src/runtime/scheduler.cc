@@ -1,0 +1,226 @@
+#include "runtime/scheduler.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "sterna/error.h"
+
+namespace sterna {
+
+namespace {
+
+// Rows of prompts in a step that also decodes: a long prompt must not stall running streams.
+constexpr int kPromptRowsBesideDecoding = 64;
+constexpr int kSmallestShare = 16;
+
+int blocks_for(int tokens) { return (tokens + kKvBlockTokens - 1) / kKvBlockTokens; }
+
+}  // namespace
+
+Scheduler::Scheduler(const ModelConfig& config, const SchedulerLimits& limits)
+    : limits_(limits), blocks_(limits.kv_blocks, limits.prefix_cache) {
+  kv_.blocks = limits.kv_blocks;
+  kv_.kv_heads = config.kv_heads;
+  kv_.head_dim = config.head_dim;
+  memory_bytes_ = config.layers * kv_.layer_stride() * sizeof(float);
+  memory_ = mmap(nullptr, memory_bytes_, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory_ == MAP_FAILED) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "the KV cache needs " + std::to_string(memory_bytes_ >> 20) +
+                    " MiB, which the system refuses; lower kv_cache_tokens",
+                "kv_cache_tokens");
+  }
+  kv_.base = static_cast<float*>(memory_);
+}
+
+Scheduler::~Scheduler() { munmap(memory_, memory_bytes_); }
+
+void Scheduler::enqueue(Owned sequence) { waiting_.push_back(std::move(sequence)); }
+
+std::vector<Scheduler::Owned> Scheduler::remove_request(std::uint64_t request_id) {
+  std::vector<Owned> removed;
+  const auto take_from = [&](auto& queue) {
+    for (auto it = queue.begin(); it != queue.end();) {
+      if ((*it)->request->request.id == request_id) {
+        release_blocks(**it);
+        removed.push_back(std::move(*it));
+        it = queue.erase(it);
+      } else {
+        ++it;
+      }
+    }
+  };
+  take_from(running_);
+  take_from(waiting_);
+  return removed;
+}
+
+std::vector<Scheduler::Owned> Scheduler::remove_all() {
+  std::vector<Owned> removed;
+  for (auto& sequence : running_) removed.push_back(std::move(sequence));
+  for (auto& sequence : waiting_) removed.push_back(std::move(sequence));
+  running_.clear();
+  waiting_.clear();
+  for (auto& sequence : removed) release_blocks(*sequence);
+  return removed;
+}
+
+Scheduler::Owned Scheduler::remove(Sequence* sequence) {
+  const auto take_from = [&](auto& queue) {
+    const auto it = std::find_if(queue.begin(), queue.end(),
+                                 [&](const Owned& owned) { return owned.get() == sequence; });
+    if (it == queue.end()) return Owned();
+    Owned owned = std::move(*it);
+    queue.erase(it);
+    return owned;
+  };
+  Owned owned = take_from(running_);
+  if (!owned) owned = take_from(waiting_);
+  if (owned) release_blocks(*owned);
+  return owned;
+}
+
+std::vector<Slice> Scheduler::plan() {
+  admit();
+  std::vector<Slice> plan;
+  plan_decoding(plan);
+  plan_prompts(plan);
+  return plan;
+}
+
+int Scheduler::used_slots() const {
+  int slots = 0;
+  for (const auto& sequence : running_) slots += sequence->slots();
+  return slots;
+}
+
+void Scheduler::admit() {
+  while (!waiting_.empty()) {
+    Sequence& next = *waiting_.front();
+    if (used_slots() + next.slots() > limits_.max_batch || !reserve_prompt(next)) return;
+    if (!next.request->was_admitted) {
+      next.request->was_admitted = true;
+      next.request->admitted = Clock::now();
+      next.request->cached_tokens = next.computed;
+    }
+    running_.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+}
+
+// Gives the sequence the blocks of all its tokens, cached ones first.
+bool Scheduler::reserve_prompt(Sequence& sequence) {
+  const int size = static_cast<int>(sequence.tokens.size());
+  // The last token is always computed: its logits are wanted. Log-probabilities of the prompt
+  // need every position's.
+  const bool reuse = !sequence.request->request.prompt_logprobs || sequence.request->started;
+  sequence.blocks = blocks_.match(sequence.tokens, reuse ? size - 1 : 0);
+  const int missing = blocks_for(size) - static_cast<int>(sequence.blocks.size());
+  // One spare block for each running sequence keeps admission from causing preemption at once.
+  const int spare = static_cast<int>(running_.size());
+  if (missing + spare > blocks_.available()) {
+    release_blocks(sequence);
+    return false;
+  }
+  sequence.computed = static_cast<int>(sequence.blocks.size()) * kKvBlockTokens;
+  sequence.published = static_cast<int>(sequence.blocks.size());
+  for (int i = 0; i < missing; ++i) sequence.blocks.push_back(blocks_.allocate());
+  return true;
+}
+
+void Scheduler::release_blocks(Sequence& sequence) {
+  blocks_.release(sequence.blocks);
+  sequence.blocks.clear();
+  sequence.computed = 0;
+  sequence.published = 0;
+}
+
+void Scheduler::plan_decoding(std::vector<Slice>& plan) {
+  for (std::size_t i = 0; i < running_.size(); ++i) {
+    Sequence* sequence = running_[i].get();
+    if (sequence->remaining() != 1) continue;
+    const int size = static_cast<int>(sequence->tokens.size());
+    bool ready = true;
+    while (static_cast<int>(sequence->blocks.size()) < blocks_for(size)) {
+      const BlockId block = blocks_.allocate();
+      if (block >= 0) {
+        sequence->blocks.push_back(block);
+        continue;
+      }
+      ready = running_.back().get() != sequence;
+      preempt_youngest();
+      if (!ready) break;
+    }
+    if (ready) plan.push_back({sequence, size - 1, size});
+  }
+}
+
+void Scheduler::plan_prompts(std::vector<Slice>& plan) {
+  std::vector<Sequence*> prompts;
+  for (const auto& sequence : running_) {
+    if (sequence->remaining() > 1) prompts.push_back(sequence.get());
+  }
+  const int decoding = static_cast<int>(plan.size());
+  int budget = limits_.max_batch_tokens - decoding;
+  if (decoding > 0) budget = std::min(budget, kPromptRowsBesideDecoding);
+  // Equal shares let a short prompt finish beside a long one; what one leaves the next may use.
+  for (std::size_t i = 0; i < prompts.size() && budget > 0; ++i) {
+    Sequence* sequence = prompts[i];
+    const int sharers = static_cast<int>(prompts.size() - i);
+    const int share = std::min(budget, std::max(kSmallestShare, budget / sharers));
+    const int rows = std::min(share, sequence->remaining());
+    plan.push_back({sequence, sequence->computed, sequence->computed + rows});
+    budget -= rows;
+  }
+}
+
+void Scheduler::preempt_youngest() {
+  Owned youngest = std::move(running_.back());
+  running_.pop_back();
+  release_blocks(*youngest);
+  waiting_.push_front(std::move(youngest));
+  ++preemptions_;
+}
+
+void Scheduler::computed(const Slice& slice) {
+  Sequence& sequence = *slice.sequence;
+  sequence.computed = slice.end;
+  while ((sequence.published + 1) * kKvBlockTokens <= sequence.computed) {
+    blocks_.publish(sequence.blocks, sequence.published, sequence.tokens);
+    ++sequence.published;
+  }
+}
+
+Sequence* Scheduler::fork(const Sequence& parent, int choice) {
+  auto child = std::make_unique<Sequence>(parent);
+  child->choice = choice;
+  child->sampler.set_seed(parent.request->request.sampling.seed +
+                          static_cast<std::uint64_t>(choice));
+  Sequence* result = child.get();
+  const int full = parent.computed / kKvBlockTokens;
+  child->blocks.resize(full);
+  for (const BlockId block : child->blocks) blocks_.share(block);
+  if (parent.computed % kKvBlockTokens != 0) {
+    const BlockId copy = blocks_.allocate();
+    if (copy < 0) {
+      release_blocks(*child);
+      waiting_.push_front(std::move(child));
+      return result;
+    }
+    const auto layers = memory_bytes_ / sizeof(float) / kv_.layer_stride();
+    for (std::size_t layer = 0; layer < layers; ++layer) {
+      float* blocks = kv_.base + layer * kv_.layer_stride();
+      std::memcpy(blocks + copy * kv_.block_stride(),
+                  blocks + parent.blocks[full] * kv_.block_stride(),
+                  kv_.block_stride() * sizeof(float));
+    }
+    child->blocks.push_back(copy);
+  }
+  running_.push_back(std::move(child));
+  return result;
+}
+
+}  // namespace sterna

@@ -1,0 +1,84 @@
+// Continuous batching: who runs, who waits, and which tokens are computed in the next step.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "base/aligned_buffer.h"
+#include "ops/kv_layout.h"
+#include "runtime/prefix_cache.h"
+#include "runtime/sequence.h"
+#include "sterna/model.h"
+
+namespace sterna {
+
+struct SchedulerLimits {
+  int max_batch = 0;         // sequences in the batch
+  int max_batch_tokens = 0;  // rows of one step
+  int kv_blocks = 0;
+  bool prefix_cache = true;
+};
+
+// tokens[begin, end) of a sequence, to be computed in one step.
+struct Slice {
+  Sequence* sequence;
+  int begin;
+  int end;
+};
+
+// Sequences enter in order of arrival, when a slot and the blocks of their prompt are free. Every
+// step advances each decoding sequence by one token and spends the rest of the row budget on
+// prompts, in equal shares. When blocks run out, the youngest sequence leaves the batch, loses
+// its blocks and waits at the head of the queue: it is computed again later, to the same bits.
+class Scheduler {
+ public:
+  Scheduler(const ModelConfig& config, const SchedulerLimits& limits);
+  ~Scheduler();
+
+  void enqueue(std::unique_ptr<Sequence> sequence);
+  // Takes the sequences of a request out, wherever they are, and frees their blocks.
+  std::vector<std::unique_ptr<Sequence>> remove_request(std::uint64_t request_id);
+  std::vector<std::unique_ptr<Sequence>> remove_all();
+
+  // Empty only when there is nothing to do.
+  std::vector<Slice> plan();
+
+  // The slice's keys and values are in the cache.
+  void computed(const Slice& slice);
+
+  // Another choice of a sequence whose prompt is computed. Shares the full blocks and copies the
+  // last one; without a free block for the copy, it waits and is computed again.
+  Sequence* fork(const Sequence& parent, int choice);
+
+  // Takes a running or waiting sequence out and frees its blocks.
+  std::unique_ptr<Sequence> remove(Sequence* sequence);
+
+  const KvLayout& kv() const { return kv_; }
+  const PrefixCache& blocks() const { return blocks_; }
+  int running() const { return static_cast<int>(running_.size()); }
+  int waiting() const { return static_cast<int>(waiting_.size()); }
+  std::int64_t preemptions() const { return preemptions_; }
+
+ private:
+  using Owned = std::unique_ptr<Sequence>;
+
+  void admit();
+  bool reserve_prompt(Sequence& sequence);
+  void plan_decoding(std::vector<Slice>& plan);
+  void plan_prompts(std::vector<Slice>& plan);
+  void preempt_youngest();
+  void release_blocks(Sequence& sequence);
+  int used_slots() const;
+
+  const SchedulerLimits limits_;
+  KvLayout kv_;
+  void* memory_ = nullptr;  // of the whole KV cache; pages are committed when first written
+  std::size_t memory_bytes_ = 0;
+  PrefixCache blocks_;
+  std::vector<Owned> running_;  // in order of admission
+  std::deque<Owned> waiting_;
+  std::int64_t preemptions_ = 0;
+};
+
+}  // namespace sterna

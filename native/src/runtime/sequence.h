@@ -1,0 +1,50 @@
+// What the runtime knows of a live request and of each of its choices.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "runtime/prefix_cache.h"
+#include "runtime/sampler.h"
+#include "sterna/event.h"
+#include "sterna/request.h"
+
+namespace sterna {
+
+using Clock = std::chrono::steady_clock;
+
+// Shared by the choices of a request.
+struct LiveRequest {
+  Request request;
+  Clock::time_point submitted;
+  Clock::time_point admitted;  // when the first choice first entered the batch
+  bool was_admitted = false;
+  bool started = false;  // kStarted was reported; choices have been forked
+  int cached_tokens = 0;
+  std::vector<TokenLogprob> prompt_logprobs;
+};
+
+// One choice: its tokens, and how many of them have keys and values in the cache.
+struct Sequence {
+  Sequence(std::shared_ptr<LiveRequest> live, int choice_index)
+      : request(std::move(live)),
+        choice(choice_index),
+        tokens(request->request.prompt),
+        sampler(request->request.sampling, request->request.prompt) {}
+
+  std::shared_ptr<LiveRequest> request;
+  int choice;
+  std::vector<TokenId> tokens;  // the prompt, then the output
+  int computed = 0;             // tokens[0, computed) are in the cache
+  int generated = 0;            // tokens of the output
+  std::vector<BlockId> blocks;
+  int published = 0;  // blocks [0, published) are in the prefix tree
+  Sampler sampler;
+
+  int remaining() const { return static_cast<int>(tokens.size()) - computed; }
+  // Places in the batch: until the prompt is computed, one sequence stands for all choices.
+  int slots() const { return request->started ? 1 : request->request.choices; }
+};
+
+}  // namespace sterna
