@@ -1,0 +1,76 @@
+"""What a server says once it can answer: where it listens and what to paste elsewhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from sterna_server.serving import Running
+from sterna_server.versions import server_version
+
+QUESTION = "What is the capital of France?"
+
+
+def announce(running: Running) -> None:
+    """Prints the block for what runs: core and façade, or one of them."""
+    core = reachable(running.core_address)
+    rest_url = f"http://{reachable(running.rest_address)}" if running.rest_address else ""
+    if running.model_id:
+        lines = [f"Sterna {server_version()} serves {running.model_id}", ""]
+    else:
+        lines = [f"Sterna {server_version()}: REST in front of the core at {core}", ""]
+    if rest_url:
+        lines += [f"  REST   {rest_url}/v1   (try it in a browser: {rest_url}/docs)"]
+    if running.model_id:
+        lines += [f"  gRPC   {core}"]
+    lines += ["", "Paste into another terminal:", ""]
+    if rest_url:
+        lines += [*_curl(rest_url), "", *_openai(rest_url), ""]
+    else:
+        lines += [f"  {program('sterna')} rest --core {core}"]
+    lines += [f"  {program('sterna')} chat --core {core}", "", "Ctrl-C stops the server."]
+    print("\n".join(lines), flush=True)
+
+
+def reachable(address: str) -> str:
+    """The address that a client on this machine uses for a listener on `address`."""
+    if address.startswith("unix:"):
+        return address
+    host, _, port = address.rpartition(":")
+    everywhere = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+    return f"{everywhere.get(host, host)}:{port}"
+
+
+def program(name: str) -> str:
+    """How to type a program of this environment: its name if the shell finds it, else its path."""
+    beside = Path(sys.executable).parent / name
+    found = shutil.which(name)
+    if found and Path(found).resolve() == beside.resolve():
+        return name
+    try:
+        return os.path.relpath(beside) if beside.is_relative_to(Path.cwd()) else str(beside)
+    except OSError:
+        return str(beside)
+
+
+def _curl(rest_url: str) -> list[str]:
+    body = f'{{"messages": [{{"role": "user", "content": "{QUESTION}"}}]}}'
+    return [
+        f"  curl {rest_url}/v1/chat/completions -H 'Content-Type: application/json' \\",
+        f"    -d '{body}'",
+    ]
+
+
+def _openai(rest_url: str) -> list[str]:
+    return [
+        f"  {program('python')} - <<'EOF'          # pip install openai",
+        "  from openai import OpenAI",
+        f'  client = OpenAI(base_url="{rest_url}/v1", api_key="unused")',
+        "  for chunk in client.chat.completions.create(",
+        f'      model="", stream=True, messages=[{{"role": "user", "content": "{QUESTION}"}}]):',
+        '      print(chunk.choices[0].delta.content or "", end="", flush=True)',
+        "  print()",
+        "  EOF",
+    ]

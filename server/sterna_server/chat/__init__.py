@@ -1,0 +1,1 @@
+"""`sterna chat`: a conversation in the terminal."""

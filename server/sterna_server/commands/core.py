@@ -1,0 +1,45 @@
+"""`sterna core`: the gRPC core alone."""
+
+from __future__ import annotations
+
+import typer
+
+from sterna_server.commands import options
+from sterna_server.settings import load_settings
+
+
+def register(app: typer.Typer) -> None:
+    app.command("core")(core)
+
+
+def core(
+    model: options.Model = None,
+    grpc_host: options.GrpcHost = None,
+    grpc_port: options.GrpcPort = None,
+    threads: options.Threads = None,
+    max_batch: options.MaxBatch = None,
+    max_queue: options.MaxQueue = None,
+    max_batch_tokens: options.MaxBatchTokens = None,
+    kv_cache_tokens: options.KvCacheTokens = None,
+    prefix_cache: options.PrefixCache = None,
+    grace: options.Grace = None,
+    home: options.Home = None,
+    config: options.Config = None,
+    log_level: options.LogLevel = None,
+    log_format: options.LogFormat = None,
+) -> None:
+    """Serve a model over gRPC only.
+
+    \b
+    Examples:
+      sterna core                           the embedded model on 127.0.0.1:50051
+      sterna core ./my-checkpoint --grpc-host 0.0.0.0
+      sterna core & sterna rest             core and façade in two processes
+    """
+    flags = {name: value for name, value in locals().items() if name != "config"}
+    settings = load_settings(flags, config)
+
+    from sterna_server import banner, logs, serving
+
+    logs.configure(settings)
+    serving.run(serving.serve_core(settings, ready=banner.announce))

@@ -1,0 +1,157 @@
+"""Options that several commands share. None means "not given": the defaults are in `Settings`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MODEL",
+        help="A checkpoint directory, or the id of a model in the store (ORG/NAME). "
+        "Default: the embedded model.",
+        show_default=False,
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A TOML file with settings. Default: config.toml in the home directory, if present.",
+        show_default=False,
+    ),
+]
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIRECTORY",
+        help="Where models and packed bundles live. [default: ~/.sterna]",
+        show_default=False,
+    ),
+]
+Host = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Address of the REST listener. [default: 127.0.0.1]",
+        show_default=False,
+    ),
+]
+RestPort = Annotated[
+    int | None,
+    typer.Option(
+        "--port",
+        "-p",
+        metavar="PORT",
+        help="Port of the REST listener; 0 takes any free one. [default: 8000]",
+        show_default=False,
+    ),
+]
+GrpcHost = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Address of the gRPC listener. [default: 127.0.0.1]",
+        show_default=False,
+    ),
+]
+GrpcPort = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PORT",
+        help="Port of the gRPC listener; 0 takes any free one. [default: 50051]",
+        show_default=False,
+    ),
+]
+CoreAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--core",
+        metavar="ADDRESS",
+        help="The gRPC core to use: HOST:PORT or unix:/PATH.",
+        show_default=False,
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Engine threads; 0 takes what the process may use. [default: 0]",
+        show_default=False,
+    ),
+]
+MaxBatch = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Sequences that run at the same time. [default: 16]",
+        show_default=False,
+    ),
+]
+MaxQueue = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Requests that may wait; one more is refused. [default: 64]",
+        show_default=False,
+    ),
+]
+MaxBatchTokens = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Prompt tokens computed in one step. [default: 256]",
+        show_default=False,
+    ),
+]
+KvCacheTokens = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Capacity of the KV cache in tokens; 0 lets the engine choose. [default: 0]",
+        show_default=False,
+    ),
+]
+PrefixCache = Annotated[
+    bool | None,
+    typer.Option(
+        "--prefix-cache/--no-prefix-cache",
+        help="Reuse what prompts that begin alike have in common. [default: on]",
+        show_default=False,
+    ),
+]
+RequestTimeout = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="The longest one generation may take, in seconds. [default: 600]",
+        show_default=False,
+    ),
+]
+Grace = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="Seconds that running requests get when the server stops. [default: 30]",
+        show_default=False,
+    ),
+]
+LogLevel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LEVEL",
+        help="debug, info, warning or error. [default: info]",
+        show_default=False,
+    ),
+]
+LogFormat = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FORMAT",
+        help="text for people, json for log collectors. [default: text]",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,43 @@
+"""`sterna rest`: the REST façade alone, in front of a core elsewhere."""
+
+from __future__ import annotations
+
+import typer
+
+from sterna_server.commands import options
+from sterna_server.settings import load_settings
+
+
+def register(app: typer.Typer) -> None:
+    app.command("rest")(rest)
+
+
+def rest(
+    core: options.CoreAddress = None,
+    host: options.Host = None,
+    port: options.RestPort = None,
+    request_timeout: options.RequestTimeout = None,
+    grace: options.Grace = None,
+    home: options.Home = None,
+    config: options.Config = None,
+    log_level: options.LogLevel = None,
+    log_format: options.LogFormat = None,
+) -> None:
+    """Serve the OpenAI-compatible REST API in front of a running core.
+
+    The façade keeps no state: run as many as needed. It starts whether or not the core is up,
+    and /ready says when the core can answer.
+
+    \b
+    Examples:
+      sterna rest                                    in front of 127.0.0.1:50051
+      sterna rest --core 10.0.0.5:50051 --port 3000
+      sterna rest --core unix:/run/sterna/core.sock
+    """
+    flags = {name: value for name, value in locals().items() if name != "config"}
+    settings = load_settings(flags, config)
+
+    from sterna_server import banner, logs, serving
+
+    logs.configure(settings)
+    serving.run(serving.serve_rest(settings, ready=banner.announce))

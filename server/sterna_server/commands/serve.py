@@ -1,0 +1,49 @@
+"""`sterna serve`: core and façade in one process."""
+
+from __future__ import annotations
+
+import typer
+
+from sterna_server.commands import options
+from sterna_server.settings import load_settings
+
+
+def register(app: typer.Typer) -> None:
+    app.command("serve")(serve)
+
+
+def serve(
+    model: options.Model = None,
+    host: options.Host = None,
+    port: options.RestPort = None,
+    grpc_host: options.GrpcHost = None,
+    grpc_port: options.GrpcPort = None,
+    threads: options.Threads = None,
+    max_batch: options.MaxBatch = None,
+    max_queue: options.MaxQueue = None,
+    max_batch_tokens: options.MaxBatchTokens = None,
+    kv_cache_tokens: options.KvCacheTokens = None,
+    prefix_cache: options.PrefixCache = None,
+    request_timeout: options.RequestTimeout = None,
+    grace: options.Grace = None,
+    home: options.Home = None,
+    config: options.Config = None,
+    log_level: options.LogLevel = None,
+    log_format: options.LogFormat = None,
+) -> None:
+    """Serve a model over gRPC and an OpenAI-compatible REST API.
+
+    \b
+    Examples:
+      sterna serve                                the embedded model on 127.0.0.1:8000
+      sterna serve ./my-checkpoint --threads 8    a Hugging Face checkpoint directory
+      sterna serve --host 0.0.0.0 --port 3000     reachable from other machines
+      STERNA_PORT=3000 sterna serve               the same setting as a variable
+    """
+    flags = {name: value for name, value in locals().items() if name != "config"}
+    settings = load_settings(flags, config)
+
+    from sterna_server import banner, logs, serving
+
+    logs.configure(settings)
+    serving.run(serving.serve(settings, ready=banner.announce))

@@ -1,0 +1,41 @@
+"""From settings to the options that the service and the façade take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sterna_rest.options import FacadeOptions
+from sterna_server.settings import Settings
+from sterna_service.app import CoreOptions
+
+
+def core_options(settings: Settings, *, tcp: bool = True, unix_path: Path | None) -> CoreOptions:
+    """Options of a core; without `tcp` it listens on its Unix socket alone."""
+    return CoreOptions(
+        model=settings.model or None,
+        home=settings.home,
+        aliases=settings.aliases,
+        host=settings.grpc_host if tcp else None,
+        port=settings.grpc_port,
+        unix_path=unix_path,
+        threads=settings.threads,
+        max_batch=settings.max_batch,
+        max_queue=settings.max_queue,
+        max_batch_tokens=settings.max_batch_tokens,
+        kv_cache_tokens=settings.kv_cache_tokens,
+        prefix_cache=settings.prefix_cache,
+    )
+
+
+def facade_options(settings: Settings, *, core_address: str) -> FacadeOptions:
+    """Options of a façade in front of the core at `core_address`."""
+    return FacadeOptions(
+        core_address=core_address,
+        generation_timeout_seconds=settings.request_timeout,
+        max_body_bytes=settings.max_body_bytes,
+    )
+
+
+def remote_core(settings: Settings) -> str:
+    """The core that a separate process talks to: the one named, or the one of this machine."""
+    return settings.core or f"{settings.grpc_host}:{settings.grpc_port}"

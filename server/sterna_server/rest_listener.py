@@ -1,0 +1,67 @@
+"""The façade's listener: uvicorn on the loop of the caller, without handlers of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # One place decides what a signal means, and it is not this one.
+        yield
+
+
+class RestListener:
+    """Serves `app` on a bound socket. It answers whether or not the core already does.
+
+    `linger` is how many seconds `stop` waits for answers that are still on their way.
+    """
+
+    def __init__(
+        self, app: FastAPI, listener: socket.socket, *, log_level: str, linger: float
+    ) -> None:
+        self._listener = listener
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                log_level=log_level,
+                access_log=False,
+                lifespan="on",
+                server_header=False,
+                timeout_graceful_shutdown=max(1, round(linger)),
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> str:
+        """`host:port`, as it stands in a URL."""
+        host, port = self._listener.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    async def start(self) -> None:
+        """Returns when connections are accepted."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._listener]))
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+                raise RuntimeError("the REST listener stopped while it was starting")
+            await asyncio.sleep(0.005)
+
+    async def wait(self) -> None:
+        """Returns when the listener has stopped, however that came about."""
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def stop(self) -> None:
+        """Takes no more connections, lets the present answers leave, and closes."""
+        self._server.should_exit = True
+        await self.wait()

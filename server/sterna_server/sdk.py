@@ -1,0 +1,157 @@
+"""The server from Python: `Server(LLM("./my-model")).run()`.
+
+Imported as `from sterna import Server, LLM`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from sterna_rest.app import create_app
+from sterna_server import banner, serving
+from sterna_server.composition import facade_options
+from sterna_server.settings import Settings, load_settings
+
+
+@dataclass(frozen=True, slots=True)
+class LLM:
+    """A language model to serve.
+
+    Attributes:
+        model_dir: A checkpoint directory, or an id in the store (`ORG/NAME`). None: the embedded
+            model.
+        adapter_dir: A LoRA adapter. Not in this version: must be None.
+        num_threads: Engine threads; 0 takes what the process may use.
+        trust_remote_code: Must be False: Sterna never runs code from a checkpoint.
+        lora_quant: Precision of the adapter. Not in this version: must be None.
+        unembed_quant: Precision of the output matrix. Not in this version: must be None.
+        max_batch: Sequences that run at the same time. None: the server's setting.
+        max_queue: Requests that wait; one more is refused. None: the server's setting.
+        kv_cache_tokens: Capacity of the KV cache in tokens. None: the server's setting.
+
+    Raises:
+        NotImplementedError: An argument asks for what this version does not do.
+        ValueError: An argument asks for what Sterna will never do.
+    """
+
+    model_dir: str | os.PathLike[str] | None = None
+    adapter_dir: str | os.PathLike[str] | None = None
+    num_threads: int = 0
+    trust_remote_code: bool = False
+    lora_quant: str | None = None
+    unembed_quant: str | None = None
+    max_batch: int | None = None
+    max_queue: int | None = None
+    kv_cache_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("adapter_dir", "lora_quant", "unembed_quant"):
+            if getattr(self, name) is not None:
+                raise NotImplementedError(
+                    f"LLM({name}=...): this version does not serve adapters or requantize weights; "
+                    f"leave {name} out"
+                )
+        if self.trust_remote_code:
+            raise ValueError(
+                "LLM(trust_remote_code=True): Sterna never runs code from a checkpoint; "
+                "leave trust_remote_code out"
+            )
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that this model implies; None where it implies nothing."""
+        return {
+            "model": None if self.model_dir is None else _expanded(self.model_dir),
+            # 0 means "automatic", which is also what an absent setting means.
+            "threads": self.num_threads or None,
+            "max_batch": self.max_batch,
+            "max_queue": self.max_queue,
+            "kv_cache_tokens": self.kv_cache_tokens,
+        }
+
+
+class Whisper:
+    """Speech recognition. Not in this version."""
+
+    def __init__(
+        self, model_size: str = "base.en", compute_type: str = "int8", cpu_threads: int = 2
+    ) -> None:
+        raise NotImplementedError("Whisper: this version of Sterna has no speech recognition")
+
+
+class TTS:
+    """Speech synthesis. Not in this version."""
+
+    def __init__(self, voices_dir: str | os.PathLike[str] | None = None) -> None:
+        raise NotImplementedError("TTS: this version of Sterna has no speech synthesis")
+
+
+class Server:
+    """A server with one language model, over gRPC and REST.
+
+    `settings` are those of the configuration file, for example `grpc_port=0` or
+    `aliases={"gpt-*": "sterna/tern-nano"}`; what is not given comes from `STERNA_*` variables, the
+    configuration file and the defaults.
+
+    Raises:
+        ConfigurationError: A setting is unknown or out of range; the message names it.
+        TypeError: There is not exactly one model.
+    """
+
+    def __init__(self, *components: LLM, **settings: Any) -> None:
+        if [type(component) for component in components] != [LLM]:
+            kinds = ", ".join(type(component).__name__ for component in components) or "nothing"
+            raise TypeError(f"Server needs exactly one LLM and was given {kinds}: Server(LLM(...))")
+        self._flags = {**settings, **_given(components[0].settings())}
+        self.settings: Settings = load_settings(self._flags)
+        directory = serving.private_directory()
+        self._remove_directory = weakref.finalize(
+            self, shutil.rmtree, directory, ignore_errors=True
+        )
+        self._unix_path: Path = directory / "core.sock"
+        self._app = create_app(
+            facade_options(self.settings, core_address=f"unix:{self._unix_path}")
+        )
+
+    @property
+    def app(self) -> FastAPI:
+        """The FastAPI application. Routes added here before `run` are served with the others."""
+        return self._app
+
+    def run(
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        grpc_host: str | None = None,
+        grpc_port: int | None = None,
+    ) -> None:
+        """Serves until SIGINT or SIGTERM, which let running requests finish first.
+
+        Arguments that are None keep the setting: 127.0.0.1, 8000 and 50051 by default.
+
+        Raises:
+            CommandError: A port is taken, or the model cannot be loaded; the message is one line.
+        """
+        listeners = _given(
+            {"host": host, "port": port, "grpc_host": grpc_host, "grpc_port": grpc_port}
+        )
+        settings = load_settings({**self._flags, **listeners})
+        serving.run(
+            serving.serve(settings, ready=banner.announce, app=self._app, unix_path=self._unix_path)
+        )
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _expanded(path: str | os.PathLike[str]) -> str:
+    # An id such as ORG/NAME comes out as it went in.
+    return str(Path(path).expanduser())

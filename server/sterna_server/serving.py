@@ -1,0 +1,152 @@
+"""Runs a core, a façade, or both on one event loop, from start to graceful stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from sterna import AsyncClient
+from sterna_rest.app import create_app
+from sterna_server import ports
+from sterna_server.composition import core_options, facade_options, remote_core
+from sterna_server.errors import CommandError
+from sterna_server.rest_listener import RestListener
+from sterna_server.settings import Settings
+from sterna_server.stopping import StopRequest, first_of
+from sterna_service.app import Core, start_core
+from sterna_service.errors import StartupError
+
+# When the streams of the core have ended, their last bytes are still on the way to the clients.
+FLUSH_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What runs and where. Addresses are `host:port`, or `unix:/path` for a core."""
+
+    model_id: str
+    """The default model; empty when the core is elsewhere."""
+    core_address: str
+    rest_address: str = ""
+    """Empty when there is no façade."""
+
+
+async def serve(
+    settings: Settings,
+    *,
+    ready: Callable[[Running], None],
+    app: FastAPI | None = None,
+    unix_path: Path | None = None,
+) -> None:
+    """Core and façade in one process until a signal. `ready` is called when both can answer.
+
+    `app` is a façade that was built for the core at `unix_path`; without it one is built here.
+
+    Raises:
+        CommandError, StartupError: It could not start; nothing is left running.
+    """
+    if settings.port and (settings.host, settings.port) == (settings.grpc_host, settings.grpc_port):
+        raise CommandError(
+            f"port and grpc_port are both {settings.port}; REST and gRPC need one each"
+        )
+    with contextlib.ExitStack() as cleanup:
+        socket = cleanup.enter_context(
+            contextlib.closing(ports.listen(settings.host, settings.port, flag="--port"))
+        )
+        ports.check_free(settings.grpc_host, settings.grpc_port, flag="--grpc-port")
+        if unix_path is None:
+            unix_path = private_directory() / "core.sock"
+            cleanup.callback(shutil.rmtree, unix_path.parent, ignore_errors=True)
+        if app is None:
+            app = create_app(facade_options(settings, core_address=f"unix:{unix_path}"))
+        facade = RestListener(app, socket, log_level=settings.log_level, linger=FLUSH_SECONDS)
+        stop = StopRequest(settings.grace)
+        cleanup.enter_context(stop.on_signals())
+
+        # The façade first: while the model loads it is alive and says that it is not ready.
+        await facade.start()
+        try:
+            core = await stop.interrupts(start_core(core_options(settings, unix_path=unix_path)))
+            if core is None:
+                return
+            try:
+                ready(Running(await _model_id(core), core.address, facade.address))
+                await first_of(stop.wait(), facade.wait(), core.wait())
+            finally:
+                # From here on the core refuses new work, and the façade says so, until the
+                # running streams have ended.
+                await core.stop(settings.grace)
+        finally:
+            await facade.stop()
+
+
+async def serve_core(settings: Settings, *, ready: Callable[[Running], None]) -> None:
+    """A core alone until a signal. Raises as `serve`."""
+    ports.check_free(settings.grpc_host, settings.grpc_port, flag="--grpc-port")
+    stop = StopRequest(settings.grace)
+    with stop.on_signals():
+        core = await stop.interrupts(start_core(core_options(settings, unix_path=None)))
+        if core is None:
+            return
+        try:
+            ready(Running(await _model_id(core), core.address))
+            await first_of(stop.wait(), core.wait())
+        finally:
+            await core.stop(settings.grace)
+
+
+async def serve_rest(settings: Settings, *, ready: Callable[[Running], None]) -> None:
+    """A façade alone until a signal, whether or not its core is there. Raises as `serve`."""
+    with contextlib.closing(ports.listen(settings.host, settings.port, flag="--port")) as socket:
+        core_address = remote_core(settings)
+        app = create_app(facade_options(settings, core_address=core_address))
+        # The core goes on, so the façade itself gives its running answers their time.
+        facade = RestListener(app, socket, log_level=settings.log_level, linger=settings.grace)
+        stop = StopRequest(settings.grace)
+        with stop.on_signals():
+            await facade.start()
+            try:
+                ready(Running("", core_address, facade.address))
+                await first_of(stop.wait(), facade.wait())
+            finally:
+                await facade.stop()
+
+
+async def _model_id(core: Core) -> str:
+    async with AsyncClient(core.unix_address) as client:
+        return (await client.server_info()).default_model_id
+
+
+def private_directory() -> Path:
+    """A new directory that only this user can enter, for the socket between façade and core."""
+    return Path(tempfile.mkdtemp(prefix="sterna-"))
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Runs `main` on an event loop, uvloop where it is installed.
+
+    Raises:
+        CommandError: What was asked for could not start.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        try:
+            runner.run(main)
+        except StartupError as error:
+            raise CommandError(str(error)) from None
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        # Optional: the extra `fast`.
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
