@@ -65,6 +65,9 @@ std::vector<const Kernels*> detect_kernels() {
 #if defined(__x86_64__)
   const HostFeatures host = detect();
   if (host.avx512_vnni) tables.push_back(&kAvx512VnniKernels);
+  if (host.avx2) tables.push_back(&kAvx2Kernels);
+#elif defined(__aarch64__)
+  if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0) tables.push_back(&kNeonDotprodKernels);
 #endif
   tables.push_back(&kReferenceKernels);
   return tables;

@@ -1,0 +1,350 @@
+// AVX2 with fused multiply-add: x86-64 processors from about 2013.
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "kernels/exp_constants.h"
+#include "kernels/kernels.h"
+#include "kernels/tables.h"
+
+namespace sterna {
+
+namespace {
+
+// Sixteen floats in two registers; see lanes_kernels.inc for what each operation means.
+struct Lanes {
+  __m256 low;
+  __m256 high;
+};
+struct IntLanes {
+  __m256i low;
+  __m256i high;
+};
+
+// Lanes below n of eight, counted from `begin`.
+__m256i first(int n, int begin) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n - begin), lane);
+}
+
+Lanes zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+Lanes broadcast(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+Lanes load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+Lanes load_first(const float* p, int n) {
+  return {_mm256_maskload_ps(p, first(n, 0)), _mm256_maskload_ps(p + 8, first(n, 8))};
+}
+void store(float* p, Lanes x) {
+  _mm256_storeu_ps(p, x.low);
+  _mm256_storeu_ps(p + 8, x.high);
+}
+void store_first(float* p, int n, Lanes x) {
+  _mm256_maskstore_ps(p, first(n, 0), x.low);
+  _mm256_maskstore_ps(p + 8, first(n, 8), x.high);
+}
+Lanes select_first(int n, Lanes a, Lanes b) {
+  return {_mm256_blendv_ps(b.low, a.low, _mm256_castsi256_ps(first(n, 0))),
+          _mm256_blendv_ps(b.high, a.high, _mm256_castsi256_ps(first(n, 8)))};
+}
+Lanes add(Lanes a, Lanes b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
+Lanes sub(Lanes a, Lanes b) { return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)}; }
+Lanes mul(Lanes a, Lanes b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
+Lanes div(Lanes a, Lanes b) { return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)}; }
+Lanes fma(Lanes a, Lanes b, Lanes c) {
+  return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
+}
+Lanes maximum(Lanes a, Lanes b) {
+  return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)};
+}
+Lanes minimum(Lanes a, Lanes b) {
+  return {_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)};
+}
+Lanes negate(Lanes a) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_xor_ps(a.low, sign), _mm256_xor_ps(a.high, sign)};
+}
+Lanes round_half_even(Lanes a) {
+  constexpr int kMode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+  return {_mm256_round_ps(a.low, kMode), _mm256_round_ps(a.high, kMode)};
+}
+
+__m256 widen_bf16(__m128i bits) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+Lanes load_bf16(const std::uint16_t* p) {
+  const auto* bits = reinterpret_cast<const __m128i*>(p);
+  return {widen_bf16(_mm_loadu_si128(bits)), widen_bf16(_mm_loadu_si128(bits + 1))};
+}
+Lanes load_bf16_first(const std::uint16_t* p, int n) {
+  std::uint16_t bits[16] = {};
+  std::memcpy(bits, p, static_cast<std::size_t>(n) * sizeof *p);
+  return load_bf16(bits);
+}
+
+__m256 scale_half(__m256 x, __m256 n) {
+  const __m256i exponent = _mm256_cvtps_epi32(n);
+  const __m256i half = _mm256_srai_epi32(exponent, 1);
+  const __m256i rest = _mm256_sub_epi32(exponent, half);
+  const __m256i bias = _mm256_set1_epi32(127);
+  const __m256i a = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
+  const __m256i b = _mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23);
+  return _mm256_mul_ps(_mm256_mul_ps(x, _mm256_castsi256_ps(a)), _mm256_castsi256_ps(b));
+}
+Lanes scale_by_power(Lanes x, Lanes n) {
+  return {scale_half(x.low, n.low), scale_half(x.high, n.high)};
+}
+
+float sum_lanes(Lanes x) {
+  const __m256 a = _mm256_add_ps(x.low, x.high);
+  const __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  const __m128 c = _mm_add_ps(b, _mm_movehl_ps(b, b));
+  return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+float max_lanes(Lanes x) {
+  const __m256 a = _mm256_max_ps(x.low, x.high);
+  const __m128 b = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  const __m128 c = _mm_max_ps(b, _mm_movehl_ps(b, b));
+  return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
+}
+
+IntLanes int_zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+IntLanes magnitude_bits(Lanes x) {
+  const __m256i mask = _mm256_set1_epi32(INT32_MAX);
+  return {_mm256_and_si256(_mm256_castps_si256(x.low), mask),
+          _mm256_and_si256(_mm256_castps_si256(x.high), mask)};
+}
+IntLanes int_maximum(IntLanes a, IntLanes b) {
+  return {_mm256_max_epi32(a.low, b.low), _mm256_max_epi32(a.high, b.high)};
+}
+IntLanes int_add(IntLanes a, IntLanes b) {
+  return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
+}
+IntLanes round_to_int(Lanes x) { return {_mm256_cvtps_epi32(x.low), _mm256_cvtps_epi32(x.high)}; }
+void store_codes(std::int8_t* p, IntLanes x) {
+  const __m128i low =
+      _mm_packs_epi32(_mm256_castsi256_si128(x.low), _mm256_extracti128_si256(x.low, 1));
+  const __m128i high =
+      _mm_packs_epi32(_mm256_castsi256_si128(x.high), _mm256_extracti128_si256(x.high, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(low, high));
+}
+std::int32_t int_sum_lanes(IntLanes x) {
+  const __m256i a = _mm256_add_epi32(x.low, x.high);
+  const __m128i b = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+  const __m128i c = _mm_add_epi32(b, _mm_unpackhi_epi64(b, b));
+  return _mm_cvtsi128_si32(c) + _mm_extract_epi32(c, 1);
+}
+std::int32_t int_max_lanes(IntLanes x) {
+  const __m256i a = _mm256_max_epi32(x.low, x.high);
+  const __m128i b = _mm_max_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+  const __m128i c = _mm_max_epi32(b, _mm_unpackhi_epi64(b, b));
+  return _mm_cvtsi128_si32(_mm_max_epi32(c, _mm_shuffle_epi32(c, 1)));
+}
+
+constexpr int kDotRows = 4;
+constexpr int kDotTileRows = 2;
+constexpr int kDotTileInputs = 2;
+constexpr int kScoreHeads = 1;
+constexpr int kValueTile = 4;
+
+#include "kernels/lanes_kernels.inc"
+
+// ---- ternary ----
+//
+// Products of two columns are added in int16 (vpmaddubsw); sums stay there as long as they fit and
+// then move to int32.
+
+// How far ahead of the weights in use the next are asked for.
+constexpr int kPrefetchBytes = 2048;
+// A block adds at most 2 * 4 * 2 * 2 * 128 = 4096 to the sums of ternary_tile_few (two steps of
+// four times the code), and half of that to those of ternary_tile_many.
+constexpr std::size_t kFewBlocks = 8;
+constexpr std::size_t kManyBlocks = 16;
+
+// Four activation codes, in every 32-bit lane.
+__m256i broadcast_codes(const std::int8_t* p) {
+  std::int32_t four;
+  std::memcpy(&four, p, sizeof four);
+  return _mm256_set1_epi32(four);
+}
+
+__m256i load_codes(const std::uint8_t* p) {
+  return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
+}
+
+__m256i widen(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
+
+// One half of a tile: eight rows.
+void finish_half(const TernaryMatrix& w, const QuantizedRows& x, int row, int m, __m256i total,
+                 float* y, std::size_t y_stride) {
+  const __m256i exact = _mm256_sub_epi32(total, _mm256_set1_epi32(x.sums[m]));
+  const __m256 result =
+      _mm256_mul_ps(_mm256_cvtepi32_ps(exact), _mm256_set1_ps(x.steps[m] * w.scale));
+  float* out = y + static_cast<std::size_t>(m) * y_stride + row;
+  if (w.rows - row >= 8) {
+    _mm256_storeu_ps(out, result);
+  } else {
+    _mm256_maskstore_ps(out, first(w.rows - row, 0), result);
+  }
+}
+
+// T row tiles by M activation rows with the cheapest unpacking: one shift, and masks that leave
+// either the code or four times the code, each with a sum of its own.
+template <int T, int M>
+void ternary_tile_few(const TernaryMatrix& w, const QuantizedRows& x, int tile, int m, float* y,
+                      std::size_t y_stride) {
+  constexpr int kHalves = 2 * T;
+  const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
+  const std::uint8_t* tiles = w.tiles + static_cast<std::size_t>(tile) * blocks * kTileBytes;
+  const std::int8_t* codes = x.codes + static_cast<std::size_t>(m) * x.stride;
+  const __m256i ones_mask = _mm256_set1_epi8(0x03);
+  const __m256i fours_mask = _mm256_set1_epi8(0x0c);
+  __m256i totals[kHalves][M];
+  for (int h = 0; h < kHalves; ++h) {
+    for (int i = 0; i < M; ++i) totals[h][i] = _mm256_setzero_si256();
+  }
+  for (std::size_t begin = 0; begin < blocks; begin += kFewBlocks) {
+    const std::size_t end = blocks - begin < kFewBlocks ? blocks : begin + kFewBlocks;
+    __m256i ones[kHalves][M];
+    __m256i fours[kHalves][M];
+#pragma GCC unroll 8
+    for (int h = 0; h < kHalves; ++h) {
+#pragma GCC unroll 8
+      for (int i = 0; i < M; ++i) ones[h][i] = fours[h][i] = _mm256_setzero_si256();
+    }
+    for (std::size_t b = begin; b < end; ++b) {
+#pragma GCC unroll 8
+      for (int h = 0; h < kHalves; ++h) {
+        const std::uint8_t* block = tiles + (h / 2 * blocks + b) * kTileBytes + h % 2 * 32;
+        if (h % 2 == 0) {
+          _mm_prefetch(reinterpret_cast<const char*>(block + kPrefetchBytes), _MM_HINT_T0);
+        }
+        const __m256i packed = load_codes(block);
+        const __m256i shifted = _mm256_srli_epi16(packed, 4);
+        const __m256i steps[4] = {
+            _mm256_and_si256(packed, ones_mask), _mm256_and_si256(packed, fours_mask),
+            _mm256_and_si256(shifted, ones_mask), _mm256_and_si256(shifted, fours_mask)};
+#pragma GCC unroll 8
+        for (int i = 0; i < M; ++i) {
+          const std::int8_t* input = codes + static_cast<std::size_t>(i) * x.stride + b * kTileCols;
+#pragma GCC unroll 2
+          for (int s = 0; s < 4; s += 2) {
+            ones[h][i] = _mm256_add_epi16(
+                ones[h][i], _mm256_maddubs_epi16(steps[s], broadcast_codes(input + 4 * s)));
+            fours[h][i] = _mm256_add_epi16(
+                fours[h][i],
+                _mm256_maddubs_epi16(steps[s + 1], broadcast_codes(input + 4 * s + 4)));
+          }
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int h = 0; h < kHalves; ++h) {
+#pragma GCC unroll 8
+      for (int i = 0; i < M; ++i) {
+        const __m256i pairs = _mm256_add_epi16(ones[h][i], _mm256_srai_epi16(fours[h][i], 2));
+        totals[h][i] = _mm256_add_epi32(totals[h][i], widen(pairs));
+      }
+    }
+  }
+  for (int h = 0; h < kHalves; ++h) {
+    const int row = (tile + h / 2) * kTileRows + h % 2 * 8;
+    if (row >= w.rows) break;
+    for (int i = 0; i < M; ++i) finish_half(w, x, row, m + i, totals[h][i], y, y_stride);
+  }
+}
+
+// One row tile by M activation rows, with one sum per output; the many rows share the shifts.
+template <int M>
+void ternary_tile_many(const TernaryMatrix& w, const QuantizedRows& x, int tile, int m, float* y,
+                       std::size_t y_stride) {
+  const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
+  const std::uint8_t* tiles = w.tiles + static_cast<std::size_t>(tile) * blocks * kTileBytes;
+  const std::int8_t* codes = x.codes + static_cast<std::size_t>(m) * x.stride;
+  const __m256i mask = _mm256_set1_epi8(0x03);
+  __m256i totals[M][2];
+  for (int i = 0; i < M; ++i) totals[i][0] = totals[i][1] = _mm256_setzero_si256();
+  for (std::size_t begin = 0; begin < blocks; begin += kManyBlocks) {
+    const std::size_t end = blocks - begin < kManyBlocks ? blocks : begin + kManyBlocks;
+    __m256i sums[M][2];
+#pragma GCC unroll 8
+    for (int i = 0; i < M; ++i) sums[i][0] = sums[i][1] = _mm256_setzero_si256();
+    for (std::size_t b = begin; b < end; ++b) {
+      __m256i packed[2] = {load_codes(tiles + b * kTileBytes),
+                           load_codes(tiles + b * kTileBytes + 32)};
+#pragma GCC unroll 4
+      for (int s = 0; s < 4; ++s) {
+        const __m256i weights[2] = {_mm256_and_si256(packed[0], mask),
+                                    _mm256_and_si256(packed[1], mask)};
+#pragma GCC unroll 8
+        for (int i = 0; i < M; ++i) {
+          const __m256i four = broadcast_codes(codes + static_cast<std::size_t>(i) * x.stride +
+                                               b * kTileCols + 4 * s);
+          sums[i][0] = _mm256_add_epi16(sums[i][0], _mm256_maddubs_epi16(weights[0], four));
+          sums[i][1] = _mm256_add_epi16(sums[i][1], _mm256_maddubs_epi16(weights[1], four));
+        }
+        packed[0] = _mm256_srli_epi16(packed[0], 2);
+        packed[1] = _mm256_srli_epi16(packed[1], 2);
+      }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < M; ++i) {
+      totals[i][0] = _mm256_add_epi32(totals[i][0], widen(sums[i][0]));
+      totals[i][1] = _mm256_add_epi32(totals[i][1], widen(sums[i][1]));
+    }
+  }
+  for (int h = 0; h < 2; ++h) {
+    const int row = tile * kTileRows + h * 8;
+    if (row >= w.rows) break;
+    for (int i = 0; i < M; ++i) finish_half(w, x, row, m + i, totals[i][h], y, y_stride);
+  }
+}
+
+using TileKernel = void (*)(const TernaryMatrix&, const QuantizedRows&, int, int, float*,
+                            std::size_t);
+
+constexpr int kManyRows = 4;  // activation rows of one pass
+// By number of activation rows, from 1; each for one row tile.
+constexpr TileKernel kPasses[kManyRows] = {ternary_tile_few<1, 1>, ternary_tile_few<1, 2>,
+                                           ternary_tile_many<3>, ternary_tile_many<4>};
+
+void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_begin, int tile_end,
+                    float* y, std::size_t y_stride) {
+  if (x.rows <= 0) return;
+  int tile = tile_begin;
+  if (x.rows == 1) {
+    for (; tile + 2 <= tile_end; tile += 2) ternary_tile_few<2, 1>(w, x, tile, 0, y, y_stride);
+  }
+  // Passes of nearly equal size: 5 rows are 2 and 3, not 4 and 1.
+  const int passes = (x.rows + kManyRows - 1) / kManyRows;
+  for (; tile < tile_end; ++tile) {
+    for (int pass = 0, m = 0; pass < passes; ++pass) {
+      const int rows = (x.rows - m) / (passes - pass);
+      kPasses[rows - 1](w, x, tile, m, y, y_stride);
+      m += rows;
+    }
+  }
+}
+
+}  // namespace
+
+const Kernels kAvx2Kernels = {
+    .name = "avx2",
+    .quantize_row = quantize_row,
+    .ternary_matmul = ternary_matmul,
+    .matmul_bf16 = matmul_bf16,
+    .matmul_f32 = matmul_f32,
+    .rms_norm = rms_norm,
+    .attention = attention,
+    .relu2_mul = relu2_mul,
+    .silu_mul = silu_mul,
+    .rope = rope,
+    .add = add,
+    .exp = exponentials,
+};
+
+}  // namespace sterna
+
+#endif

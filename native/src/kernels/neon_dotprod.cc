@@ -1,0 +1,260 @@
+// Arm NEON with the dot product of Armv8.2 (also Apple M1, Graviton 2 and later).
+#if defined(__aarch64__)
+
+#include <arm_neon.h>
+
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "kernels/exp_constants.h"
+#include "kernels/kernels.h"
+#include "kernels/tables.h"
+
+namespace sterna {
+
+namespace {
+
+constexpr int kQuads = 4;  // registers of four floats in sixteen lanes
+
+// Sixteen floats in four registers; see lanes_kernels.inc for what each operation means.
+struct Lanes {
+  float32x4_t quad[kQuads];
+};
+struct IntLanes {
+  int32x4_t quad[kQuads];
+};
+
+// Applies an operation to each register.
+template <typename Result, typename Operation>
+inline Result each(Operation operation) {
+  return {{operation(0), operation(1), operation(2), operation(3)}};
+}
+
+Lanes broadcast(float x) {
+  return each<Lanes>([=](int) { return vdupq_n_f32(x); });
+}
+Lanes zero() { return broadcast(0.0f); }
+Lanes load(const float* p) {
+  return each<Lanes>([=](int i) { return vld1q_f32(p + 4 * i); });
+}
+Lanes load_first(const float* p, int n) {
+  float values[16] = {};
+  std::memcpy(values, p, static_cast<std::size_t>(n) * sizeof *p);
+  return load(values);
+}
+void store(float* p, Lanes x) {
+  for (int i = 0; i < kQuads; ++i) vst1q_f32(p + 4 * i, x.quad[i]);
+}
+void store_first(float* p, int n, Lanes x) {
+  float values[16];
+  store(values, x);
+  std::memcpy(p, values, static_cast<std::size_t>(n) * sizeof *p);
+}
+Lanes select_first(int n, Lanes a, Lanes b) {
+  static const std::int32_t kIndex[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return each<Lanes>([&](int i) {
+    return vbslq_f32(vcltq_s32(vld1q_s32(kIndex + 4 * i), vdupq_n_s32(n)), a.quad[i], b.quad[i]);
+  });
+}
+Lanes add(Lanes a, Lanes b) {
+  return each<Lanes>([&](int i) { return vaddq_f32(a.quad[i], b.quad[i]); });
+}
+Lanes sub(Lanes a, Lanes b) {
+  return each<Lanes>([&](int i) { return vsubq_f32(a.quad[i], b.quad[i]); });
+}
+Lanes mul(Lanes a, Lanes b) {
+  return each<Lanes>([&](int i) { return vmulq_f32(a.quad[i], b.quad[i]); });
+}
+Lanes div(Lanes a, Lanes b) {
+  return each<Lanes>([&](int i) { return vdivq_f32(a.quad[i], b.quad[i]); });
+}
+Lanes fma(Lanes a, Lanes b, Lanes c) {
+  return each<Lanes>([&](int i) { return vfmaq_f32(c.quad[i], a.quad[i], b.quad[i]); });
+}
+// vmaxq_f32 treats NaN and zeros in its own way; the comparison does what kernels.h says.
+Lanes maximum(Lanes a, Lanes b) {
+  return each<Lanes>(
+      [&](int i) { return vbslq_f32(vcgtq_f32(a.quad[i], b.quad[i]), a.quad[i], b.quad[i]); });
+}
+Lanes minimum(Lanes a, Lanes b) {
+  return each<Lanes>(
+      [&](int i) { return vbslq_f32(vcltq_f32(a.quad[i], b.quad[i]), a.quad[i], b.quad[i]); });
+}
+Lanes negate(Lanes a) {
+  return each<Lanes>([&](int i) { return vnegq_f32(a.quad[i]); });
+}
+Lanes round_half_even(Lanes a) {
+  return each<Lanes>([&](int i) { return vrndnq_f32(a.quad[i]); });
+}
+
+Lanes load_bf16(const std::uint16_t* p) {
+  return each<Lanes>(
+      [=](int i) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16)); });
+}
+Lanes load_bf16_first(const std::uint16_t* p, int n) {
+  std::uint16_t bits[16] = {};
+  std::memcpy(bits, p, static_cast<std::size_t>(n) * sizeof *p);
+  return load_bf16(bits);
+}
+
+Lanes scale_by_power(Lanes x, Lanes n) {
+  return each<Lanes>([&](int i) {
+    const int32x4_t exponent = vcvtnq_s32_f32(n.quad[i]);
+    const int32x4_t half = vshrq_n_s32(exponent, 1);
+    const int32x4_t rest = vsubq_s32(exponent, half);
+    const int32x4_t bias = vdupq_n_s32(127);
+    const int32x4_t a = vshlq_n_s32(vaddq_s32(half, bias), 23);
+    const int32x4_t b = vshlq_n_s32(vaddq_s32(rest, bias), 23);
+    return vmulq_f32(vmulq_f32(x.quad[i], vreinterpretq_f32_s32(a)), vreinterpretq_f32_s32(b));
+  });
+}
+
+float sum_lanes(Lanes x) {
+  const float32x4_t a = vaddq_f32(x.quad[0], x.quad[2]);
+  const float32x4_t b = vaddq_f32(x.quad[1], x.quad[3]);
+  const float32x4_t c = vaddq_f32(a, b);
+  const float32x2_t d = vadd_f32(vget_low_f32(c), vget_high_f32(c));
+  return vget_lane_f32(d, 0) + vget_lane_f32(d, 1);
+}
+float max_lanes(Lanes x) {
+  const Lanes halves = {{x.quad[2], x.quad[3], x.quad[2], x.quad[3]}};
+  const Lanes a = maximum(x, halves);  // registers 0 and 1 count from here on
+  const float32x4_t c = vbslq_f32(vcgtq_f32(a.quad[0], a.quad[1]), a.quad[0], a.quad[1]);
+  const float32x2_t low = vget_low_f32(c);
+  const float32x2_t high = vget_high_f32(c);
+  const float32x2_t d = vbsl_f32(vcgt_f32(low, high), low, high);
+  const float first = vget_lane_f32(d, 0);
+  const float second = vget_lane_f32(d, 1);
+  return first > second ? first : second;
+}
+
+IntLanes int_zero() {
+  return each<IntLanes>([](int) { return vdupq_n_s32(0); });
+}
+IntLanes magnitude_bits(Lanes x) {
+  return each<IntLanes>([&](int i) { return vreinterpretq_s32_f32(vabsq_f32(x.quad[i])); });
+}
+IntLanes int_maximum(IntLanes a, IntLanes b) {
+  return each<IntLanes>([&](int i) { return vmaxq_s32(a.quad[i], b.quad[i]); });
+}
+IntLanes int_add(IntLanes a, IntLanes b) {
+  return each<IntLanes>([&](int i) { return vaddq_s32(a.quad[i], b.quad[i]); });
+}
+IntLanes round_to_int(Lanes x) {
+  return each<IntLanes>([&](int i) { return vcvtnq_s32_f32(x.quad[i]); });
+}
+void store_codes(std::int8_t* p, IntLanes x) {
+  const int16x8_t low = vcombine_s16(vqmovn_s32(x.quad[0]), vqmovn_s32(x.quad[1]));
+  const int16x8_t high = vcombine_s16(vqmovn_s32(x.quad[2]), vqmovn_s32(x.quad[3]));
+  vst1q_s8(p, vcombine_s8(vqmovn_s16(low), vqmovn_s16(high)));
+}
+std::int32_t int_sum_lanes(IntLanes x) {
+  return vaddvq_s32(vaddq_s32(vaddq_s32(x.quad[0], x.quad[1]), vaddq_s32(x.quad[2], x.quad[3])));
+}
+std::int32_t int_max_lanes(IntLanes x) {
+  return vmaxvq_s32(vmaxq_s32(vmaxq_s32(x.quad[0], x.quad[1]), vmaxq_s32(x.quad[2], x.quad[3])));
+}
+
+constexpr int kDotRows = 4;
+constexpr int kDotTileRows = 2;
+constexpr int kDotTileInputs = 2;
+constexpr int kScoreHeads = 1;
+constexpr int kValueTile = 4;
+
+#include "kernels/lanes_kernels.inc"
+
+// ---- ternary ----
+
+// One row tile by M activation rows. A register holds four rows by four columns of codes, and the
+// dot product takes the four matching activation codes of a row from one lane of its register.
+template <int M>
+void ternary_tile(const TernaryMatrix& w, const QuantizedRows& x, int tile, int m, float* y,
+                  std::size_t y_stride) {
+  const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
+  const std::uint8_t* tiles = w.tiles + static_cast<std::size_t>(tile) * blocks * kTileBytes;
+  const std::int8_t* codes = x.codes + static_cast<std::size_t>(m) * x.stride;
+  const uint8x16_t mask = vdupq_n_u8(3);
+  int32x4_t sums[M][kQuads];
+#pragma GCC unroll 8
+  for (int i = 0; i < M; ++i) {
+#pragma GCC unroll 4
+    for (int q = 0; q < kQuads; ++q) sums[i][q] = vdupq_n_s32(0);
+  }
+  for (std::size_t b = 0; b < blocks; ++b) {
+    int8x16_t inputs[M];
+#pragma GCC unroll 8
+    for (int i = 0; i < M; ++i) {
+      inputs[i] = vld1q_s8(codes + static_cast<std::size_t>(i) * x.stride + b * kTileCols);
+    }
+#pragma GCC unroll 4
+    for (int q = 0; q < kQuads; ++q) {
+      const uint8x16_t packed = vld1q_u8(tiles + b * kTileBytes + 16 * q);
+      const int8x16_t step0 = vreinterpretq_s8_u8(vandq_u8(packed, mask));
+      const int8x16_t step1 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(packed, 2), mask));
+      const int8x16_t step2 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(packed, 4), mask));
+      const int8x16_t step3 = vreinterpretq_s8_u8(vshrq_n_u8(packed, 6));
+#pragma GCC unroll 8
+      for (int i = 0; i < M; ++i) {
+        sums[i][q] = vdotq_laneq_s32(sums[i][q], step0, inputs[i], 0);
+        sums[i][q] = vdotq_laneq_s32(sums[i][q], step1, inputs[i], 1);
+        sums[i][q] = vdotq_laneq_s32(sums[i][q], step2, inputs[i], 2);
+        sums[i][q] = vdotq_laneq_s32(sums[i][q], step3, inputs[i], 3);
+      }
+    }
+  }
+  const int rows = w.rows - tile * kTileRows;
+  for (int i = 0; i < M; ++i) {
+    float* out = y + static_cast<std::size_t>(m + i) * y_stride + tile * kTileRows;
+    const int32x4_t correction = vdupq_n_s32(x.sums[m + i]);
+    const float32x4_t factor = vdupq_n_f32(x.steps[m + i] * w.scale);
+    const Lanes result = each<Lanes>(
+        [&](int q) { return vmulq_f32(vcvtq_f32_s32(vsubq_s32(sums[i][q], correction)), factor); });
+    if (rows >= kTileRows) {
+      store(out, result);
+    } else {
+      store_first(out, rows, result);
+    }
+  }
+}
+
+using TileKernel = void (*)(const TernaryMatrix&, const QuantizedRows&, int, int, float*,
+                            std::size_t);
+
+constexpr int kManyRows = 4;  // activation rows of one pass
+constexpr TileKernel kPasses[kManyRows] = {ternary_tile<1>, ternary_tile<2>, ternary_tile<3>,
+                                           ternary_tile<4>};
+
+void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_begin, int tile_end,
+                    float* y, std::size_t y_stride) {
+  if (x.rows <= 0) return;
+  const int passes = (x.rows + kManyRows - 1) / kManyRows;
+  for (int tile = tile_begin; tile < tile_end; ++tile) {
+    for (int pass = 0, m = 0; pass < passes; ++pass) {
+      const int rows = (x.rows - m) / (passes - pass);
+      kPasses[rows - 1](w, x, tile, m, y, y_stride);
+      m += rows;
+    }
+  }
+}
+
+}  // namespace
+
+const Kernels kNeonDotprodKernels = {
+    .name = "neon_dotprod",
+    .quantize_row = quantize_row,
+    .ternary_matmul = ternary_matmul,
+    .matmul_bf16 = matmul_bf16,
+    .matmul_f32 = matmul_f32,
+    .rms_norm = rms_norm,
+    .attention = attention,
+    .relu2_mul = relu2_mul,
+    .silu_mul = silu_mul,
+    .rope = rope,
+    .add = add,
+    .exp = exponentials,
+};
+
+}  // namespace sterna
+
+#endif
