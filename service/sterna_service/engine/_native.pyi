@@ -2,6 +2,9 @@
 
 from enum import IntEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
 class NativeError(Exception):
     """`code` is the C++ ErrorCode in snake case without the k; `field` may be empty."""
 
@@ -113,3 +116,15 @@ class Engine:
 def pack_checkpoint(checkpoint_dir: str, bundle_path: str) -> None: ...
 def kernel_names() -> list[str]: ...
 def cpu_budget() -> int: ...
+
+class testing:
+    """A submodule: single steps of the model, to hold them against other implementations."""
+
+    @staticmethod
+    def linear(
+        model: Model, name: str, x: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32]]: ...
+    @staticmethod
+    def layer(model: Model, index: int, x: NDArray[np.float32]) -> NDArray[np.float32]: ...
+    @staticmethod
+    def logits(model: Model, tokens: list[int], threads: int = 0) -> NDArray[np.float32]: ...

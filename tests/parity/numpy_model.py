@@ -1,0 +1,194 @@
+"""The model in plain numpy: an oracle that shares no code with the engine or with transformers.
+
+Read from the checkpoint directory, evaluated in float32 (or float64, to see which side of a
+disagreement is nearer to the exact result). Ternary products are integer sums and exact.
+Written to be read; a forward pass of a tiny model takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+PROJECTIONS = {
+    "q": "self_attn.q_proj",
+    "k": "self_attn.k_proj",
+    "v": "self_attn.v_proj",
+    "o": "self_attn.o_proj",
+    "gate": "mlp.gate_proj",
+    "up": "mlp.up_proj",
+    "down": "mlp.down_proj",
+}
+
+
+def read_safetensors(path: Path) -> dict[str, Array]:
+    """All tensors of a file; bfloat16 becomes float32, which holds it exactly."""
+    data = path.read_bytes()
+    header_end = 8 + int.from_bytes(data[:8], "little")
+    tensors: dict[str, Array] = {}
+    for name, entry in json.loads(data[8:header_end]).items():
+        if name == "__metadata__":
+            continue
+        begin, end = entry["data_offsets"]
+        raw = data[header_end + begin : header_end + end]
+        if entry["dtype"] == "BF16":
+            bits = np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)
+            tensors[name] = bits.view(np.float32).reshape(entry["shape"])
+        else:
+            dtype = {"U8": np.uint8, "F32": np.float32}[entry["dtype"]]
+            tensors[name] = np.frombuffer(raw, dtype).reshape(entry["shape"])
+    return tensors
+
+
+def unpack_codes(packed: Array) -> Array:
+    """u8 [out / 4, in] -> int8 [out, in] in {-1, 0, 1}: each bit pair holds a quarter of rows."""
+    quarters = [((packed >> (2 * place)) & 3).astype(np.int8) - 1 for place in range(4)]
+    return np.concatenate(quarters, axis=0)
+
+
+def quantize_rows(x: Array) -> tuple[Array, Array]:
+    """float [t, in] -> (codes [t, in], step [t, 1]) with x ~ codes * step."""
+    one = x.dtype.type(1)
+    scale = x.dtype.type(127) / np.maximum(
+        np.abs(x).max(axis=-1, keepdims=True), x.dtype.type(1e-5)
+    )
+    return np.clip(np.rint(x * scale), -128, 127), one / scale
+
+
+@dataclass(frozen=True)
+class TernaryLinear:
+    """y = (codes @ ternary.T) * (step * scale)."""
+
+    ternary: Array  # [out, in], in the model's float type
+    scale: Any
+
+    def __call__(self, x: Array) -> tuple[Array, Array, Array]:
+        """float [t, in] -> (codes [t, in], steps [t, 1], y [t, out])."""
+        codes, steps = quantize_rows(x)
+        # Sums of integers below 2 ** 24 are exact in float32 in any order.
+        return codes, steps, (codes @ self.ternary.T) * (steps * self.scale)
+
+
+class NumpyModel:
+    """`BitNetForCausalLM` and `LlamaForCausalLM` with ternary projections."""
+
+    def __init__(self, directory: Path, dtype: type[np.floating[Any]] = np.float32) -> None:
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        self.dtype = dtype
+        self.bitnet = config["architectures"] == ["BitNetForCausalLM"]
+        self.layers = int(config["num_hidden_layers"])
+        self.heads = int(config["num_attention_heads"])
+        self.kv_heads = int(config["num_key_value_heads"])
+        self.head_dim = int(config.get("head_dim") or config["hidden_size"] // self.heads)
+        self.theta = float(config["rope_theta"])
+        self.eps = dtype(config["rms_norm_eps"])
+        self._quantization = config["quantization_config"]
+        self._tensors = read_safetensors(directory / "model.safetensors")
+        self._linears = {
+            f"layers.{index}.{name}": self._load_linear(f"model.layers.{index}.{path}")
+            for index in range(self.layers)
+            for name, path in PROJECTIONS.items()
+        }
+        self.embedding = self._float("model.embed_tokens.weight")
+        tied = config["tie_word_embeddings"]
+        self.head = self.embedding if tied else self._float("lm_head.weight")
+
+    def _float(self, name: str) -> Array:
+        return self._tensors[name].astype(self.dtype)
+
+    def _load_linear(self, name: str) -> TernaryLinear:
+        weight = self._tensors[f"{name}.weight"]
+        multiply = self._quantization.get("linear_class") == "autobitlinear"
+        if weight.dtype == np.uint8:
+            scale = self.dtype(self._tensors[f"{name}.weight_scale"][0])
+            ternary = unpack_codes(weight).astype(self.dtype)
+            return TernaryLinear(ternary, scale if multiply else self.dtype(1) / scale)
+        # Latent floats: the nearest of {-1, 0, 1} after division by the mean magnitude.
+        mean = np.maximum(np.abs(weight).mean(dtype=np.float64), 1e-5).astype(np.float32)
+        ternary = np.clip(np.rint(weight * (np.float32(1) / mean)), -1, 1)
+        return TernaryLinear(ternary.astype(self.dtype), self.dtype(mean))
+
+    def linear(self, name: str, x: Array) -> tuple[Array, Array, Array]:
+        """Projection `layers.{i}.{q,k,v,o,gate,up,down}`: codes [t, in], steps [t], y [t, out]."""
+        codes, steps, y = self._linears[name](x.astype(self.dtype))
+        return codes.astype(np.int8), steps[:, 0], y
+
+    def _project(self, name: str, x: Array) -> Array:
+        return self._linears[name](x)[2]
+
+    def _norm(self, x: Array, name: str) -> Array:
+        mean = (x * x).mean(axis=-1, keepdims=True)
+        normal: Array = x * (self.dtype(1) / np.sqrt(mean + self.eps))
+        return normal * self._float(f"{name}.weight")
+
+    def _rotate(self, x: Array) -> Array:
+        """Rotary embedding of [heads, t, head_dim] at positions 0 .. t-1, halves paired."""
+        exponents = np.arange(0, self.head_dim, 2).astype(np.float32) / np.float32(self.head_dim)
+        frequency = np.float32(1) / np.float32(self.theta) ** exponents
+        angles = np.arange(x.shape[1], dtype=np.float32)[:, None] * frequency[None, :]
+        cos, sin = np.cos(angles).astype(self.dtype), np.sin(angles).astype(self.dtype)
+        first, second = np.split(x, 2, axis=-1)
+        return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+
+    def _attention(self, index: int, x: Array) -> Array:
+        """Causal attention over normalized [t, hidden], up to but without the output projection."""
+        tokens = x.shape[0]
+
+        def split(name: str, heads: int) -> Array:
+            flat = self._project(f"layers.{index}.{name}", x)
+            return flat.reshape(tokens, heads, self.head_dim).transpose(1, 0, 2)
+
+        query = self._rotate(split("q", self.heads))
+        group = self.heads // self.kv_heads
+        key = np.repeat(self._rotate(split("k", self.kv_heads)), group, axis=0)
+        value = np.repeat(split("v", self.kv_heads), group, axis=0)
+        scores = (query @ key.transpose(0, 2, 1)) * self.dtype(self.head_dim**-0.5)
+        future = np.triu(np.ones((tokens, tokens), dtype=bool), k=1)
+        scores = np.where(future, self.dtype(-np.inf), scores)
+        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        weights /= weights.sum(axis=-1, keepdims=True)
+        mixed: Array = (weights @ value).transpose(1, 0, 2).reshape(tokens, -1)
+        return mixed
+
+    def _mlp(self, index: int, x: Array) -> Array:
+        gate = self._project(f"layers.{index}.gate", x)
+        up = self._project(f"layers.{index}.up", x)
+        if not self.bitnet:
+            return self._project(f"layers.{index}.down", gate / (1 + np.exp(-gate)) * up)
+        active = np.maximum(gate, 0) ** 2 * up
+        normal = self._norm(active, f"model.layers.{index}.mlp.ffn_sub_norm")
+        return self._project(f"layers.{index}.down", normal)
+
+    def layer(self, index: int, x: Array) -> Array:
+        """One decoder layer over [t, hidden] at positions 0 .. t-1."""
+        prefix = f"model.layers.{index}"
+        x = x.astype(self.dtype)
+        attended = self._attention(index, self._norm(x, f"{prefix}.input_layernorm"))
+        if self.bitnet:
+            attended = self._norm(attended, f"{prefix}.self_attn.attn_sub_norm")
+        x = x + self._project(f"layers.{index}.o", attended)
+        return x + self._mlp(index, self._norm(x, f"{prefix}.post_attention_layernorm"))
+
+    def logits(self, tokens: list[int]) -> Array:
+        """[t] -> [t, vocab]."""
+        x = self.embedding[np.asarray(tokens)]
+        for index in range(self.layers):
+            x = self.layer(index, x)
+        return self._norm(x, "model.norm") @ self.head.T
+
+    def greedy(self, prompt: list[int], max_tokens: int, stop: frozenset[int]) -> list[int]:
+        """The most likely continuation, without the stop token; the lowest id wins a tie."""
+        tokens = list(prompt)
+        for _ in range(max_tokens):
+            best = int(self.logits(tokens)[-1].argmax())
+            if best in stop:
+                break
+            tokens.append(best)
+        return tokens[len(prompt) :]

@@ -1,0 +1,78 @@
+"""Prints how near the engine is to transformers: python -m tests.parity.report [--model numpy]"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from tests.parity.compare import (
+    EXACT_LOGITS,
+    STAGE_OF,
+    Oracle,
+    compare_layer,
+    compare_linear,
+    compare_logits,
+)
+from tests.parity.fixtures import NAMES, NativeModel, Workbench
+from tests.parity.numpy_model import NumpyModel
+
+COLUMNS = (
+    "codes",
+    "flips",
+    "projection",
+    "layer strict",
+    "layer",
+    "logits exact",
+    "worst",
+    "top-1",
+)
+
+
+def row(name: str, workbench: Workbench, kind: str) -> list[str]:
+    golden = workbench.golden(name)
+
+    def oracle(seed: int) -> Oracle:
+        if kind == "numpy":
+            return NumpyModel(workbench.checkpoint(name, seed))
+        return NativeModel(workbench.model(name, seed))
+
+    model = oracle(0)
+    linears = [compare_linear(model, golden, i, p) for i in range(golden.layers) for p in STAGE_OF]
+    layers = [compare_layer(model, golden, i) for i in range(golden.layers)]
+    logits = [compare_logits(oracle(seed), golden, seed) for seed in golden.logit_seeds]
+    strict, rows = sum(x.strict_rows for x in layers), sum(x.rows for x in layers)
+    positions = sum(x.rows for x in logits)
+    exact_rows = sum(x.exact_rows for x in logits)
+    return [
+        f"{sum(x.codes for x in linears)}",
+        f"{sum(x.flips for x in linears)}",
+        f"{max(x.error for x in linears):.1e}",
+        f"{max(x.strict_error for x in layers):.1e} ({strict}/{rows})",
+        f"{max(x.error for x in layers):.1e}",
+        f"{sum(x.exact for x in logits)}/{len(logits)} ({exact_rows}/{positions})",
+        f"{max(x.error for x in logits):.1e}",
+        f"{sum(x.top1_rows for x in logits) / positions:.3f}",
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", choices=("engine", "numpy"), default="engine")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        workbench = Workbench(Path(temporary))
+        table = [["model", *COLUMNS]]
+        table += [[name, *row(name, workbench, options.model)] for name in NAMES]
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    for line in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+    print(
+        "\nDifferences from transformers in deviations of its values. projection: rows without a"
+        "\nflipped code. layer strict: rows that no rounding boundary can excuse (how many)."
+        f"\nlogits exact: prompts (positions) with every logit within {EXACT_LOGITS:.0e}."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""The same answer whatever else runs: batch, threads, chunks, cache, evictions, kernels.
+
+Everything is compared bit for bit, log-probabilities included.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from sterna_service.engine import _native
+from tests.parity.driver import Generation, collect, make_request, open_engine
+from tests.parity.fixtures import EMBEDDED_NAME, REPOSITORY, Workbench
+
+PROMPT_COUNT = 12
+MAX_TOKENS = 24
+
+
+@pytest.fixture
+def model(workbench: Workbench) -> _native.Model:
+    return workbench.model(EMBEDDED_NAME)
+
+
+def long_prompt(index: int, length: int, vocab: int = 4096) -> list[int]:
+    """Token ids without meaning, different for each index from the first token on."""
+    return [
+        4 + (7919 * index + 104729 * place + 31 * place * place) % (vocab - 4)
+        for place in range(length)
+    ]
+
+
+def requests(**settings: Any) -> list[_native.Request]:
+    """Greedy and sampled requests of many lengths, with every kind of log-probability."""
+    result = []
+    for index in range(PROMPT_COUNT):
+        sampling: dict[str, Any] = {}
+        if index % 2:
+            sampling = {
+                "temperature": 0.7 + 0.1 * index,
+                "top_k": (0, 5, 40)[index % 3],
+                "top_p": (1.0, 0.9)[index % 4 == 1],
+                "min_p": (0.0, 0.02)[index % 3 == 1],
+                "repetition_penalty": (1.0, 1.2)[index % 3 == 2],
+                "frequency_penalty": 0.1 * (index % 3),
+                "seed": 1000 + index,
+            }
+        result.append(
+            make_request(
+                index + 1,
+                long_prompt(index, 1 + (17 * index) % 90),
+                max_tokens=MAX_TOKENS - index % 5,
+                top_logprobs=0,
+                prompt_logprobs=index % 3 == 0,
+                **(sampling | settings),
+            )
+        )
+    return result
+
+
+def alone(model: _native.Model, **settings: Any) -> list[Generation]:
+    """Each request by itself on a single-threaded engine without a cache."""
+    with open_engine(model, threads=1, max_batch=1, prefix_cache=False, **settings) as engine:
+        return [collect(engine, [request])[request.id] for request in requests()]
+
+
+def together(model: _native.Model, **settings: Any) -> list[Generation]:
+    """All requests at once."""
+    batch = requests()
+    with open_engine(model, **settings) as engine:
+        results = collect(engine, batch)
+        assert engine.stats().kv_blocks_used == 0
+    return [results[request.id] for request in batch]
+
+
+def assert_equal(actual: list[Generation], expected: list[Generation]) -> None:
+    for index, (one, other) in enumerate(zip(actual, expected, strict=True)):
+        assert not one.error, f"request {index}: {one.error}"
+        assert one.answer == other.answer, f"request {index} differs"
+
+
+@pytest.fixture(scope="module")
+def expected(workbench: Workbench) -> list[Generation]:
+    generations = alone(workbench.model(EMBEDDED_NAME))
+    assert all(generation.tokens for generation in generations)
+    return generations
+
+
+@pytest.mark.parametrize("max_batch", [2, 5, 16])
+def test_batch(model: _native.Model, expected: list[Generation], max_batch: int) -> None:
+    assert_equal(together(model, max_batch=max_batch), expected)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads(model: _native.Model, expected: list[Generation], threads: int) -> None:
+    assert_equal(together(model, threads=threads), expected)
+
+
+@pytest.mark.parametrize("max_batch_tokens", [16, 17, 33, 64, 1024])
+def test_chunked_prefill(
+    model: _native.Model, expected: list[Generation], max_batch_tokens: int
+) -> None:
+    assert_equal(together(model, max_batch_tokens=max_batch_tokens), expected)
+
+
+def test_prefix_cache(model: _native.Model, expected: list[Generation]) -> None:
+    """A second round finds the prompts in the cache, and answers the same."""
+    with open_engine(model, prefix_cache=True) as engine:
+        for expect_hits in (False, True):
+            batch = requests()
+            results = collect(engine, batch)
+            assert_equal([results[request.id] for request in batch], expected)
+            if expect_hits:
+                # Log-probabilities of the prompt need every position computed anew.
+                long_enough = [r for r in batch if len(r.prompt) > 32 and not r.prompt_logprobs]
+                assert long_enough
+                for request in long_enough:
+                    assert results[request.id].cached_tokens >= 16
+
+
+def test_prefix_cache_off(model: _native.Model, expected: list[Generation]) -> None:
+    with open_engine(model, prefix_cache=False) as engine:
+        for _ in range(2):
+            batch = requests()
+            results = collect(engine, batch)
+            assert_equal([results[request.id] for request in batch], expected)
+            assert all(result.cached_tokens == 0 for result in results.values())
+
+
+@pytest.mark.parametrize("shared", [15, 16, 17, 31, 32, 100])
+def test_shared_prefix(model: _native.Model, shared: int) -> None:
+    """Prompts that part at and around a block's edge reuse only what they really share."""
+    prefix = long_prompt(0, shared)
+    prompts = [prefix + long_prompt(tail, 20) for tail in (1, 2, 3)]
+    outcomes = []
+    for cache in (False, True):
+        with open_engine(model, prefix_cache=cache) as engine:
+            results = [
+                collect(engine, [make_request(1, prompt, max_tokens=8, top_logprobs=0)])[1]
+                for prompt in prompts
+            ]
+        outcomes.append([result.answer for result in results])
+        if cache:
+            assert results[0].cached_tokens == 0
+            for result in results[1:]:
+                assert shared - 15 <= result.cached_tokens <= shared
+    assert outcomes[0] == outcomes[1]
+
+
+def test_conversation_reuses_its_answer(model: _native.Model) -> None:
+    """The next turn of a chat begins with the previous prompt and answer: both are cached."""
+    prompt = long_prompt(5, 40)
+    with open_engine(model) as engine:
+        first = collect(engine, [make_request(1, prompt, max_tokens=40)])[1]
+        follow_up = prompt + first.tokens[0] + long_prompt(6, 10)
+        second = collect(engine, [make_request(2, follow_up, max_tokens=8, top_logprobs=0)])[2]
+    assert second.cached_tokens >= 64
+    with open_engine(model, prefix_cache=False) as engine:
+        plain = collect(engine, [make_request(2, follow_up, max_tokens=8, top_logprobs=0)])[2]
+    assert second.answer == plain.answer
+
+
+def test_more_work_than_cache(model: _native.Model) -> None:
+    """Twelve sequences of 200 tokens in a cache for five: some wait or start over, none changes."""
+    prompts = [long_prompt(index, 100) for index in range(12)]
+
+    def batch() -> list[_native.Request]:
+        return [
+            make_request(index + 1, prompt, max_tokens=100, top_logprobs=0)
+            for index, prompt in enumerate(prompts)
+        ]
+
+    with open_engine(model, max_batch=1, prefix_cache=False) as engine:
+        expected = [collect(engine, [request])[request.id] for request in batch()]
+    with open_engine(model, max_batch=12, kv_cache_tokens=1024) as engine:
+        results = collect(engine, batch())
+        stats = engine.stats()
+    assert_equal([results[index + 1] for index in range(12)], expected)
+    assert stats.kv_blocks_used == 0
+    assert stats.kv_blocks_total * 16 <= 2048
+
+
+def test_choices_are_requests_with_following_seeds(model: _native.Model) -> None:
+    prompt = long_prompt(3, 30)
+    settings = {"temperature": 0.9, "max_tokens": 12, "top_logprobs": 0}
+    with open_engine(model) as engine:
+        several = collect(engine, [make_request(1, prompt, choices=4, seed=7, **settings)])[1]
+        for choice in range(4):
+            request = make_request(10 + choice, prompt, seed=7 + choice, **settings)
+            single = collect(engine, [request])[request.id]
+            assert several.tokens[choice] == single.tokens[0]
+            assert several.logprobs[choice] == single.logprobs[0]
+    assert len({tuple(tokens) for tokens in several.tokens.values()}) > 1
+
+
+def test_kernels() -> None:
+    """Every instruction set of this host gives the same bits, over all formats and shapes."""
+    names = _native.kernel_names()
+    assert "reference" in names
+    fingerprints = {}
+    for name in names:
+        result = subprocess.run(
+            [sys.executable, "-m", "tests.parity.fingerprint"],
+            cwd=REPOSITORY,
+            env=os.environ | {"STERNA_KERNELS": name},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        fingerprints[name] = json.loads(result.stdout)
+        assert fingerprints[name].pop("kernels") == name
+    for name, fingerprint in fingerprints.items():
+        assert fingerprint == fingerprints["reference"], name
+
+
+def test_unknown_kernels_are_refused() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.parity.fingerprint"],
+        cwd=REPOSITORY,
+        env=os.environ | {"STERNA_KERNELS": "mmx"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert "mmx" in result.stderr
+    assert "reference" in result.stderr
