@@ -1,10 +1,31 @@
-"""The core as one object: load a model, listen, serve, stop gracefully."""
+"""The core as one object: listen, load a model, serve, stop gracefully."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import math
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from sterna_service.engine.types import EngineOptions
+from sterna_service.errors import ModelLoadError, StartupError
+from sterna_service.models.catalogue import ModelSource
+from sterna_service.models.registry import ModelRegistry
+from sterna_service.rpc.server import RpcServer, ServerLimits
+
+_log = logging.getLogger(__name__)
+
+# The kernel keeps a socket's path in 108 bytes, the last of which is zero.
+_LONGEST_SOCKET_PATH = 107
+
+# How long cut-off calls have to send their status, in seconds.
+_FAREWELL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -47,31 +68,176 @@ class CoreOptions:
 
 
 class Core:
-    """A running core."""
+    """A running core. Made by `start_core`; belongs to the event loop that made it."""
+
+    def __init__(
+        self,
+        server: RpcServer,
+        models: ModelRegistry,
+        address: str | None,
+        unix_path: Path,
+        private_directory: Path | None,
+    ) -> None:
+        self._server = server
+        self._models = models
+        self._address = address
+        self._unix_path = unix_path
+        self._private_directory = private_directory
+        self._stopping: asyncio.Task[None] | None = None
+        self._stopped = asyncio.Event()
 
     @property
     def address(self) -> str:
         """`host:port` of the TCP listener; the Unix address when there is none."""
-        raise NotImplementedError
+        return self._address or self.unix_address
 
     @property
     def unix_address(self) -> str:
         """The Unix socket as a gRPC target: `unix:/path`."""
-        raise NotImplementedError
+        return f"unix:{self._unix_path}"
+
+    @property
+    def default_model_id(self) -> str:
+        """The model of requests that name none."""
+        return self._models.default_model_id or ""
 
     async def stop(self, grace_seconds: float = 30.0) -> None:
-        """Stops: not serving, no new work, running calls get `grace_seconds`, then the end."""
-        raise NotImplementedError
+        """Stops the core; a second call waits for the first.
+
+        From the first moment on, health is not serving and new work is refused with a hint to try
+        elsewhere. Running calls get the grace period to finish, then they fail likewise.
+        """
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(grace_seconds))
+        # A caller that is cancelled does not interrupt the stop that others wait for.
+        await asyncio.shield(self._stopping)
 
     async def wait(self) -> None:
         """Returns when the core has stopped."""
-        raise NotImplementedError
+        await self._stopped.wait()
+
+    async def _stop(self, grace_seconds: float) -> None:
+        book = self._server.book
+        try:
+            await self._server.begin_draining()
+            _log.info("stopping", extra={"active": book.active, "grace_seconds": grace_seconds})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(book.wait_idle(), grace_seconds)
+            if book.active:
+                _log.warning("the grace period is over", extra={"active": book.active})
+            # Whoever still waits for tokens is told that the server stops.
+            await self._models.close()
+            await self._server.stop(_FAREWELL_SECONDS)
+        finally:
+            self._remove_socket()
+            self._stopped.set()
+            _log.info("stopped")
+
+    def _remove_socket(self) -> None:
+        with contextlib.suppress(OSError):
+            self._unix_path.unlink(missing_ok=True)
+        if self._private_directory is not None:
+            shutil.rmtree(self._private_directory, ignore_errors=True)
 
 
 async def start_core(options: CoreOptions) -> Core:
     """Starts a core and returns when its default model can answer.
 
+    It listens from the beginning: until the model is there, health says so and requests get
+    MODEL_LOADING.
+
     Raises:
         StartupError: A setting is out of range, a port is taken, or the model cannot be loaded.
+            Nothing is left running.
     """
-    raise NotImplementedError
+    _check(options)
+    models = ModelRegistry(options.home.expanduser(), options.aliases, _engine_options(options))
+    try:
+        source = models.select_default(options.model)
+    except ModelLoadError as error:
+        raise StartupError(str(error)) from None
+    core = await _listen(options, models)
+    try:
+        await _load(models, source)
+    except BaseException:
+        await core.stop(grace_seconds=0.0)
+        raise
+    await core._server.set_ready()
+    return core
+
+
+async def _load(models: ModelRegistry, source: ModelSource) -> None:
+    try:
+        await models.load(source)
+    except ModelLoadError as error:
+        raise StartupError(f"cannot load the model {source.model_id}: {error}") from None
+
+
+async def _listen(options: CoreOptions, models: ModelRegistry) -> Core:
+    server = RpcServer(
+        models,
+        ServerLimits(options.max_call_seconds, options.max_message_bytes),
+        with_reflection=options.reflection,
+    )
+    private_directory: Path | None = None
+    unix_path = options.unix_path
+    try:
+        address = None
+        if options.host is not None:
+            port = server.listen_tcp(options.host, options.port)
+            address = f"{_bracketed(options.host)}:{port}"
+        if unix_path is None:
+            # mkdtemp makes it for this user alone, and so is the socket.
+            private_directory = Path(tempfile.mkdtemp(prefix="sterna-"))
+            unix_path = private_directory / "core.sock"
+        server.listen_unix(unix_path)
+        await server.start()
+    except BaseException:
+        await server.stop(0.0)
+        if private_directory is not None:
+            shutil.rmtree(private_directory, ignore_errors=True)
+        raise
+    core = Core(server, models, address, unix_path, private_directory)
+    _log.info("listening", extra={"address": core.address, "unix": str(unix_path)})
+    return core
+
+
+def _engine_options(options: CoreOptions) -> EngineOptions:
+    return EngineOptions(
+        threads=options.threads,
+        max_batch=options.max_batch,
+        max_queue=options.max_queue,
+        max_batch_tokens=options.max_batch_tokens,
+        kv_cache_tokens=options.kv_cache_tokens,
+        prefix_cache=options.prefix_cache,
+    )
+
+
+def _check(options: CoreOptions) -> None:
+    """Checks what nobody else would check in time; the engine checks its own sizes."""
+    if not 0 <= options.port <= 65535:
+        raise StartupError(f"port must be 0 to 65535, got {options.port}")
+    if options.host == "":
+        raise StartupError("host must not be empty; 127.0.0.1 is this machine, 0.0.0.0 everybody")
+    seconds = options.max_call_seconds
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise StartupError(f"max_call_seconds must be above 0, got {seconds}")
+    if not 1024 <= options.max_message_bytes < 2**31:
+        raise StartupError(
+            f"max_message_bytes must be 1024 to {2**31 - 1}, got {options.max_message_bytes}"
+        )
+    if options.unix_path is not None:
+        length = len(str(options.unix_path).encode())
+        if length > _LONGEST_SOCKET_PATH:
+            raise StartupError(
+                f"unix_path must be at most {_LONGEST_SOCKET_PATH} bytes long, has {length}: "
+                f"{options.unix_path}"
+            )
+
+
+def _bracketed(host: str) -> str:
+    """A host as it stands before `:port`."""
+    try:
+        return f"[{host}]" if ipaddress.ip_address(host).version == 6 else host
+    except ValueError:
+        return host

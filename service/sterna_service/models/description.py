@@ -7,7 +7,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,13 +43,13 @@ class ModelDescription:
 
     source: ModelSource
     family: str = ""
-    shape: Shape = Shape()
+    shape: Shape = field(default_factory=Shape)
     format: str = "safetensors"
     quantization: str = ""
     parameter_count: int = 0
     context_length: int = 0
     template_name: str = ""
-    defaults: SamplingDefaults = SamplingDefaults()
+    defaults: SamplingDefaults = field(default_factory=SamplingDefaults)
     size_bytes: int = 0
     create_time: datetime | None = None
     problem: str = ""

@@ -79,7 +79,7 @@ class ModelRegistry:
         elif name is not None and not Path(name).expanduser().is_dir() and is_model_id(name):
             raise ModelLoadError(
                 f"there is no model {name!r} in {self._home / 'models'}, and no directory of that "
-                f"name; there are: {', '.join(sources)}"
+                f"name; there are: {_list(list(sources))}"
             )
         else:
             source = self._catalogue.add(Path(name or ""))
@@ -167,6 +167,11 @@ class ModelRegistry:
         description = await asyncio.to_thread(describe, source)
         return self._record(description, [source.model_id for source in sources])
 
+    def default_is_ready(self) -> bool:
+        """Whether a request that names no model is answered."""
+        entry = self._entries.get(self.default_model_id or "")
+        return entry is not None and entry.state is ModelState.LOADED
+
     def count(self) -> int:
         """How many models there are."""
         return len(self._catalogue.sources())
@@ -199,18 +204,30 @@ class ModelRegistry:
 
     def _match(self, name: str) -> tuple[str, str]:
         """The id of a model and the adapter in its name, if there is one."""
+        if not name and self.default_model_id is not None:
+            return self.default_model_id, ""
+        if name in self._entries:
+            return name, ""
         ids = [source.model_id for source in self._catalogue.sources()]
+        # Before aliases: the alias `*` would take the adapter for a part of the model's name.
+        base, colon, adapter = name.partition(":")
+        if colon and name not in self._aliases:
+            found = match_model(base, ids, {}, None)
+            if found is not None:
+                return found, adapter
         found = match_model(name, ids, self._aliases, self.default_model_id)
         if found is not None:
             return found, ""
-        base, colon, adapter = name.partition(":")
-        if colon and base:
-            found = match_model(base, ids, self._aliases, self.default_model_id)
-            if found is not None:
-                return found, adapter
         shown = name if len(name) <= 200 else f"{name[:200]}…"
         raise ServiceError(
             Reason.MODEL_NOT_FOUND,
-            f"there is no model {shown!r}; there are: {', '.join(ids)}",
+            f"there is no model {shown!r}; there are: {_list(ids)}",
             metadata={"model": shown},
         )
+
+
+def _list(ids: list[str]) -> str:
+    """The ids for a message, which has to stay short."""
+    most = 10
+    more = f" and {len(ids) - most} more" if len(ids) > most else ""
+    return ", ".join(ids[:most]) + more

@@ -1,0 +1,118 @@
+"""Models and engines as messages of the protocol: pure functions."""
+
+from __future__ import annotations
+
+from google.protobuf import duration_pb2
+
+from sterna.v1 import generation_pb2, model_pb2, server_status_pb2
+from sterna_service.inference.loaded_model import LoadedModel
+from sterna_service.inference.sampling import SamplingDefaults
+from sterna_service.models.description import Shape
+from sterna_service.models.registry import ModelRecord, ModelState
+from sterna_service.rpc.from_events import timestamp
+
+STATES = {
+    ModelState.UNLOADED: model_pb2.MODEL_STATE_UNLOADED,
+    ModelState.LOADING: model_pb2.MODEL_STATE_LOADING,
+    ModelState.LOADED: model_pb2.MODEL_STATE_LOADED,
+    ModelState.FAILED: model_pb2.MODEL_STATE_FAILED,
+}
+
+
+def model_message(record: ModelRecord) -> model_pb2.Model:
+    """A model, described from its files and from its engine if it is loaded."""
+    description = record.description
+    source = description.source
+    loaded = record.model
+    capabilities = [model_pb2.MODEL_CAPABILITY_COMPLETION]
+    if description.template_name:
+        capabilities.append(model_pb2.MODEL_CAPABILITY_CHAT)
+    message = model_pb2.Model(
+        model_id=source.model_id,
+        aliases=record.aliases,
+        family=description.family,
+        architecture=_architecture(description.shape),
+        format=description.format,
+        quantization=description.quantization,
+        parameter_count=description.parameter_count,
+        context_length=description.context_length,
+        template_name=description.template_name,
+        default_sampling=_default_sampling(description.defaults),
+        capabilities=capabilities,
+        path=str(source.path),
+        size_bytes=description.size_bytes,
+        owner=source.owner,
+        built_in=source.built_in,
+        default_model=record.default,
+        pinned=loaded is not None,
+        state=STATES[record.state],
+        state_message=record.message if record.state is ModelState.FAILED else "",
+        # Nothing unloads a model by itself.
+        keep_alive=duration_pb2.Duration(seconds=-1),
+        harness=generation_pb2.HARNESS_DEFAULT,
+    )
+    if description.create_time is not None:
+        message.create_time.CopyFrom(timestamp(description.create_time))
+    if loaded is not None:
+        message.context_length = loaded.context_length
+        message.parameter_count = loaded.port.config.parameter_count
+        message.memory_bytes = loaded.port.config.weight_bytes
+        message.load_time.CopyFrom(timestamp(loaded.load_time))
+        if loaded.last_use_time is not None:
+            message.last_use_time.CopyFrom(timestamp(loaded.last_use_time))
+    return message
+
+
+def engine_message(model: LoadedModel) -> server_status_pb2.EngineStatus:
+    """A loaded model at work."""
+    stats = model.port.stats()
+    options = model.port.options
+    message = server_status_pb2.EngineStatus(
+        model_id=model.model_id,
+        state=model_pb2.MODEL_STATE_LOADED,
+        kernel=stats.kernels,
+        thread_count=stats.threads,
+        running_count=stats.running,
+        waiting_count=stats.waiting,
+        batch_capacity=options.max_batch,
+        queue_capacity=options.max_queue,
+        kv_block_count=stats.kv_blocks_total,
+        kv_block_used_count=stats.kv_blocks_used,
+        kv_block_cached_count=stats.kv_blocks_cached,
+        prompt_token_count=stats.prompt_tokens,
+        cached_token_count=stats.cached_tokens,
+        generated_token_count=stats.generated_tokens,
+        step_count=stats.steps,
+        preemption_count=stats.preemptions,
+        memory_bytes=model.port.config.weight_bytes,
+        load_time=timestamp(model.load_time),
+    )
+    if model.last_use_time is not None:
+        message.last_use_time.CopyFrom(timestamp(model.last_use_time))
+    return message
+
+
+def _architecture(shape: Shape) -> model_pb2.ModelArchitecture:
+    return model_pb2.ModelArchitecture(
+        name=shape.name,
+        vocabulary_size=shape.vocabulary_size,
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size,
+        layer_count=shape.layer_count,
+        head_count=shape.head_count,
+        kv_head_count=shape.kv_head_count,
+        head_size=shape.head_size,
+        tied_embeddings=shape.tied_embeddings,
+    )
+
+
+def _default_sampling(defaults: SamplingDefaults) -> generation_pb2.SamplingParams:
+    return generation_pb2.SamplingParams(
+        temperature=defaults.temperature,
+        top_k=defaults.top_k,
+        top_p=defaults.top_p,
+        min_p=defaults.min_p,
+        repetition_penalty=defaults.repetition_penalty,
+        frequency_penalty=0.0,
+        presence_penalty=0.0,
+    )

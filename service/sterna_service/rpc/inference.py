@@ -1,0 +1,112 @@
+"""InferenceService: text in, text out. What is not here yet answers that it is not implemented."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from grpc.aio import ServicerContext
+
+from sterna.v1 import inference_pb2, inference_pb2_grpc
+from sterna_service.errors import out_of_range
+from sterna_service.inference.events import Accepted, GenerationEvent, Usage
+from sterna_service.inference.generation import encode_prompt, generate
+from sterna_service.inference.prompt import check_token_ids
+from sterna_service.models.registry import ModelRegistry
+from sterna_service.rpc.calls import current_call
+from sterna_service.rpc.from_events import ResponseBuilder, stream_response
+from sterna_service.rpc.to_spec import generation_spec, tokenize_prompt
+
+Context = ServicerContext[Any, Any]
+
+MOST_DETOKENIZED = 1_000_000
+
+
+class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
+    """Generation and tokens."""
+
+    def __init__(self, models: ModelRegistry) -> None:
+        self._models = models
+
+    async def Generate(
+        self, request: inference_pb2.GenerateRequest, context: Context
+    ) -> inference_pb2.GenerateResponse:
+        builder = ResponseBuilder()
+        async with contextlib.aclosing(self._events(request, context)) as events:
+            async for event in events:
+                builder.add(event)
+        return builder.build()
+
+    async def StreamGenerate(
+        self, request: inference_pb2.StreamGenerateRequest, context: Context
+    ) -> AsyncGenerator[inference_pb2.StreamGenerateResponse]:
+        async with contextlib.aclosing(self._events(request, context)) as events:
+            async for event in events:
+                response = stream_response(event)
+                if response is not None:
+                    yield response
+
+    async def Tokenize(
+        self, request: inference_pb2.TokenizeRequest, context: Context
+    ) -> inference_pb2.TokenizeResponse:
+        prompt = tokenize_prompt(request)
+        model = self._models.resolve(request.model_id)
+        tokenizer = model.tokenizer
+        if request.WhichOneof("input") == "text" and not request.text.text:
+            # An empty text is no prompt, but it does have tokens: perhaps one, perhaps none.
+            added = request.text.HasField("add_special_tokens")
+            ids = tokenizer.encode(
+                "", add_special_tokens=request.text.add_special_tokens if added else None
+            )
+            text = ""
+        else:
+            encoded = await encode_prompt(model, prompt, "")
+            ids, text = list(encoded.token_ids), encoded.text or ""
+        response = inference_pb2.TokenizeResponse(model_id=model.model_id, token_ids=ids)
+        if request.include_pieces:
+            response.pieces.extend(
+                inference_pb2.TokenPiece(
+                    token_id=id, raw_bytes=tokenizer.token_bytes(id), text=tokenizer.token_text(id)
+                )
+                for id in ids
+            )
+        if request.WhichOneof("input") == "chat":
+            response.prompt_text = text
+        return response
+
+    async def Detokenize(
+        self, request: inference_pb2.DetokenizeRequest, context: Context
+    ) -> inference_pb2.DetokenizeResponse:
+        if len(request.token_ids) > MOST_DETOKENIZED:
+            raise out_of_range(
+                "token_ids", f"at most {MOST_DETOKENIZED} ids", len(request.token_ids)
+            )
+        model = self._models.resolve(request.model_id)
+        check_token_ids(request.token_ids, model.vocabulary_size, "token_ids")
+        return inference_pb2.DetokenizeResponse(
+            model_id=model.model_id,
+            text=model.tokenizer.decode(
+                request.token_ids, skip_special_tokens=request.skip_special_tokens
+            ),
+        )
+
+    async def _events(
+        self,
+        request: inference_pb2.GenerateRequest | inference_pb2.StreamGenerateRequest,
+        context: Context,
+    ) -> AsyncGenerator[GenerationEvent]:
+        spec = generation_spec(request)
+        model = self._models.resolve(spec.model_id, request.spec.adapter_id)
+        call = current_call()
+        call.notes["model"] = model.model_id
+        async with contextlib.aclosing(generate(model, spec)) as events:
+            async for event in events:
+                if isinstance(event, Accepted):
+                    call.notes["response_id"] = event.response_id
+                    await call.greet(context)
+                elif isinstance(event, Usage):
+                    call.notes["prompt_tokens"] = event.prompt_tokens
+                    call.notes["completion_tokens"] = event.completion_tokens
+                    call.notes["cached_tokens"] = event.cached_tokens
+                yield event

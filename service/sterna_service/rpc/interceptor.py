@@ -1,0 +1,216 @@
+"""Stands around every call: request id, errors, deadline, log.
+
+Whatever a handler raises leaves here as a status with an `ErrorInfo`, and nothing of an unexpected
+exception's text reaches the client. Handlers that stream are async generators; they are driven
+from here, so that a cancelled call unwinds them at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc.aio import AbortError, ServicerContext
+
+from sterna_service.errors import Reason, ServiceError, not_implemented
+from sterna_service.rpc.calls import (
+    REQUEST_ID_KEY,
+    Call,
+    CallBook,
+    enter_call,
+    request_id_of,
+)
+from sterna_service.rpc.status import DETAILS_KEY, STATUS_OF, status_of
+
+_access = logging.getLogger("sterna_service.access")
+_log = logging.getLogger(__name__)
+
+_OURS = "/sterna.v1."
+_ADMIN = "/sterna.v1.ModelAdminService/"
+# What an operator asks of a server that is stopping.
+_QUESTIONS = ("Get", "List")
+
+Context = ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Malformed:
+    """Stands for a request that could not be parsed."""
+
+    problem: str
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps the handlers of this project's services; health and reflection pass as they are."""
+
+    def __init__(self, book: CallBook, max_call_seconds: float) -> None:
+        self._book = book
+        self._cap = max_call_seconds
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith(_OURS):
+            return handler
+        make, behavior = _parts(handler)
+
+        async def serve(request: Any, context: Context) -> Any:
+            return await self._serve(method, behavior, request, context)
+
+        return make(
+            serve,
+            request_deserializer=_tolerant(handler.request_deserializer),
+            response_serializer=handler.response_serializer,
+        )
+
+    async def _serve(
+        self, method: str, behavior: Callable[..., Any], request: Any, context: Context
+    ) -> Any:
+        call = Call(method, request_id_of(context))
+        enter_call(call)
+        begin = time.perf_counter()
+        entered = False
+        outcome = "OK"
+        try:
+            self._book.enter(is_work=_is_work(method))
+            entered = True
+            return await self._run(call, behavior, request, context)
+        except ServiceError as error:
+            outcome = error.reason.value
+            if STATUS_OF[error.reason] is not grpc.StatusCode.CANCELLED:
+                self._book.failed += 1
+            await _abort(error, call, context)
+        except asyncio.CancelledError:
+            outcome = "CANCELLED"
+            raise
+        finally:
+            if entered:
+                self._book.leave()
+            _access.info(
+                "call",
+                extra={
+                    "method": method,
+                    "outcome": outcome,
+                    "seconds": round(time.perf_counter() - begin, 6),
+                    "request_id": call.request_id,
+                    "peer": context.peer(),
+                    **call.notes,
+                },
+            )
+
+    async def _run(
+        self, call: Call, behavior: Callable[..., Any], request: Any, context: Context
+    ) -> Any:
+        """Runs a handler; every way that it can fail becomes a `ServiceError`."""
+        try:
+            if isinstance(request, _Malformed):
+                raise ServiceError(
+                    Reason.INVALID_FIELD,
+                    f"the request is no valid message of its type ({request.problem}); text must "
+                    "be UTF-8",
+                    metadata={"field": ""},
+                )
+            async with asyncio.timeout(self._cap) as limit:
+                return await _drive(call, behavior, request, context)
+        except (ServiceError, AbortError):
+            raise
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Not the call was cancelled but something inside: grpc would leave the client waiting.
+            _log.exception("a handler was cancelled from inside", extra=_where(call))
+            raise _internal() from None
+        except TimeoutError:
+            if not limit.expired():
+                _log.exception("an unexpected timeout", extra=_where(call))
+                raise _internal() from None
+            raise ServiceError(
+                Reason.DEADLINE_EXCEEDED,
+                f"the call took longer than the server allows, {self._cap:g} s",
+                metadata={"limit": f"{self._cap:g}"},
+            ) from None
+        except NotImplementedError:
+            # The generated base class answers so for what no servicer has overridden.
+            service, _, name = call.method.removeprefix(_OURS).partition("/")
+            raise not_implemented(f"{service}.{name}", f"{service}.{name} is") from None
+        except Exception:
+            _log.exception("an unexpected error", extra=_where(call))
+            raise _internal() from None
+
+
+async def _drive(call: Call, behavior: Callable[..., Any], request: Any, context: Context) -> Any:
+    result = behavior(request, context)
+    if inspect.isasyncgen(result):
+        # Writing here, instead of handing the generator to grpc, is what makes a cancelled call
+        # unwind it: grpc would drop the generator and leave the rest to the garbage collector.
+        async with contextlib.aclosing(result) as responses:
+            async for response in responses:
+                await call.greet(context)
+                await context.write(response)
+        return None
+    response = await result
+    await call.greet(context)
+    return response
+
+
+async def _abort(error: ServiceError, call: Call, context: Context) -> NoReturn:
+    status = status_of(error, call.request_id)
+    await context.abort(
+        STATUS_OF[error.reason],
+        status.message,
+        (
+            (DETAILS_KEY, status.SerializeToString()),
+            (REQUEST_ID_KEY, call.request_id),
+        ),
+    )
+
+
+def _parts(
+    handler: grpc.RpcMethodHandler[Any, Any],
+) -> tuple[Callable[..., grpc.RpcMethodHandler[Any, Any]], Callable[..., Any]]:
+    """How to make a handler of the same kind, and the method behind it."""
+    kind = ("stream" if handler.request_streaming else "unary") + (
+        "_stream" if handler.response_streaming else "_unary"
+    )
+    return getattr(grpc, f"{kind}_rpc_method_handler"), getattr(handler, kind)
+
+
+def _tolerant(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    """A parser that reports a bad message instead of failing where nothing can answer for it."""
+
+    def parse_or_report(data: bytes) -> Any:
+        try:
+            return parse(data) if parse is not None else data
+        except (DecodeError, ValueError) as error:
+            return _Malformed(str(error).partition("\n")[0][:200])
+
+    return parse_or_report
+
+
+def _is_work(method: str) -> bool:
+    return not (method.startswith(_ADMIN) and method.removeprefix(_ADMIN).startswith(_QUESTIONS))
+
+
+def _internal() -> ServiceError:
+    return ServiceError(
+        Reason.INTERNAL, "the server failed; its log has the details under this request id"
+    )
+
+
+def _where(call: Call) -> dict[str, str]:
+    return {"method": call.method, "request_id": call.request_id}

@@ -1,0 +1,157 @@
+"""ModelAdminService: the models and the server itself."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+from grpc.aio import ServicerContext
+
+from sterna.v1 import model_admin_pb2, model_admin_pb2_grpc, model_pb2, server_status_pb2
+from sterna_service.engine.host import inspect_host
+from sterna_service.models.registry import ModelRegistry, ModelState
+from sterna_service.rpc.calls import CallBook
+from sterna_service.rpc.from_events import duration, timestamp
+from sterna_service.rpc.from_models import STATES, engine_message, model_message
+from sterna_service.rpc.pages import page_of
+from sterna_service.telemetry.host import CpuMeter, memory
+
+Context = ServicerContext[Any, Any]
+
+_FEATURES = ("chat", "completions", "streaming", "tokenize")
+_FORMATS = ("safetensors",)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the server listens; `port` is 0 for a Unix socket."""
+
+    address: str
+    port: int
+
+    def message(self) -> server_status_pb2.Listener:
+        kind = server_status_pb2.Listener
+        protocol = kind.PROTOCOL_GRPC if self.port else kind.PROTOCOL_GRPC_UNIX
+        return kind(protocol=protocol, address=self.address, port=self.port)
+
+
+class ModelAdminServicer(model_admin_pb2_grpc.ModelAdminServiceServicer):
+    """Models and status."""
+
+    def __init__(
+        self, models: ModelRegistry, book: CallBook, endpoints: Callable[[], Sequence[Endpoint]]
+    ) -> None:
+        self._models = models
+        self._book = book
+        self._endpoints = endpoints
+        self._start_time = datetime.now(UTC)
+        self._start = time.monotonic()
+        self._cpu = CpuMeter()
+        self._host = inspect_host()
+
+    async def GetServerInfo(
+        self, request: model_admin_pb2.GetServerInfoRequest, context: Context
+    ) -> model_admin_pb2.GetServerInfoResponse:
+        info = server_status_pb2.ServerInfo(
+            name="Sterna",
+            version=server_version(),
+            description="Serves ternary language models on ordinary CPUs",
+            features=_FEATURES,
+            model_formats=_FORMATS,
+            python_version=platform.python_version(),
+            platform=f"{platform.system()} {platform.machine()}",
+            start_time=timestamp(self._start_time),
+            listeners=[endpoint.message() for endpoint in self._endpoints()],
+        )
+        return model_admin_pb2.GetServerInfoResponse(
+            info=info,
+            state=self._state(),
+            model_available_count=self._models.count(),
+            default_model_id=self._models.default_model_id or "",
+        )
+
+    async def GetServerStatus(
+        self, request: model_admin_pb2.GetServerStatusRequest, context: Context
+    ) -> model_admin_pb2.GetServerStatusResponse:
+        loaded = self._models.loaded()
+        engines = [engine_message(model) for model in loaded]
+        engines += [
+            server_status_pb2.EngineStatus(model_id=model_id, state=STATES[state])
+            for model_id, state in self._models.states().items()
+            if state is ModelState.LOADING
+        ]
+        status = server_status_pb2.ServerStatus(
+            state=self._state(),
+            uptime=duration(time.monotonic() - self._start),
+            model_available_count=self._models.count(),
+            model_loaded_count=len(loaded),
+            cpu=self._cpu_status(engines[0].kernel if loaded else ""),
+            memory=_memory_status(),
+            engines=engines,
+            # Without the one that asks.
+            active_call_count=self._book.active - 1,
+            call_count=self._book.total,
+            failed_call_count=self._book.failed,
+        )
+        return model_admin_pb2.GetServerStatusResponse(status=status)
+
+    async def ListModels(
+        self, request: model_admin_pb2.ListModelsRequest, context: Context
+    ) -> model_admin_pb2.ListModelsResponse:
+        records = await self._models.records()
+        if request.state != model_pb2.MODEL_STATE_UNSPECIFIED:
+            records = [record for record in records if STATES[record.state] == request.state]
+        page, next_token = page_of(
+            records, lambda record: record.model_id, request.page_size, request.page_token
+        )
+        return model_admin_pb2.ListModelsResponse(
+            models=[model_message(record) for record in page], next_page_token=next_token
+        )
+
+    async def GetModel(
+        self, request: model_admin_pb2.GetModelRequest, context: Context
+    ) -> model_admin_pb2.GetModelResponse:
+        record = await self._models.record(request.model_id)
+        return model_admin_pb2.GetModelResponse(model=model_message(record))
+
+    def _state(self) -> server_status_pb2.ServerState:
+        if self._book.draining:
+            return server_status_pb2.SERVER_STATE_DRAINING
+        if self._models.default_is_ready():
+            return server_status_pb2.SERVER_STATE_RUNNING
+        return server_status_pb2.SERVER_STATE_STARTING
+
+    def _cpu_status(self, kernel: str) -> server_status_pb2.CpuStatus:
+        host_percent, process_percent = self._cpu.read()
+        return server_status_pb2.CpuStatus(
+            kernel=kernel,
+            available_kernels=self._host.kernels,
+            budget_thread_count=self._host.threads,
+            host_thread_count=os.cpu_count() or 0,
+            host_usage_percent=host_percent,
+            process_usage_percent=process_percent,
+        )
+
+
+def server_version() -> str:
+    """The version of the installed distribution."""
+    try:
+        return metadata.version("sterna-server")
+    except metadata.PackageNotFoundError:
+        return "0.0.0"
+
+
+def _memory_status() -> server_status_pb2.MemoryStatus:
+    now = memory()
+    return server_status_pb2.MemoryStatus(
+        process_resident_bytes=now.process_resident,
+        host_total_bytes=now.host_total,
+        host_available_bytes=now.host_available,
+        limit_bytes=now.limit,
+    )

@@ -1,0 +1,134 @@
+"""The gRPC server: its services, its health, its schema, its limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+
+from sterna.v1 import (
+    inference_pb2,
+    inference_pb2_grpc,
+    model_admin_pb2,
+    model_admin_pb2_grpc,
+    speech_pb2,
+    speech_pb2_grpc,
+)
+from sterna_service.errors import StartupError
+from sterna_service.models.registry import ModelRegistry
+from sterna_service.rpc.calls import CallBook
+from sterna_service.rpc.inference import InferenceServicer
+from sterna_service.rpc.interceptor import CallInterceptor
+from sterna_service.rpc.model_admin import Endpoint, ModelAdminServicer
+
+_INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name
+_ADMIN = model_admin_pb2.DESCRIPTOR.services_by_name["ModelAdminService"].full_name
+_SPEECH = speech_pb2.DESCRIPTOR.services_by_name["SpeechService"].full_name
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """What one call may take."""
+
+    max_call_seconds: float
+    max_message_bytes: int
+
+
+class RpcServer:
+    """A grpc.aio server over a registry of models."""
+
+    def __init__(
+        self, models: ModelRegistry, limits: ServerLimits, *, with_reflection: bool
+    ) -> None:
+        self.book = CallBook()
+        self._endpoints: list[Endpoint] = []
+        self._server = grpc.aio.server(
+            interceptors=(CallInterceptor(self.book, limits.max_call_seconds),),
+            options=_options(limits.max_message_bytes),
+        )
+        # The generated base classes count as abstract, but answer for every RPC that a servicer
+        # leaves out; the interceptor makes NOT_IMPLEMENTED of that. Speech leaves out all of them.
+        inference = InferenceServicer(models)  # type: ignore[abstract]
+        admin = ModelAdminServicer(models, self.book, lambda: self._endpoints)  # type: ignore[abstract]
+        speech = speech_pb2_grpc.SpeechServiceServicer()  # type: ignore[abstract]
+        inference_pb2_grpc.add_InferenceServiceServicer_to_server(inference, self._server)
+        model_admin_pb2_grpc.add_ModelAdminServiceServicer_to_server(admin, self._server)
+        speech_pb2_grpc.add_SpeechServiceServicer_to_server(speech, self._server)
+        self._health = health_aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if with_reflection:
+            health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+            names = (_INFERENCE, _ADMIN, _SPEECH, health, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+
+    def listen_tcp(self, host: str, port: int) -> int:
+        """Listens on a TCP address, port 0 meaning any free one; returns the port.
+
+        Raises:
+            StartupError: The address cannot be had.
+        """
+        shown = f"[{host}]" if ":" in host else host
+        port = self._listen(f"{shown}:{port}", "choose another port, or stop what listens there")
+        self._endpoints.append(Endpoint(f"{shown}:{port}", port))
+        return port
+
+    def listen_unix(self, path: Path) -> None:
+        """Listens on a Unix socket.
+
+        Raises:
+            StartupError: The socket cannot be made.
+        """
+        self._listen(f"unix:{path}", "choose another path")
+        self._endpoints.append(Endpoint(str(path), 0))
+
+    async def start(self) -> None:
+        """Starts to answer. Inference is not serving until `set_ready`."""
+        await self._health.set("", _SERVING)
+        await self._health.set(_ADMIN, _SERVING)
+        await self._health.set(_INFERENCE, _NOT_SERVING)
+        await self._health.set(_SPEECH, _NOT_SERVING)
+        await self._server.start()
+
+    async def set_ready(self) -> None:
+        """Says that the default model answers."""
+        await self._health.set(_INFERENCE, _SERVING)
+
+    async def begin_draining(self) -> None:
+        """Reports that nothing is served any more, and refuses new work from now on."""
+        self.book.draining = True
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Closes the listeners; calls that still run are cut off after the grace period."""
+        await self._server.stop(grace_seconds)
+
+    def _listen(self, target: str, remedy: str) -> int:
+        try:
+            port = self._server.add_insecure_port(target)
+        except RuntimeError:
+            port = 0
+        if port == 0:
+            raise StartupError(f"cannot listen on {target} for gRPC: {remedy}")
+        return port
+
+
+def _options(max_message_bytes: int) -> list[tuple[str, int]]:
+    return [
+        # Two servers on one port would silently share it otherwise.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        # Clients may ping a silent connection as often as every ten seconds: answers can be slow.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # Notice clients whose machine vanished without a word.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+    ]

@@ -1,0 +1,201 @@
+"""Requests as the inference package takes them: pure functions.
+
+They check what can be checked without a model: that required fields are there, and that nothing is
+asked for which this version cannot do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from google.protobuf import struct_pb2
+
+from sterna.v1 import chat_pb2, generation_pb2, inference_pb2
+from sterna_service.errors import invalid, not_implemented, unsupported
+from sterna_service.inference.spec import (
+    ChatPrompt,
+    GenerationSpec,
+    LogprobOptions,
+    Message,
+    Prompt,
+    SamplingParams,
+    StopCriteria,
+    TextPrompt,
+    TokenPrompt,
+)
+
+_ROLES = {
+    chat_pb2.ROLE_SYSTEM: "system",
+    chat_pb2.ROLE_DEVELOPER: "developer",
+    chat_pb2.ROLE_USER: "user",
+    chat_pb2.ROLE_ASSISTANT: "assistant",
+    chat_pb2.ROLE_TOOL: "tool",
+}
+
+
+def generation_spec(
+    request: inference_pb2.GenerateRequest | inference_pb2.StreamGenerateRequest,
+) -> GenerationSpec:
+    """The specification in a request.
+
+    Raises:
+        ServiceError: A required field is missing, or a feature is not available.
+    """
+    if not request.HasField("spec"):
+        raise invalid("spec", "is required")
+    spec = request.spec
+    _refuse_missing_features(spec)
+    return GenerationSpec(
+        model_id=spec.model_id,
+        prompt=_generation_prompt(spec),
+        sampling=_sampling(spec.sampling),
+        stop=_stop(spec.stop),
+        choice_count=spec.choice_count,
+        logprobs=(
+            LogprobOptions(spec.logprobs.top_count, spec.logprobs.prompt)
+            if spec.HasField("logprobs")
+            else None
+        ),
+        echo=spec.echo,
+    )
+
+
+def tokenize_prompt(request: inference_pb2.TokenizeRequest) -> Prompt:
+    """The prompt to tokenize.
+
+    Raises:
+        ServiceError: As `generation_spec`.
+    """
+    match request.WhichOneof("input"):
+        case "text":
+            return _text(request.text, "text", request.model_id)
+        case "chat":
+            return _chat(request.chat, "chat")
+        case _:
+            raise invalid("input", "is required: set one of text, chat")
+
+
+def _generation_prompt(spec: generation_pb2.GenerationSpec) -> Prompt:
+    match spec.WhichOneof("prompt"):
+        case "chat":
+            return _chat(spec.chat, "spec.chat")
+        case "text":
+            return _text(spec.text, "spec.text", spec.model_id)
+        case "tokens":
+            return TokenPrompt(list(spec.tokens.token_ids))
+        case _:
+            raise invalid("spec.prompt", "is required: set one of chat, text, tokens")
+
+
+def _refuse_missing_features(spec: generation_pb2.GenerationSpec) -> None:
+    if spec.session_id:
+        raise not_implemented("sessions", "spec.session_id: stored conversations are")
+    if spec.HasField("grammar"):
+        raise not_implemented("grammar", "spec.grammar: constrained output is")
+    if spec.HasField("harness"):
+        if spec.WhichOneof("prompt") != "chat":
+            raise invalid("spec.harness", "needs a chat prompt")
+        harness = spec.harness.harness
+        if harness not in (generation_pb2.HARNESS_UNSPECIFIED, generation_pb2.HARNESS_DEFAULT):
+            raise not_implemented("harness", "spec.harness: harnesses other than the default are")
+    # Models stay loaded for good, which a negative duration asks for.
+    if spec.HasField("keep_alive") and spec.keep_alive.ToNanoseconds() >= 0:
+        raise not_implemented("keep_alive", "spec.keep_alive: unloading a model by itself is")
+
+
+def _text(prompt: generation_pb2.TextPrompt, field: str, model_id: str) -> TextPrompt:
+    if prompt.suffix:
+        raise unsupported(
+            f"{field}.suffix", "cannot be honoured: this model does not fill gaps", model_id
+        )
+    return TextPrompt(
+        text=prompt.text,
+        add_special_tokens=(
+            prompt.add_special_tokens if prompt.HasField("add_special_tokens") else None
+        ),
+    )
+
+
+def _chat(prompt: chat_pb2.ChatPrompt, field: str) -> ChatPrompt:
+    mode = prompt.tool_choice.mode
+    forced = mode in (chat_pb2.ToolChoice.MODE_REQUIRED, chat_pb2.ToolChoice.MODE_NAMED)
+    if forced and not prompt.tools:
+        raise invalid(f"{field}.tool_choice", "asks for a tool call, but there are no tools")
+    if prompt.tools and mode != chat_pb2.ToolChoice.MODE_NONE:
+        raise not_implemented("tools", f"{field}.tools: calling tools is")
+    return ChatPrompt(
+        messages=[
+            _message(message, f"{field}.messages[{index}]")
+            for index, message in enumerate(prompt.messages)
+        ],
+        template_arguments=_object(prompt.template_arguments),
+        continue_final_message=prompt.continue_final_message,
+    )
+
+
+def _message(message: chat_pb2.ChatMessage, field: str) -> Message:
+    role = _ROLES.get(message.role)
+    if role is None:
+        raise invalid(f"{field}.role", "is required: system, developer, user, assistant or tool")
+    if role == "tool" or message.tool_calls or message.tool_call_id:
+        raise not_implemented("tools", f"{field}: calling tools is")
+    if not message.content:
+        raise invalid(f"{field}.content", "must have at least one part")
+    return Message(role, _content(message.content, field), message.name)
+
+
+def _content(parts: Sequence[chat_pb2.ContentPart], field: str) -> str:
+    for index, part in enumerate(parts):
+        if part.WhichOneof("part") != "text":
+            raise invalid(f"{field}.content[{index}]", "must be text")
+    return "".join(part.text for part in parts)
+
+
+def _sampling(params: generation_pb2.SamplingParams) -> SamplingParams:
+    def given(name: Any) -> Any:
+        return getattr(params, name) if params.HasField(name) else None
+
+    return SamplingParams(
+        temperature=given("temperature"),
+        top_k=given("top_k"),
+        top_p=given("top_p"),
+        min_p=given("min_p"),
+        repetition_penalty=given("repetition_penalty"),
+        frequency_penalty=given("frequency_penalty"),
+        presence_penalty=given("presence_penalty"),
+        seed=given("seed"),
+        logit_bias=dict(params.logit_bias),
+    )
+
+
+def _stop(stop: generation_pb2.StopCriteria) -> StopCriteria:
+    return StopCriteria(
+        max_tokens=stop.max_tokens if stop.HasField("max_tokens") else None,
+        min_tokens=stop.min_tokens if stop.HasField("min_tokens") else None,
+        stop_strings=list(stop.stop_strings),
+        stop_token_ids=list(stop.stop_token_ids),
+        ignore_eos=stop.ignore_eos,
+    )
+
+
+def _object(struct: struct_pb2.Struct) -> dict[str, Any]:
+    return {key: _value(value) for key, value in struct.fields.items()}
+
+
+def _value(value: struct_pb2.Value) -> Any:
+    match value.WhichOneof("kind"):
+        case "number_value":
+            # Numbers travel as doubles, but templates compare and print whole ones as such.
+            number = value.number_value
+            return int(number) if number.is_integer() else number
+        case "string_value":
+            return value.string_value
+        case "bool_value":
+            return value.bool_value
+        case "struct_value":
+            return _object(value.struct_value)
+        case "list_value":
+            return [_value(item) for item in value.list_value.values]
+        case _:
+            return None
