@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.routing import BaseRoute
 
 from sterna_rest.chat.router import router as chat_router
 from sterna_rest.completions.router import router as completions_router
@@ -32,11 +33,13 @@ def create_app(options: FacadeOptions) -> FastAPI:
     """The façade for the core at `options.core_address`.
 
     The connection is opened when the application starts and closed when it stops. The core need
-    not be there yet: until it is, requests that need it get a 503.
+    not be there yet: until it is, requests that need it get a 503. Routes added to the application
+    before it starts come before those of the façade.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        _put_first(app, lambda route: id(route) not in own_routes)
         core = CoreLink(options)
         app.state.sterna_core = core
         try:
@@ -60,4 +63,10 @@ def create_app(options: FacadeOptions) -> FastAPI:
     app.add_middleware(RequestContextMiddleware)
     for router in (chat_router, completions_router, models_router, server_router):
         app.include_router(router)
+    own_routes = {id(route) for route in app.router.routes}
     return app
+
+
+def _put_first(app: FastAPI, chosen: Callable[[BaseRoute], bool]) -> None:
+    """Routes match in order: one that the application's owner added must not be shadowed."""
+    app.router.routes.sort(key=lambda route: not chosen(route))

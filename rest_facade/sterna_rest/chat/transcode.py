@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sterna.v1.chat_pb2 import ChatMessage, ContentPart, Role, ToolCall
+from sterna.v1.chat_pb2 import ChatMessage, ContentPart, Role
 from sterna.v1.generation_event_pb2 import Choice, TokenLogprob
 from sterna.v1.generation_pb2 import GenerationSpec
 from sterna.v1.inference_pb2 import GenerateResponse
@@ -51,12 +51,18 @@ def chat_spec(body: ChatRequest) -> GenerationSpec:
 def chat_parameter(body: ChatRequest, field: str) -> str:
     """As `parameter_of_field`, in the spelling that this request used."""
     name = parameter_of_field(field)
+    if name == "prompt":
+        return "messages"
     if name == "max_tokens" and body.max_completion_tokens is not None:
         return "max_completion_tokens"
     return name
 
 
 def _message(message: Message, where: str) -> ChatMessage:
+    if message.role == "tool":
+        raise unsupported(f"{where}.role", "tool calling is")
+    if message.tool_calls:
+        raise unsupported(f"{where}.tool_calls", "tool calling is")
     result = ChatMessage(role=ROLES[message.role], name=message.name or "")
     if isinstance(message.content, str):
         result.content.append(ContentPart(text=message.content))
@@ -65,24 +71,8 @@ def _message(message: Message, where: str) -> ChatMessage:
             ContentPart(text=_part_text(part, f"{where}.content[{index}]"))
             for index, part in enumerate(message.content)
         )
-    elif not (message.role == "assistant" and message.tool_calls):
+    else:
         raise _missing(f"{where}.content")
-    if message.tool_calls:
-        if message.role != "assistant":
-            raise ApiError(
-                400,
-                f"`{where}.tool_calls` belongs to assistant messages only; leave it out.",
-                code="invalid_value",
-                param=f"{where}.tool_calls",
-            )
-        result.tool_calls.extend(
-            ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
-            for call in message.tool_calls
-        )
-    if message.role == "tool":
-        if not message.tool_call_id:
-            raise _missing(f"{where}.tool_call_id")
-        result.tool_call_id = message.tool_call_id
     return result
 
 

@@ -65,7 +65,7 @@ def core_error(
     field = field or (info.metadata.get("field", "") if info is not None else "")
     if field:
         param = parameter(field)
-        message = message.replace(field, param)
+        message = message.replace(field, f"`{param}`")
     elif mapped.code == "model_not_found":
         param = "model"
     return ApiError(mapped.status, message, code=mapped.code, param=param, retry_after=retry_after)

@@ -21,9 +21,9 @@ from sterna_rest.errors import ApiError
 from sterna_rest.errors.from_core import core_error
 from sterna_rest.http.request_context import request_context
 
-# A call that is refused has its initial metadata and its status in one packet, but grpc.aio hands
-# them over one after the other. This is how long, in seconds, a refusal may trail behind.
-_REFUSAL_GRACE = 0.02
+# The core sends this in its initial metadata when it has queued a request. A call that it refuses
+# has none: grpc.aio then reports empty initial metadata before it reports the status.
+_ACCEPTED_KEY = "x-request-id"
 
 # Room for what the message holds besides the prompt.
 _MESSAGE_MARGIN = 4096
@@ -93,13 +93,12 @@ class AnswerStream:
         So a refusal becomes an HTTP status, and the headers still leave before a long prompt is
         computed.
         """
-        await self._call.initial_metadata()
+        initial = await self._call.initial_metadata()
         self._first = asyncio.ensure_future(self._read())
         # A stream may be cancelled before anybody asks for its first event.
         self._first.add_done_callback(lambda task: task.cancelled() or task.exception())
-        done, _ = await asyncio.wait((self._first,), timeout=_REFUSAL_GRACE)
-        if done:
-            self._first.result()
+        if all(key != _ACCEPTED_KEY for key, _ in initial):
+            await self._first
 
     async def events(self) -> AsyncGenerator[StreamGenerateResponse, None]:
         """Every event in order. Raises `ApiError` when the call fails."""

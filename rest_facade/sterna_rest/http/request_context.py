@@ -15,7 +15,8 @@ from sterna_rest.errors.api_error import internal_error
 _logger = logging.getLogger("sterna.rest")
 
 _STATE_KEY = "sterna.request"
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}", re.ASCII)
+# What the core, too, takes for an id.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
 # W3C trace context: version, trace id, parent id, flags.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
@@ -44,7 +45,8 @@ def request_context(scope: Scope) -> RequestContext:
 class RequestContextMiddleware:
     """Gives every request an id, returns it in `x-request-id`, and turns bugs into a plain 500.
 
-    A caller's own `x-request-id` is kept when it is made of up to 128 harmless characters.
+    A caller's own `x-request-id` is kept when it is made of up to 128 letters, digits and
+    `._:-`.
     Written against ASGI itself: the wrappers of `BaseHTTPMiddleware` hide that a client left.
     """
 
