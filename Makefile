@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test native-test lint type proto bench native sanitize wheels clean
+.PHONY: help setup run test native-test test-neon lint type proto bench native sanitize wheels clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,6 +31,9 @@ test: setup  ## Native tests and Python tests, with counts.
 
 native-test: setup  ## Native tests only.
 	@scripts/native_test.sh build/native
+
+test-neon: setup  ## Kernel tests for 64-bit Arm, cross-compiled and run under qemu.
+	@scripts/test_neon.sh
 
 lint: setup  ## Formatters, linters, protocol checks and import rules.
 	@scripts/lint.sh

@@ -9,9 +9,9 @@
 //
 // c2..c6 are a minimax fit (Lawson-weighted least squares at 4001 Chebyshev points, relative error)
 // of exp(r) - 1 - r = r^2 (c2 + ... + c6 r^4) on |r| <= ln(2) / 2, rounded to float: relative error
-// 3.7e-9 before the rounding of the evaluation. kLn2High has nine trailing zero bits, so n *
-// kLn2High is exact. The whole function errs by at most 0.9 ulp over every float (see
-// kernels_exp_test.cc).
+// 3.7e-9 before the rounding of the evaluation. kLn2High has nine trailing zero bits, so that
+// n * kLn2High is exact. Over every float the function errs by at most 0.9 ulp
+// (kernels_float_test.cc).
 #pragma once
 
 namespace sterna::exp_constants {
