@@ -9,10 +9,12 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
 from sterna_rest.chat.router import router as chat_router
+from sterna_rest.chat.schemas import ChatChunk
 from sterna_rest.completions.router import router as completions_router
 from sterna_rest.core import CoreLink
 from sterna_rest.errors.handlers import install_error_handlers
 from sterna_rest.http.body_limit import BodyLimitMiddleware
+from sterna_rest.http.openapi import document
 from sterna_rest.http.request_context import RequestContextMiddleware
 from sterna_rest.models.router import router as models_router
 from sterna_rest.options import FacadeOptions
@@ -63,6 +65,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
     app.add_middleware(RequestContextMiddleware)
     for router in (chat_router, completions_router, models_router, server_router):
         app.include_router(router)
+    document(app, ChatChunk)
     own_routes = {id(route) for route in app.router.routes}
     return app
 

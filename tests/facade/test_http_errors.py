@@ -145,6 +145,7 @@ async def test_what_is_no_prompt(client: httpx.AsyncClient, prompt: object) -> N
         ("stop", ["a", 1], "stop[1]", TYPE),
         ("stop", 1, "stop", TYPE),
         ("logit_bias", {"a": 1}, "logit_bias.a", VALUE),
+        ("logit_bias", {str(2**31): 1}, f"logit_bias.{2**31}", VALUE),
         ("logit_bias", {"1": 101}, "logit_bias.1", VALUE),
         ("logit_bias", [1], "logit_bias", TYPE),
         ("stream", "yes", "stream", TYPE),

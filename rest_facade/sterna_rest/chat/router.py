@@ -10,6 +10,7 @@ from starlette.responses import Response
 from sterna_rest.chat.schemas import (
     REQUEST_EXAMPLES,
     RESPONSE_EXAMPLE,
+    STREAM_EXAMPLE,
     ChatChunk,
     ChatCompletion,
     ChatRequest,
@@ -31,7 +32,7 @@ router = APIRouter(tags=["chat"], route_class=JsonRoute)
     operation_id="createChatCompletion",
     summary="Answer a conversation",
     response_model=None,
-    responses=answer_documentation(ChatCompletion, ChatChunk, RESPONSE_EXAMPLE),
+    responses=answer_documentation(ChatCompletion, ChatChunk, RESPONSE_EXAMPLE, STREAM_EXAMPLE),
 )
 async def create_chat_completion(
     request: Request,

@@ -193,3 +193,14 @@ RESPONSE_EXAMPLE: dict[str, Any] = {
         "prompt_tokens_details": {"cached_tokens": 0},
     },
 }
+
+_HEAD = (
+    '{"id":"chatcmpl-8b1c0f6d1f2a4f0c9a44c3b7d2e91f50","object":"chat.completion.chunk",'
+    '"created":1700000000,"model":"sterna/tern-nano","choices":[{"index":0,'
+)
+STREAM_EXAMPLE = (
+    f'data: {_HEAD}"delta":{{"role":"assistant"}},"finish_reason":null}}]}}\n\n'
+    f'data: {_HEAD}"delta":{{"content":"Paris."}},"finish_reason":null}}]}}\n\n'
+    f'data: {_HEAD}"delta":{{}},"finish_reason":"stop"}}]}}\n\n'
+    "data: [DONE]\n\n"
+)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from sterna_rest.completions.schemas import (
     REQUEST_EXAMPLES,
     RESPONSE_EXAMPLE,
+    STREAM_EXAMPLE,
     Completion,
     CompletionRequest,
 )
@@ -30,7 +31,7 @@ router = APIRouter(tags=["completions"], route_class=JsonRoute)
     operation_id="createCompletion",
     summary="Continue text or tokens",
     response_model=None,
-    responses=answer_documentation(Completion, Completion, RESPONSE_EXAMPLE),
+    responses=answer_documentation(Completion, Completion, RESPONSE_EXAMPLE, STREAM_EXAMPLE),
 )
 async def create_completion(
     request: Request,

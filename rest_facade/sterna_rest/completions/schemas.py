@@ -81,7 +81,7 @@ class CompletionChoice(BaseModel):
 
     index: int
     text: str
-    logprobs: CompletionLogprobs | None
+    logprobs: CompletionLogprobs | None = None
     finish_reason: Literal["stop", "length"] | None
 
 
@@ -132,3 +132,13 @@ RESPONSE_EXAMPLE: dict[str, Any] = {
         "prompt_tokens_details": {"cached_tokens": 0},
     },
 }
+
+_HEAD = (
+    '{"id":"cmpl-8b1c0f6d1f2a4f0c9a44c3b7d2e91f50","object":"text_completion",'
+    '"created":1700000000,"model":"sterna/tern-nano","choices":[{"index":0,'
+)
+STREAM_EXAMPLE = (
+    f'data: {_HEAD}"text":" jumps","logprobs":null,"finish_reason":null}}]}}\n\n'
+    f'data: {_HEAD}"text":"","logprobs":null,"finish_reason":"length"}}]}}\n\n'
+    "data: [DONE]\n\n"
+)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
 
 INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
@@ -53,6 +54,15 @@ Stop = Annotated[
 ]
 
 
+def _check_token_key(value: str) -> str:
+    if int(value) > INT32_MAX:
+        raise PydanticCustomError("value_out_of_range", f"Token ids are 0 to {INT32_MAX}")
+    return value
+
+
+TokenKey = Annotated[str, Field(pattern=r"^[0-9]{1,10}$"), AfterValidator(_check_token_key)]
+
+
 class StreamOptions(RequestModel):
     """How a stream ends."""
 
@@ -94,7 +104,7 @@ class GenerationFields(RequestModel):
     )
     logit_bias: (
         dict[
-            Annotated[str, Field(pattern=r"^[0-9]{1,10}$")],
+            TokenKey,
             Annotated[float, Field(ge=-MAX_BIAS, le=MAX_BIAS)],
         ]
         | None

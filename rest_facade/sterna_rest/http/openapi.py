@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 
@@ -70,20 +72,17 @@ def error_documentation(*statuses: int, body: type[BaseModel] = ErrorBody) -> di
 
 
 def answer_documentation(
-    whole: type[BaseModel], chunk: type[BaseModel], example: dict[str, Any]
+    whole: type[BaseModel], chunk: type[BaseModel], example: dict[str, Any], stream_example: str
 ) -> dict[int | str, Any]:
     """The `responses` of a generation: JSON, a stream of `chunk`, or an error."""
     return {
         200: {
             "model": whole,
             "description": "The answer; with `stream`, events whose data is a "
-            f"`{chunk.__name__}`, then `data: [DONE]`.",
+            f"`{chunk.__name__}`, and at the end `data: [DONE]`.",
             "content": {
                 "application/json": {"example": example},
-                "text/event-stream": {
-                    "schema": {"type": "string"},
-                    "example": "data: {…}\n\ndata: [DONE]\n\n",
-                },
+                "text/event-stream": {"schema": {"type": "string"}, "example": stream_example},
             },
             "headers": {
                 "x-ignored-params": {
@@ -94,3 +93,40 @@ def answer_documentation(
         },
         **error_documentation(400, 404, 413, 415, 422, 429, 500, 501, 503, 504, 507),
     }
+
+
+_FASTAPI_ERRORS = ("HTTPValidationError", "ValidationError")
+
+
+def document(app: FastAPI, *further: type[BaseModel]) -> None:
+    """Completes the OpenAPI document of `app`.
+
+    Adds the schemas of `further`, which only streams mention, and takes out the error bodies that
+    FastAPI assumes by itself and this application never sends.
+    """
+    generate = app.openapi
+
+    def complete() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            return app.openapi_schema
+        schema = generate()
+        schemas = schema["components"]["schemas"]
+        for model in further:
+            own = model.model_json_schema(
+                mode="serialization", ref_template="#/components/schemas/{model}"
+            )
+            schemas.update(own.pop("$defs", {}))
+            schemas[model.__name__] = own
+        for operation in _operations(schema):
+            if _FASTAPI_ERRORS[0] in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]
+        for name in _FASTAPI_ERRORS:
+            schemas.pop(name, None)
+        return schema
+
+    app.openapi = complete  # type: ignore[method-assign]
+
+
+def _operations(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in schema["paths"].values():
+        yield from path.values()

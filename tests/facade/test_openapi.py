@@ -1,0 +1,140 @@
+"""The OpenAPI document is complete, and its examples are what the server takes and sends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import BaseModel
+
+from sterna_rest.app import FacadeOptions, create_app
+from sterna_rest.chat import schemas as chat
+from sterna_rest.completions import schemas as completions
+from sterna_rest.http.openapi import DetailBody, ErrorBody
+from sterna_rest.models import schemas as models
+from tests.support.facade_server import facade_server
+from tests.support.sse import parse_events
+
+APP = create_app(FacadeOptions(core_address="127.0.0.1:9"))
+DOCUMENT: dict[str, Any] = APP.openapi()
+OPERATIONS = [
+    (method, path, operation)
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+]
+IDS = [f"{method} {path}" for method, path, _ in OPERATIONS]
+
+
+def references(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for item in value.values():
+            yield from references(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from references(item)
+
+
+def test_the_endpoints() -> None:
+    assert sorted(IDS) == [
+        "get /",
+        "get /health",
+        "get /ready",
+        "get /v1/models",
+        "get /v1/models/{model}",
+        "post /v1/chat/completions",
+        "post /v1/completions",
+    ]
+
+
+def test_every_reference_leads_somewhere() -> None:
+    for reference in references(DOCUMENT):
+        node = DOCUMENT
+        for part in reference.removeprefix("#/").split("/"):
+            node = node[part]
+
+
+def test_operation_ids_are_unique() -> None:
+    ids = [operation["operationId"] for _, _, operation in OPERATIONS]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=IDS)
+def test_every_operation_is_described(method: str, path: str, operation: dict[str, Any]) -> None:
+    assert operation["summary"]
+    assert operation["description"]
+    assert operation["tags"]
+    for parameter in operation.get("parameters", ()):
+        assert parameter["description"]
+    for status, response in operation["responses"].items():
+        assert response["description"]
+        if int(status) >= 400:
+            body = ErrorBody if path.startswith("/v1/") else DetailBody
+            reference = response["content"]["application/json"]["schema"]["$ref"]
+            assert reference.endswith(f"/{body.__name__}")
+            assert ("headers" in response) == (status in ("429", "503"))
+
+
+def test_nothing_of_frameworks_own_errors_is_left() -> None:
+    assert "HTTPValidationError" not in json.dumps(DOCUMENT)
+
+
+def test_chunks_are_documented() -> None:
+    assert "ChatChunk" in DOCUMENT["components"]["schemas"]
+
+
+@pytest.mark.parametrize(
+    ("request_model", "examples"),
+    [
+        (chat.ChatRequest, chat.REQUEST_EXAMPLES),
+        (completions.CompletionRequest, completions.REQUEST_EXAMPLES),
+    ],
+)
+def test_request_examples_are_accepted(
+    request_model: type[BaseModel], examples: dict[str, Any]
+) -> None:
+    for example in examples.values():
+        assert example["summary"]
+        assert not request_model.model_validate(example["value"]).model_extra
+
+
+@pytest.mark.parametrize(
+    ("model", "example"),
+    [
+        (chat.ChatCompletion, chat.RESPONSE_EXAMPLE),
+        (completions.Completion, completions.RESPONSE_EXAMPLE),
+        (models.ModelList, models.LIST_EXAMPLE),
+        (models.ModelBody, models.MODEL_EXAMPLE),
+    ],
+)
+def test_response_examples_fit_their_schemas(
+    model: type[BaseModel], example: dict[str, Any]
+) -> None:
+    model.model_validate(example)
+
+
+@pytest.mark.parametrize(
+    ("model", "example"),
+    [
+        (chat.ChatChunk, chat.STREAM_EXAMPLE),
+        (completions.Completion, completions.STREAM_EXAMPLE),
+    ],
+)
+def test_stream_examples_are_streams(model: type[BaseModel], example: str) -> None:
+    events = parse_events(example.encode())
+    assert events.done
+    for chunk in events.chunks:
+        model.model_validate(chunk)
+
+
+async def test_documents_are_served() -> None:
+    app = create_app(FacadeOptions(core_address="127.0.0.1:9"))
+    async with facade_server(app) as url, httpx.AsyncClient(base_url=url) as client:
+        assert (await client.get("/openapi.json")).json() == DOCUMENT
+        page = await client.get("/docs")
+        assert page.status_code == 200
+        assert "/openapi.json" in page.text
