@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import filecmp
+import re
 import subprocess
 import sys
 import sysconfig
@@ -81,7 +82,8 @@ def generate(tools: Path, destination: Path) -> None:
     # A file without services needs no service stub; the generators write empty ones.
     for empty in destination.rglob("*_pb2_grpc.py"):
         name = empty.name.removesuffix("_pb2_grpc.py")
-        if "service " not in (PROTO_ROOT / "sterna" / "v1" / f"{name}.proto").read_text():
+        proto = PROTO_ROOT / "sterna" / "v1" / f"{name}.proto"
+        if not re.search(r"^service ", proto.read_text(), re.MULTILINE):
             empty.unlink()
             empty.with_suffix(".pyi").unlink(missing_ok=True)
 

@@ -17,55 +17,55 @@ Tools = Sequence[Tool | Mapping[str, Any]]
 
 
 class GenerationOptions(TypedDict, total=False):
-    """Options of every generation call. An absent one means the default of the model or server.
+    """Options of every generation call. An absent one, and None, mean the server's default.
 
     Limits and defaults are those of `GenerationSpec` in the protocol.
     """
 
-    model: str
-    adapter: str
-    temperature: float
-    top_k: int
-    top_p: float
-    min_p: float
-    repetition_penalty: float
-    frequency_penalty: float
-    presence_penalty: float
-    seed: int
-    logit_bias: Mapping[int, float]
-    max_tokens: int
-    min_tokens: int
-    stop: str | Sequence[str]
-    stop_token_ids: Sequence[int]
-    ignore_eos: bool
-    choice_count: int
+    model: str | None
+    adapter: str | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repetition_penalty: float | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
+    seed: int | None
+    logit_bias: Mapping[int, float] | None
+    max_tokens: int | None
+    min_tokens: int | None
+    stop: str | Sequence[str] | None
+    stop_token_ids: Sequence[int] | None
+    ignore_eos: bool | None
+    choice_count: int | None
     # Log-probabilities of the chosen tokens, and of this many alternatives.
-    top_logprobs: int
-    prompt_logprobs: bool
-    echo: bool
+    top_logprobs: int | None
+    prompt_logprobs: bool | None
+    echo: bool | None
     # At most one of these five constrains the text.
-    json_schema: Mapping[str, Any] | str
-    json_object: bool
-    regex: str
-    choice: Sequence[str]
-    lark: str
-    keep_alive: timedelta | float
+    json_schema: Mapping[str, Any] | str | None
+    json_object: bool | None
+    regex: str | None
+    choice: Sequence[str] | None
+    lark: str | None
+    keep_alive: timedelta | float | None
     # Seconds; the client's `generation_timeout` unless given.
-    timeout: float
+    timeout: float | None
 
 
 class ChatOptions(GenerationOptions, total=False):
     """Options of a chat call."""
 
-    session_id: str
-    tools: Tools
+    session_id: str | None
+    tools: Tools | None
     # "auto", "none", "required", or the name of a tool.
-    tool_choice: str
-    parallel_tool_calls: bool
-    template_arguments: Mapping[str, Any]
-    continue_final_message: bool
-    harness: Literal["default", "search"]
-    search_provider: Literal["ddgs", "brave"]
+    tool_choice: str | None
+    parallel_tool_calls: bool | None
+    template_arguments: Mapping[str, Any] | None
+    continue_final_message: bool | None
+    harness: Literal["default", "search"] | None
+    search_provider: Literal["ddgs", "brave"] | None
 
 
 _SAMPLING = (
@@ -89,6 +89,7 @@ _MODES = {
 
 def prompt_spec(prompt: Prompt, options: Mapping[str, Any]) -> generation_pb2.GenerationSpec:
     """The specification for raw text or token ids."""
+    options = _given(options)
     spec = _spec(options, GenerationOptions.__optional_keys__)
     if isinstance(prompt, str):
         spec.text.text = prompt
@@ -99,6 +100,7 @@ def prompt_spec(prompt: Prompt, options: Mapping[str, Any]) -> generation_pb2.Ge
 
 def chat_spec(messages: Messages, options: Mapping[str, Any]) -> generation_pb2.GenerationSpec:
     """The specification for a conversation; a string is one message of the user."""
+    options = _given(options)
     spec = _spec(options, ChatOptions.__optional_keys__)
     spec.session_id = options.get("session_id", "")
     spec.chat.CopyFrom(chat_prompt(messages, options.get("tools", ())))
@@ -126,6 +128,10 @@ def chat_prompt(messages: Messages, tools: Tools = ()) -> chat_pb2.ChatPrompt:
     return chat_pb2.ChatPrompt(
         messages=[_message(message) for message in messages], tools=[_tool(tool) for tool in tools]
     )
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _spec(options: Mapping[str, Any], known: frozenset[str]) -> generation_pb2.GenerationSpec:
@@ -164,7 +170,8 @@ def _spec(options: Mapping[str, Any], known: frozenset[str]) -> generation_pb2.G
 
 
 def _set_grammar(spec: generation_pb2.GenerationSpec, options: Mapping[str, Any]) -> None:
-    given = [name for name in _GRAMMARS if options.get(name)]
+    # An empty schema is one, too; json_object=False is not.
+    given = [name for name in _GRAMMARS if options.get(name, False) is not False]
     if len(given) > 1:
         raise ValueError(f"only one of these can constrain the text: {', '.join(given)}")
     for name in given:

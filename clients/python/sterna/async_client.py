@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -14,7 +15,7 @@ from sterna._channel import Connection, Tls
 from sterna._events import Collector, event_from
 from sterna._methods import async_planned, async_streamed, async_unary
 from sterna._options import ChatOptions, Messages
-from sterna.errors import from_rpc_error
+from sterna.errors import CallCancelledError, from_rpc_error
 
 R = TypeVar("R")
 
@@ -38,6 +39,14 @@ class AsyncGenerationStream(AsyncIterator[types.Event]):
         while True:
             try:
                 message = await anext(self._messages)
+            except asyncio.CancelledError:
+                # grpc raises this for a cancelled call, too, as if the task had been cancelled.
+                task = asyncio.current_task()
+                if self._call.cancelled() and (task is None or not task.cancelling()):
+                    raise CallCancelledError(
+                        "the generation was cancelled", code=grpc.StatusCode.CANCELLED
+                    ) from None
+                raise
             except grpc.RpcError as error:
                 raise from_rpc_error(error) from None  # type: ignore[arg-type]
             event = event_from(message)
@@ -75,7 +84,7 @@ class AsyncGenerationStream(AsyncIterator[types.Event]):
 
 
 class AsyncClient:
-    """A connection to a Sterna server, for one event loop.
+    """A connection to a Sterna server, for one event loop: create it where the loop runs.
 
     Arguments, methods and errors are those of `Client`; methods that return at once there are
     awaited here.

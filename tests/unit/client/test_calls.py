@@ -212,6 +212,9 @@ async def test_leaving_a_stream_cancels_it(server: FlakyServer, client: AsyncCli
                 break
     await asyncio.wait_for(server.ended.wait(), 5)
     assert server.words_sent < 1000
+    # Whoever reads on is told, instead of being given half an answer or a cancelled task.
+    with pytest.raises(CallCancelledError):
+        await stream.collect()
 
 
 async def test_leaving_a_blocking_stream_cancels_it(server: FlakyServer) -> None:
@@ -220,7 +223,6 @@ async def test_leaving_a_blocking_stream_cancels_it(server: FlakyServer) -> None
     def read_one(blocking: Client) -> str:
         with blocking.stream_chat("a") as stream:
             first = next(stream.text_stream)
-        # Whoever reads on is told, instead of being given half an answer.
         with pytest.raises(CallCancelledError):
             stream.collect()
         return first

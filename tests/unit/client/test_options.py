@@ -87,6 +87,15 @@ def test_left_out_options_stay_unset() -> None:
     assert not spec.chat.HasField("parallel_tool_calls")
 
 
+def test_none_is_as_absent() -> None:
+    assert chat_spec("Hi", dict.fromkeys(ChatOptions.__optional_keys__)) == chat_spec("Hi", {})
+
+
+def test_empty_grammars() -> None:
+    assert chat_spec("Hi", {"json_schema": {}}).grammar.json_schema == "{}"
+    assert not chat_spec("Hi", {"json_object": False}).HasField("grammar")
+
+
 def test_template_arguments_and_keep_alive() -> None:
     spec = chat_spec("Hi", {"template_arguments": {"enable_thinking": False}, "keep_alive": 90})
     assert dict(spec.chat.template_arguments) == {"enable_thinking": False}
