@@ -161,6 +161,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = parse_arguments()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a slow run shows its progress
     floors_program = build_floors(WORK)
     bundle = prepare_bundle(options)
     model = _native.Model.open(str(bundle))

@@ -89,13 +89,15 @@ class Recorder:
         self.scales: dict[str, Any] = {}
         self.hidden: list[Any] = []
         self._stage = ""
+        self._hooks: list[Any] = []
         self._wrap_quantizers()
         for index, layer in enumerate(model.model.layers):
-            layer.register_forward_hook(self._after_layer)
+            self._hooks.append(layer.register_forward_hook(self._after_layer))
             for path, (stage, name) in STAGES.items():
                 module = layer.get_submodule(path)
-                module.register_forward_pre_hook(self._before_linear(f"{index}.{stage}"))
-                module.register_forward_hook(self._after_linear(f"{index}.{name}"))
+                before, after = f"{index}.{stage}", f"{index}.{name}"
+                self._hooks.append(module.register_forward_pre_hook(self._before_linear(before)))
+                self._hooks.append(module.register_forward_hook(self._after_linear(after)))
 
     def _wrap_quantizers(self) -> None:
         """Both linear classes quantize through one function each: record what these return."""
@@ -119,6 +121,8 @@ class Recorder:
         self._originals = (packed_quantizer, auto_quantizer)
 
     def close(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
         bitnet.BitLinear.activation_quant = self._originals[0]
         bitnet.ActQuant.forward = staticmethod(self._originals[1])
 
@@ -191,6 +195,36 @@ def record_layers(model: Any, tokens: list[int], rows: int) -> dict[str, Any]:
     return values
 
 
+def edge_rows(columns: int) -> Any:
+    """Rows where rounding, clamping and scaling meet their limits."""
+    place = np.arange(columns)
+    rows = np.zeros((6, columns), np.float32)
+    rows[0] = place % 254 - 126.5  # a scale of exactly 1, and every code on a boundary
+    rows[0, 0] = 127
+    rows[1] = -rows[0]
+    # rows[2] stays zero
+    rows[3] = ((place % 7) - 3) * 1e-7  # below the least magnitude of the scale
+    rows[4] = ((place % 11) - 5) * 1e20
+    rows[5, -1] = 0.3
+    return rows
+
+
+def record_edges(model: Any) -> dict[str, Any]:
+    """The first projection, given rows that no model would produce."""
+    projection = model.model.layers[0].self_attn.q_proj
+    rows = edge_rows(projection.in_features)
+    recorder = Recorder(model)
+    with torch.no_grad():
+        projection(torch.tensor(rows)[None])
+    recorder.close()
+    return {
+        "edge/x": rows,
+        "edge/codes": recorder.codes["0.qkv"],
+        "edge/scale": recorder.scales["0.qkv"],
+        "edge/y": recorder.outputs["0.q"],
+    }
+
+
 def record_logits(
     model: Any, seed: int, tokens: list[int], rows: tuple[int, ...]
 ) -> dict[str, Any]:
@@ -219,6 +253,7 @@ def golden_preset(preset: str) -> dict[str, Any]:
             if seed == 0:
                 tokens = prompt_tokens(shape.vocab, 100, LAYER_TOKENS)
                 values |= record_layers(model, tokens, LINEAR_ROWS)
+                values |= record_edges(model)
             tokens = prompt_tokens(shape.vocab, seed, PROMPT_TOKENS)
             values |= record_logits(model, seed, tokens, LOGIT_ROWS)
     values["meta"] = np.array(json.dumps(versions() | {"preset": preset, "sha256": digests}))

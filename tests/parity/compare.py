@@ -139,6 +139,17 @@ def compare_linear(model: Oracle, golden: Golden, index: int, name: str) -> Line
     )
 
 
+def compare_edges(model: Oracle, golden: Golden) -> tuple[int, float]:
+    """Made-up rows: (codes that differ, largest error relative to the row's largest output)."""
+    values = golden.values
+    codes, steps, y = model.linear("layers.0.q", values["edge/x"])
+    expected = values["edge/y"].astype(np.float64)
+    largest = np.maximum(np.abs(expected).max(axis=1), np.finfo(np.float32).tiny)
+    error = float((np.abs(y - expected).max(axis=1) / largest).max())
+    step_error = float(np.abs(steps.astype(np.float64) * values["edge/scale"] - 1).max())
+    return int((codes != values["edge/codes"]).sum()), max(error, step_error)
+
+
 def compare_layer(model: Oracle, golden: Golden, index: int) -> LayerDifference:
     """Tolerance 2. A flip in k or v of one row reaches every later row through attention."""
     hidden = golden.values["layer/hidden"]

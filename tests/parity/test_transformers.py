@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from scripts.checkpoint_presets import TINY_PRESETS
 from tests.parity.compare import (
     BOUNDARY,
     EXACT_SHARE,
@@ -13,6 +14,7 @@ from tests.parity.compare import (
     STAGE_OF,
     TOP1,
     Oracle,
+    compare_edges,
     compare_layer,
     compare_linear,
     compare_logits,
@@ -40,6 +42,16 @@ def test_projections_equal_the_reference(
         for projection in STAGE_OF:
             difference = compare_linear(model, golden, index, projection)
             assert difference.ok, difference
+
+
+@pytest.mark.parametrize("name", TINY_PRESETS)
+def test_projections_of_edge_rows_equal_the_reference(
+    name: str, oracle: MakeOracle, workbench: Workbench
+) -> None:
+    """Exact ties go to the even code; zeros, tiny and huge rows stay finite and right."""
+    wrong_codes, error = compare_edges(oracle(name, 0), workbench.golden(name))
+    assert wrong_codes == 0
+    assert error <= 1e-6
 
 
 @pytest.mark.parametrize("name", NAMES)
