@@ -94,32 +94,37 @@ void bind_request(py::module_& module) {
   sampling("logit_bias", &SamplingParams::logit_bias);
 }
 
+// Makes an enum.IntEnum of the module and returns its members by value. They live as long as the
+// module, that is, as long as the process: an event hands them out without a look-up.
+std::vector<py::handle> make_enum(py::module_& module, const char* name,
+                                  std::initializer_list<const char*> members) {
+  py::list numbered;
+  int value = 0;
+  for (const char* member : members) numbered.append(py::make_tuple(member, value++));
+  py::object type = py::module_::import("enum").attr("IntEnum")(name, numbered);
+  type.attr("__module__") = module.attr("__name__");
+  module.attr(name) = type;
+  std::vector<py::handle> handles;
+  for (const char* member : members)
+    handles.push_back(type.attr(member).cast<py::object>().release());
+  return handles;
+}
+
 void bind_event(py::module_& module) {
-  const py::object int_enum = py::module_::import("enum").attr("IntEnum");
-  const auto make_enum = [&](const char* name, std::initializer_list<const char*> members) {
-    py::list pairs_of;
-    int value = 0;
-    for (const char* member : members) pairs_of.append(py::make_tuple(member, value++));
-    py::object type = int_enum(name, pairs_of);
-    type.attr("__module__") = module.attr("__name__");
-    module.attr(name) = type;
-    return type;
-  };
-  // Kept alive by the module for the life of the process.
-  static py::handle kinds =
-      make_enum("EventKind", {"STARTED", "TOKEN", "FINISHED", "FAILED"}).release();
-  static py::handle reasons =
-      make_enum("FinishReason", {"NONE", "STOP", "LENGTH", "CANCELLED"}).release();
+  static const auto kinds =
+      make_enum(module, "EventKind", {"STARTED", "TOKEN", "FINISHED", "FAILED"});
+  static const auto reasons =
+      make_enum(module, "FinishReason", {"NONE", "STOP", "LENGTH", "CANCELLED"});
   py::class_<Event>(module, "Event")
       .def_readonly("request_id", &Event::request_id)
-      .def_property_readonly("kind", [](const Event& e) { return kinds(static_cast<int>(e.kind)); })
+      .def_property_readonly("kind", [](const Event& e) { return kinds[static_cast<int>(e.kind)]; })
       .def_readonly("choice", &Event::choice)
       .def_readonly("token", &Event::token)
       .def_readonly("logprob", &Event::logprob)
       .def_property_readonly("top_logprobs", [](const Event& e) { return pairs(e.top_logprobs); })
       .def_property_readonly(
           "finish_reason",
-          [](const Event& e) { return reasons(static_cast<int>(e.finish_reason)); })
+          [](const Event& e) { return reasons[static_cast<int>(e.finish_reason)]; })
       .def_readonly("prompt_tokens", &Event::prompt_tokens)
       .def_readonly("cached_tokens", &Event::cached_tokens)
       .def_readonly("queue_seconds", &Event::queue_seconds)
