@@ -75,7 +75,8 @@ def defaults_from(config: Mapping[str, Any], origin: str) -> SamplingDefaults:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ModelLoadError(f"{origin}: {name} must be a number")
         if name == "top_k":
-            if value != int(value) or value < 0:
+            # Infinity and NaN fail the first comparison.
+            if not 0 <= value < 2**31 or value != int(value):
                 raise ModelLoadError(f"{origin}: top_k must be a whole number of at least 0")
             values[name] = int(value)
             continue
