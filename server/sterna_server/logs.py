@@ -11,6 +11,8 @@ from sterna_server.settings import Settings
 
 # What every record has; anything else was passed as `extra` and is worth showing.
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+# uvicorn repeats its messages in colour.
+_HIDDEN = _STANDARD | {"color_message"}
 
 
 def configure(settings: Settings) -> None:
@@ -26,7 +28,7 @@ def configure(settings: Settings) -> None:
 
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:
-    return {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
+    return {key: value for key, value in record.__dict__.items() if key not in _HIDDEN}
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -55,8 +55,7 @@ def listen(host: str, port: int, *, flag: str) -> socket.socket:
 
 def check_free(host: str, port: int, *, flag: str) -> None:
     """Fails when `port` cannot be listened on now; for a port that someone else will bind."""
-    if port:
-        listen(host, port, flag=flag).close()
+    listen(host, port, flag=flag).close()
 
 
 def _explain(host: str, port: int, flag: str, error: OSError) -> str:

@@ -24,15 +24,12 @@ class RestListener:
     `linger` is how many seconds `stop` waits for answers that are still on their way.
     """
 
-    def __init__(
-        self, app: FastAPI, listener: socket.socket, *, log_level: str, linger: float
-    ) -> None:
+    def __init__(self, app: FastAPI, listener: socket.socket, *, linger: float) -> None:
         self._listener = listener
         self._server = _Server(
             uvicorn.Config(
                 app,
                 log_config=None,
-                log_level=log_level,
                 access_log=False,
                 lifespan="on",
                 server_header=False,

@@ -13,7 +13,6 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from sterna import AsyncClient
 from sterna_rest.app import create_app
 from sterna_server import ports
 from sterna_server.composition import core_options, facade_options, remote_core
@@ -21,7 +20,7 @@ from sterna_server.errors import CommandError
 from sterna_server.rest_listener import RestListener
 from sterna_server.settings import Settings
 from sterna_server.stopping import StopRequest, first_of
-from sterna_service.app import Core, start_core
+from sterna_service.app import start_core
 from sterna_service.errors import StartupError
 
 # When the streams of the core have ended, their last bytes are still on the way to the clients.
@@ -62,12 +61,13 @@ async def serve(
             contextlib.closing(ports.listen(settings.host, settings.port, flag="--port"))
         )
         ports.check_free(settings.grpc_host, settings.grpc_port, flag="--grpc-port")
+        unix_path = unix_path or settings.unix_path
         if unix_path is None:
             unix_path = private_directory() / "core.sock"
             cleanup.callback(shutil.rmtree, unix_path.parent, ignore_errors=True)
         if app is None:
             app = create_app(facade_options(settings, core_address=f"unix:{unix_path}"))
-        facade = RestListener(app, socket, log_level=settings.log_level, linger=FLUSH_SECONDS)
+        facade = RestListener(app, socket, linger=FLUSH_SECONDS)
         stop = StopRequest(settings.grace)
         cleanup.enter_context(stop.on_signals())
 
@@ -78,7 +78,7 @@ async def serve(
             if core is None:
                 return
             try:
-                ready(Running(await _model_id(core), core.address, facade.address))
+                ready(Running(core.default_model_id, core.address, facade.address))
                 await first_of(stop.wait(), facade.wait(), core.wait())
             finally:
                 # From here on the core refuses new work, and the façade says so, until the
@@ -93,11 +93,13 @@ async def serve_core(settings: Settings, *, ready: Callable[[Running], None]) ->
     ports.check_free(settings.grpc_host, settings.grpc_port, flag="--grpc-port")
     stop = StopRequest(settings.grace)
     with stop.on_signals():
-        core = await stop.interrupts(start_core(core_options(settings, unix_path=None)))
+        core = await stop.interrupts(
+            start_core(core_options(settings, unix_path=settings.unix_path))
+        )
         if core is None:
             return
         try:
-            ready(Running(await _model_id(core), core.address))
+            ready(Running(core.default_model_id, core.address))
             await first_of(stop.wait(), core.wait())
         finally:
             await core.stop(settings.grace)
@@ -109,7 +111,7 @@ async def serve_rest(settings: Settings, *, ready: Callable[[Running], None]) ->
         core_address = remote_core(settings)
         app = create_app(facade_options(settings, core_address=core_address))
         # The core goes on, so the façade itself gives its running answers their time.
-        facade = RestListener(app, socket, log_level=settings.log_level, linger=settings.grace)
+        facade = RestListener(app, socket, linger=settings.grace)
         stop = StopRequest(settings.grace)
         with stop.on_signals():
             await facade.start()
@@ -118,11 +120,6 @@ async def serve_rest(settings: Settings, *, ready: Callable[[Running], None]) ->
                 await first_of(stop.wait(), facade.wait())
             finally:
                 await facade.stop()
-
-
-async def _model_id(core: Core) -> str:
-    async with AsyncClient(core.unix_address) as client:
-        return (await client.server_info()).default_model_id
 
 
 def private_directory() -> Path:

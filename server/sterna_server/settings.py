@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     """The address of the gRPC listener."""
     grpc_port: Port = 50051
     """The port of the gRPC listener; 0 takes any free one."""
+    unix_path: Path | None = None
+    """A Unix socket for gRPC beside the TCP listener; None: a private one between the two parts."""
     core: str = ""
     """A running core that `sterna rest`, `chat` and `models` use: `host:port` or `unix:/path`."""
 
@@ -94,10 +96,10 @@ class Settings(BaseSettings):
     log_format: LogFormat = "text"
     """`text` for people, `json` for log collectors."""
 
-    @field_validator("home", mode="after")
+    @field_validator("home", "unix_path", mode="after")
     @classmethod
-    def _expand_home(cls, value: Path) -> Path:
-        return value.expanduser()
+    def _expand_home(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser()
 
     @classmethod
     def settings_customise_sources(

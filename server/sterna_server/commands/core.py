@@ -16,6 +16,7 @@ def core(
     model: options.Model = None,
     grpc_host: options.GrpcHost = None,
     grpc_port: options.GrpcPort = None,
+    unix_path: options.UnixPath = None,
     threads: options.Threads = None,
     max_batch: options.MaxBatch = None,
     max_queue: options.MaxQueue = None,

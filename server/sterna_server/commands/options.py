@@ -66,6 +66,14 @@ GrpcPort = Annotated[
         show_default=False,
     ),
 ]
+UnixPath = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="A Unix socket for gRPC, beside the TCP listener. [default: a private one]",
+        show_default=False,
+    ),
+]
 CoreAddress = Annotated[
     str | None,
     typer.Option(
