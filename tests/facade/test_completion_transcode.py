@@ -60,10 +60,22 @@ def test_prompt_logprobs_only_with_echo() -> None:
     assert not specs_of("a")[0].HasField("logprobs")
 
 
-def test_the_name_of_logprobs_here() -> None:
-    assert completion_parameter("spec.logprobs.top_count") == "logprobs"
-    assert completion_parameter("spec.tokens.token_ids[3]") == "prompt[3]"
-    assert completion_parameter("spec.text.text") == "prompt"
+@pytest.mark.parametrize(
+    ("prompt", "field", "name"),
+    [
+        ("x", "spec.logprobs.top_count", "logprobs"),
+        ("x", "spec.text.text", "prompt"),
+        (["x"], "spec.text.text", "prompt[1]"),
+        ([1, 2], "spec.tokens.token_ids[3]", "prompt[3]"),
+        ([[1, 2]], "spec.tokens.token_ids[3]", "prompt[1][3]"),
+        ("x", "spec.prompt", "prompt"),
+    ],
+)
+def test_fields_of_the_protocol_in_the_words_of_the_caller(
+    prompt: Any, field: str, name: str
+) -> None:
+    body = CompletionRequest.model_validate({"prompt": prompt})
+    assert completion_parameter(body, field, 1) == name
 
 
 def test_choices_of_several_prompts_are_numbered_through() -> None:
@@ -93,8 +105,8 @@ def token(text: str, logprob: float | None = None, *tops: tuple[str, float]) -> 
 
 def test_echo_with_log_probabilities() -> None:
     response = whole_answer()
-    response.prompt_text = "éa"
-    response.prompt_logprobs.extend([token("é"), token("a", -1.0, ("b", -0.5))])
+    response.prompt_text = "éac"
+    response.prompt_logprobs.extend([token("é"), token("a", -1.0, ("b", -0.5)), token("c", -0.125)])
     response.choices.append(
         Choice(
             text="!",
@@ -103,12 +115,12 @@ def test_echo_with_log_probabilities() -> None:
         )
     )
     body = completion([response], 1)
-    assert body["choices"][0]["text"] == "éa!"
+    assert body["choices"][0]["text"] == "éac!"
     assert body["choices"][0]["logprobs"] == {
-        "tokens": ["é", "a", "!"],
-        "token_logprobs": [None, -1.0, -0.25],
-        "top_logprobs": [None, {"b": -0.5, "a": -1.0}, {"!": -0.25, "?": -2.0}],
-        "text_offset": [0, 1, 2],
+        "tokens": ["é", "a", "c", "!"],
+        "token_logprobs": [None, -1.0, -0.125, -0.25],
+        "top_logprobs": [None, {"b": -0.5, "a": -1.0}, None, {"!": -0.25, "?": -2.0}],
+        "text_offset": [0, 1, 2, 3],
     }
     Completion.model_validate(body)
 

@@ -42,7 +42,7 @@ async def create_chat_completion(
     """The model's answer to `messages`; with `stream`, as server-sent events while it is made."""
     refuse_unsupported(body.model_extra or {}, CHAT_FIELDS)
     spec = chat_spec(body)
-    generator = Generator(core, request, lambda field: chat_parameter(body, field))
+    generator = Generator(core, request, lambda field, _: chat_parameter(body, field))
     if body.stream:
         encoder = ChatChunks(choice_count=body.n or 1, include_usage=body.wants_usage_chunk())
         return await streamed_answer(request, core.options, body, generator, [spec], encoder)

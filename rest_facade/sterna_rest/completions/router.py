@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Request
@@ -41,7 +42,7 @@ async def create_completion(
     """What follows `prompt`, without a chat template and without a harness."""
     refuse_unsupported(body.model_extra or {}, COMPLETION_FIELDS)
     specs = completion_specs(body)
-    generator = Generator(core, request, completion_parameter)
+    generator = Generator(core, request, partial(completion_parameter, body))
     choice_count = body.n or 1
     if body.stream:
         encoder = CompletionChunks(

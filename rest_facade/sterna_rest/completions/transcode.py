@@ -40,10 +40,14 @@ def completion_specs(body: CompletionRequest) -> list[GenerationSpec]:
     return specs
 
 
-def completion_parameter(field: str) -> str:
-    """As `parameter_of_field`: here `logprobs` is itself the number of alternatives."""
+def completion_parameter(body: CompletionRequest, field: str, prompt_index: int) -> str:
+    """As `parameter_of_field`, with the prompt at fault when there are several."""
     name = parameter_of_field(field)
-    return "logprobs" if name == "top_logprobs" else name
+    if name == "top_logprobs":
+        return "logprobs"
+    if name.startswith("prompt") and body.prompt is not body.prompts()[0]:
+        return f"prompt[{prompt_index}]{name.removeprefix('prompt')}"
+    return name
 
 
 def completion(responses: list[GenerateResponse], choice_count: int) -> dict[str, Any]:
@@ -106,7 +110,8 @@ def logprobs_json(entries: Iterable[TokenLogprob], offsets: TextOffsets) -> dict
 
 
 def _alternatives(entry: TokenLogprob) -> dict[str, float] | None:
-    if not entry.HasField("logprob"):
+    if not entry.top_logprobs:
+        # Not asked for, or not known here: the chosen token alone would pass for the likeliest.
         return None
     alternatives = {_token(top): finite(top.logprob) for top in entry.top_logprobs}
     # The chosen token is always among them, as with OpenAI.

@@ -28,7 +28,8 @@ _ACCEPTED_KEY = "x-request-id"
 # Room for what the message holds besides the prompt.
 _MESSAGE_MARGIN = 4096
 
-Parameter = Callable[[str], str]
+# From a field of the protocol, and the index of the prompt it was sent with, to the caller's name.
+Parameter = Callable[[str, int], str]
 
 
 class Generator:
@@ -40,7 +41,7 @@ class Generator:
         self._metadata = request_context(request.scope).metadata()
         self._parameter = parameter
 
-    async def whole(self, spec: GenerationSpec) -> GenerateResponse:
+    async def whole(self, spec: GenerationSpec, prompt_index: int) -> GenerateResponse:
         """The complete answer. Cancelling this cancels the call. Raises `ApiError`."""
         self._check_size(spec)
         try:
@@ -48,16 +49,19 @@ class Generator:
                 GenerateRequest(spec=spec), timeout=self._timeout, metadata=self._metadata
             )
         except grpc.aio.AioRpcError as error:
-            raise core_error(error, self._parameter) from None
+            raise core_error(error, self._names(prompt_index)) from None
         return response
 
-    def stream(self, spec: GenerationSpec) -> AnswerStream:
+    def stream(self, spec: GenerationSpec, prompt_index: int) -> AnswerStream:
         """Starts the call. The caller must see to it that the stream is cancelled or ends."""
         self._check_size(spec)
         call = self._core.inference.StreamGenerate(
             StreamGenerateRequest(spec=spec), timeout=self._timeout, metadata=self._metadata
         )
-        return AnswerStream(call, self._parameter)
+        return AnswerStream(call, self._names(prompt_index))
+
+    def _names(self, prompt_index: int) -> Callable[[str], str]:
+        return lambda field: self._parameter(field, prompt_index)
 
     def _check_size(self, spec: GenerationSpec) -> None:
         limit = self._core.options.max_message_bytes - _MESSAGE_MARGIN
@@ -75,7 +79,7 @@ class AnswerStream:
     def __init__(
         self,
         call: grpc.aio.UnaryStreamCall[StreamGenerateRequest, StreamGenerateResponse],
-        parameter: Parameter,
+        parameter: Callable[[str], str],
     ) -> None:
         self._call = call
         self._parameter = parameter

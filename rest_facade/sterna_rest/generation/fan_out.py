@@ -18,14 +18,14 @@ async def whole_answers(
 ) -> list[GenerateResponse]:
     """The answers in the order of `specs`. The first failure cancels the other calls."""
     if len(specs) == 1:
-        return [await generator.whole(specs[0])]
+        return [await generator.whole(specs[0], 0)]
     gate = asyncio.Semaphore(concurrency)
 
-    async def one(spec: GenerationSpec) -> GenerateResponse:
+    async def one(index: int, spec: GenerationSpec) -> GenerateResponse:
         async with gate:
-            return await generator.whole(spec)
+            return await generator.whole(spec, index)
 
-    tasks = [asyncio.create_task(one(spec)) for spec in specs]
+    tasks = [asyncio.create_task(one(index, spec)) for index, spec in enumerate(specs)]
     try:
         return await asyncio.gather(*tasks)
     finally:
@@ -45,7 +45,7 @@ class FanOut:
         self._queue: asyncio.Queue[tuple[int, StreamGenerateResponse] | BaseException | None] = (
             asyncio.Queue(_QUEUE_SIZE)
         )
-        self._first = generator.stream(specs[0])
+        self._first = generator.stream(specs[0], 0)
         self._tasks: list[asyncio.Task[None]] = []
 
     def cancel(self) -> None:
@@ -84,7 +84,7 @@ class FanOut:
         stream: AnswerStream | None = None
         async with self._gate:
             try:
-                stream = self._first if index == 0 else self._generator.stream(spec)
+                stream = self._first if index == 0 else self._generator.stream(spec, index)
                 async for event in stream.events():
                     await self._queue.put((index, event))
                 await self._queue.put(None)

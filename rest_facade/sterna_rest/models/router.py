@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Request
 
 from sterna.v1.model_admin_pb2 import GetModelRequest, ListModelsRequest
 from sterna_rest.core import CoreLink, core_link
@@ -60,5 +60,8 @@ async def retrieve_model(
     core: Annotated[CoreLink, Depends(core_link)],
 ) -> ModelBody:
     """The model that a request with this name would get."""
+    if not model:
+        # In a request body that means the default model; in a path it is a slip.
+        raise HTTPException(404)
     response = await core.control(request, core.admin.GetModel, GetModelRequest(model_id=model))
     return model_body(response.model)
