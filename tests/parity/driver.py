@@ -18,6 +18,7 @@ class Generation:
 
     tokens: dict[int, list[int]] = field(default_factory=dict)  # by choice
     logprobs: dict[int, list[float]] = field(default_factory=dict)
+    top_logprobs: dict[int, list[list[tuple[int, float]]]] = field(default_factory=dict)
     finish: dict[int, _native.FinishReason] = field(default_factory=dict)
     prompt_logprobs: list[tuple[int, float]] = field(default_factory=list)
     cached_tokens: int = -1
@@ -76,6 +77,7 @@ def collect(
             elif event.kind == _native.EventKind.TOKEN:
                 result.tokens.setdefault(event.choice, []).append(event.token)
                 result.logprobs.setdefault(event.choice, []).append(event.logprob)
+                result.top_logprobs.setdefault(event.choice, []).append(list(event.top_logprobs))
                 result.token_times.append(now)
             elif event.kind == _native.EventKind.FINISHED:
                 result.finish[event.choice] = event.finish_reason
