@@ -57,5 +57,5 @@ wheels: setup  ## Build the wheels of both distributions into dist/.
 	@$(BIN)/pip wheel --no-deps --wheel-dir dist ./clients/python .
 
 clean:  ## Remove the environment and everything that was built.
-	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

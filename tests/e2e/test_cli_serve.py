@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -114,7 +115,7 @@ def test_models_of_a_running_core(server: ServerProcess, home: Path) -> None:
     assert row.endswith("loaded, default")
 
 
-def _json_stream(text: str) -> list[dict[str, dict[str, object]]]:
+def _json_stream(text: str) -> list[dict[str, dict[str, Any]]]:
     """Objects that follow each other, as `buf curl` prints a stream."""
     decoder, position, found = json.JSONDecoder(), 0, []
     while position < len(text.rstrip()):
