@@ -4,8 +4,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <algorithm>
+#include <cstring>
 #include <string>
+#include <vector>
 
 #include "base/cpu_budget.h"
 #include "bindings.h"
@@ -75,7 +76,8 @@ void bind_request(py::module_& module) {
       .def_readwrite("choices", &Request::choices)
       .def_readwrite("stop_tokens", &Request::stop_tokens)
       .def_readwrite("top_logprobs", &Request::top_logprobs)
-      .def_readwrite("prompt_logprobs", &Request::prompt_logprobs);
+      .def_readwrite("prompt_logprobs", &Request::prompt_logprobs)
+      .def_readwrite("guided", &Request::guided);
   const auto sampling = [&request](const char* name, auto member) {
     request.def_property(
         name, [member](const Request& r) { return r.sampling.*member; },
@@ -158,6 +160,22 @@ void bind_model(py::module_& module) {
       .def_property_readonly("weight_bytes", &Model::weight_bytes);
 }
 
+// `allowed` is any contiguous buffer of the mask's words, such as an int32 array.
+void guide(Engine& engine, std::uint64_t request_id, int choice, int index,
+           const py::buffer& allowed) {
+  const py::buffer_info info = allowed.request();
+  const py::ssize_t bytes = info.size * info.itemsize;
+  const bool contiguous = info.ndim == 0 || info.strides[info.ndim - 1] == info.itemsize;
+  if (!contiguous || bytes % 4 != 0) {
+    throw Error(ErrorCode::kInvalidArgument, "allowed must be a contiguous buffer of 32-bit words",
+                "allowed");
+  }
+  std::vector<std::uint32_t> words(bytes / 4);
+  std::memcpy(words.data(), info.ptr, bytes);
+  const py::gil_scoped_release released;
+  engine.guide(request_id, choice, index, std::move(words));
+}
+
 void bind_engine(py::module_& module) {
   py::class_<EngineOptions>(module, "EngineOptions")
       .def(py::init<>())
@@ -190,6 +208,8 @@ void bind_engine(py::module_& module) {
           "submit", [](Engine& engine, const Request& request) { engine.submit(request); },
           py::arg("request"), Released())
       .def("cancel", &Engine::cancel, py::arg("request_id"), Released())
+      .def("guide", &guide, py::arg("request_id"), py::arg("choice"), py::arg("index"),
+           py::arg("allowed"))
       .def("outbox_fd", &Engine::outbox_fd)
       .def("drain_outbox", &Engine::drain_outbox)
       .def("stats", &Engine::stats, Released())

@@ -97,8 +97,7 @@ py::array_t<float> logits(const std::shared_ptr<Model>& model, const std::vector
                           int threads) {
   Bench bench(model, static_cast<int>(tokens.size()), threads);
   const ModelConfig& config = bench.weights->config();
-  std::vector<int> all(tokens.size());
-  std::iota(all.begin(), all.end(), 0);
+  std::vector<const float*> states;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     if (tokens[i] < 0 || tokens[i] >= config.vocab_size) {
       throw Error(ErrorCode::kInvalidArgument, "a token id is outside the vocabulary", "tokens");
@@ -108,7 +107,10 @@ py::array_t<float> logits(const std::shared_ptr<Model>& model, const std::vector
   py::array_t<float> out(
       {static_cast<py::ssize_t>(tokens.size()), static_cast<py::ssize_t>(config.vocab_size)});
   bench.transformer.forward(bench.rows, bench.kv);
-  bench.transformer.logits(all, out.mutable_data());
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    states.push_back(bench.transformer.hidden(static_cast<int>(i)));
+  }
+  bench.transformer.logits(states, out.mutable_data());
   return out;
 }
 

@@ -23,7 +23,7 @@ TokenId sample(const SamplingParams& params, int index = 0,
                const std::vector<TokenId>& forbidden = {},
                const std::vector<float>& logits = kLogits) {
   std::vector<float> scratch;
-  return Sampler(params, {}).sample(logits.data(), kVocab, index, forbidden, scratch);
+  return Sampler(params, {}).sample(logits.data(), kVocab, index, forbidden, nullptr, scratch);
 }
 
 std::map<TokenId, int> histogram(const SamplingParams& params, int draws = 4000) {
@@ -124,7 +124,7 @@ TEST(top_p_over_a_large_flat_vocabulary) {
   std::vector<float> scratch;
   TokenId highest = 0;
   for (int i = 0; i < 2000; ++i) {
-    const TokenId token = Sampler(params, {}).sample(flat.data(), vocab, i, {}, scratch);
+    const TokenId token = Sampler(params, {}).sample(flat.data(), vocab, i, {}, nullptr, scratch);
     highest = std::max(highest, token);
   }
   CHECK(highest < 2501);
@@ -145,23 +145,24 @@ TEST(penalties_count_what_they_should) {
   std::vector<float> scratch;
   // Repetition counts the prompt: 3 / 2 < 2.
   params.repetition_penalty = 2.0f;
-  CHECK_EQ(Sampler(params, {1, 3}).sample(kLogits.data(), kVocab, 0, {}, scratch), 2);
+  CHECK_EQ(Sampler(params, {1, 3}).sample(kLogits.data(), kVocab, 0, {}, nullptr, scratch), 2);
   // Presence counts the output only.
   params.repetition_penalty = 1.0f;
   params.presence_penalty = 1.5f;
   Sampler presence(params, {1, 3});
-  CHECK_EQ(presence.sample(kLogits.data(), kVocab, 0, {}, scratch), 1);
+  CHECK_EQ(presence.sample(kLogits.data(), kVocab, 0, {}, nullptr, scratch), 1);
   presence.accept(1);
-  CHECK_EQ(presence.sample(kLogits.data(), kVocab, 1, {}, scratch), 3);
+  CHECK_EQ(presence.sample(kLogits.data(), kVocab, 1, {}, nullptr, scratch), 3);
   presence.accept(3);
-  CHECK_EQ(presence.sample(kLogits.data(), kVocab, 2, {}, scratch), 2);
+  CHECK_EQ(presence.sample(kLogits.data(), kVocab, 2, {}, nullptr, scratch), 2);
   // Frequency grows with the count.
   params.presence_penalty = 0.0f;
   params.frequency_penalty = 0.4f;
   Sampler frequency(params, {});
   for (int i = 0; i < 3; ++i) frequency.accept(1);
   for (int i = 0; i < 2; ++i) frequency.accept(3);
-  CHECK_EQ(frequency.sample(kLogits.data(), kVocab, 5, {}, scratch), 3);  // 3 - 0.8 against 3 - 1.2
+  CHECK_EQ(frequency.sample(kLogits.data(), kVocab, 5, {}, nullptr, scratch),
+           3);  // 3 - 0.8 against 3 - 1.2
 }
 
 TEST(negative_logits_are_penalized_away_from_zero) {
@@ -170,7 +171,7 @@ TEST(negative_logits_are_penalized_away_from_zero) {
   params.repetition_penalty = 1.5f;
   std::vector<float> scratch;
   const std::vector<float> logits = {-1.0f, -1.2f, -9.0f, -9.0f, -9.0f, -9.0f};
-  CHECK_EQ(Sampler(params, {0}).sample(logits.data(), kVocab, 0, {}, scratch), 1);
+  CHECK_EQ(Sampler(params, {0}).sample(logits.data(), kVocab, 0, {}, nullptr, scratch), 1);
 }
 
 TEST(logit_bias_comes_before_everything) {

@@ -49,6 +49,15 @@ class Engine {
   // Ends a request within one step; unknown and finished ids are ignored.
   virtual void cancel(std::uint64_t request_id) = 0;
 
+  // The tokens that a choice of a guided request may take at output position `index`: bit t % 32 of
+  // word t / 32 allows token t. Every position needs one, the first may be given right after
+  // submit; until it comes the choice keeps its place, and the others go on. The mask is worked out
+  // while the model computes the position. Masks of other positions and of unknown requests are
+  // ignored. Throws Error (kInvalidArgument) when the mask has not one bit for each token or allows
+  // none.
+  virtual void guide(std::uint64_t request_id, int choice, int index,
+                     std::vector<std::uint32_t> allowed) = 0;
+
   // Ends the engine's thread at the next step. Live requests get kFinished with kCancelled, and
   // the outbox stays readable; submit throws kShuttingDown from now on. Idempotent.
   virtual void stop() = 0;

@@ -32,6 +32,7 @@ struct Request {
   std::vector<TokenId> stop_tokens;
   int top_logprobs = -1;         // -1: none; 0: the chosen token's only; n: also the n most likely
   bool prompt_logprobs = false;  // log-probabilities of the prompt's own tokens, too
+  bool guided = false;           // each token waits for the mask that Engine::guide gives for it
 };
 
 }  // namespace sterna

@@ -80,13 +80,13 @@ const float* Transformer::hidden(int row) const {
   return states_.data() + static_cast<std::size_t>(row) * config_.hidden_size;
 }
 
-void Transformer::logits(const std::vector<int>& rows, float* out) {
+void Transformer::logits(const std::vector<const float*>& states, float* out) {
   const auto hidden_size = static_cast<std::size_t>(config_.hidden_size);
   const auto vocab = static_cast<std::size_t>(config_.vocab_size);
   const DenseMatrix& head = model_->head();
-  const int count = static_cast<int>(rows.size());
+  const int count = static_cast<int>(states.size());
   for (int i = 0; i < count; ++i) {
-    std::memcpy(head_input_.data() + i * hidden_size, hidden(rows[i]), hidden_size * sizeof(float));
+    std::memcpy(head_input_.data() + i * hidden_size, states[i], hidden_size * sizeof(float));
   }
   // Two operations a weight, each some ten times dearer than an int8 one.
   const double work = 20.0 * static_cast<double>(vocab) * hidden_size * count;

@@ -38,8 +38,9 @@ class Transformer {
   void forward(const std::vector<BatchRow>& rows, const KvLayout& cache);
   const float* hidden(int row) const;
 
-  // Logits of some rows of the last batch: out[i * vocab_size ...] belongs to rows[i].
-  void logits(const std::vector<int>& rows, float* out);
+  // Logits of final states [hidden_size], at most max_rows of them: hidden(i), or copies of it from
+  // earlier batches. out[i * vocab_size ...] belongs to states[i].
+  void logits(const std::vector<const float*>& states, float* out);
 
   // The steps of `forward`, for tests: states[rows][hidden_size] through one layer in place,
   // and one linear's outputs for x[rows][in]; `codes` and `steps` receive the quantized input.

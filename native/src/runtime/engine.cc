@@ -16,6 +16,20 @@ namespace sterna {
 
 namespace {
 
+// What callers asked for since the last step.
+struct Commands {
+  struct Guide {
+    std::uint64_t request_id;
+    int choice;
+    TokenMask mask;
+  };
+  std::vector<std::shared_ptr<LiveRequest>> submitted;
+  std::vector<Guide> guides;
+  std::vector<std::uint64_t> cancelled;
+
+  bool empty() const { return submitted.empty() && guides.empty() && cancelled.empty(); }
+};
+
 class ThreadedEngine final : public Engine {
  public:
   ThreadedEngine(std::shared_ptr<const LoadedModel> model, const EngineOptions& options)
@@ -43,6 +57,7 @@ class ThreadedEngine final : public Engine {
     auto live = std::make_shared<LiveRequest>();
     live->submitted = Clock::now();
     live->request = std::move(request);
+    if (live->request.guided) live->masks.resize(live->request.choices);
     const Request& r = live->request;
     {
       const std::lock_guard lock(mutex_);
@@ -58,7 +73,7 @@ class ThreadedEngine final : public Engine {
       }
       live_choices_ += r.choices;
       live_ids_.emplace(r.id, r.choices);
-      submitted_.push_back(std::move(live));
+      commands_.submitted.push_back(std::move(live));
     }
     wake_.notify_one();
   }
@@ -67,7 +82,18 @@ class ThreadedEngine final : public Engine {
     {
       const std::lock_guard lock(mutex_);
       if (live_ids_.count(request_id) == 0) return;
-      cancelled_.push_back(request_id);
+      commands_.cancelled.push_back(request_id);
+    }
+    wake_.notify_one();
+  }
+
+  void guide(std::uint64_t request_id, int choice, int index,
+             std::vector<std::uint32_t> allowed) override {
+    validate_mask(allowed, model_->config());
+    {
+      const std::lock_guard lock(mutex_);
+      if (live_ids_.count(request_id) == 0) return;
+      commands_.guides.push_back({request_id, choice, {index, std::move(allowed)}});
     }
     wake_.notify_one();
   }
@@ -79,7 +105,7 @@ class ThreadedEngine final : public Engine {
   EngineStats stats() const override {
     const std::lock_guard lock(mutex_);
     EngineStats stats = stats_;
-    stats.waiting += static_cast<int>(submitted_.size());
+    stats.waiting += static_cast<int>(commands_.submitted.size());
     return stats;
   }
 
@@ -88,33 +114,32 @@ class ThreadedEngine final : public Engine {
     std::vector<Event> events;
     bool busy = false;
     for (;;) {
-      std::vector<std::shared_ptr<LiveRequest>> submitted;
-      std::vector<std::uint64_t> cancelled;
+      Commands commands;
       {
         std::unique_lock lock(mutex_);
-        wake_.wait(lock,
-                   [&] { return busy || stopping_ || !submitted_.empty() || !cancelled_.empty(); });
+        wake_.wait(lock, [&] { return busy || stopping_ || !commands_.empty(); });
         if (stopping_) break;
-        submitted.swap(submitted_);
-        cancelled.swap(cancelled_);
+        std::swap(commands, commands_);
       }
-      busy = advance(submitted, cancelled, events);
+      busy = advance(commands, events);
       publish(events);
     }
     {
       const std::lock_guard lock(mutex_);
-      for (auto& live : submitted_) generator_.add(std::move(live));
-      submitted_.clear();
+      for (auto& live : commands_.submitted) generator_.add(std::move(live));
+      commands_ = {};
     }
     generator_.cancel_all(events);
     publish(events);
   }
 
-  bool advance(const std::vector<std::shared_ptr<LiveRequest>>& submitted,
-               const std::vector<std::uint64_t>& cancelled, std::vector<Event>& events) {
+  bool advance(Commands& commands, std::vector<Event>& events) {
     try {
-      for (const auto& live : submitted) generator_.add(live);
-      for (const std::uint64_t id : cancelled) generator_.cancel(id, events);
+      for (auto& live : commands.submitted) generator_.add(std::move(live));
+      for (auto& guide : commands.guides) {
+        generator_.guide(guide.request_id, guide.choice, std::move(guide.mask));
+      }
+      for (const std::uint64_t id : commands.cancelled) generator_.cancel(id, events);
       return generator_.step(events);
     } catch (const std::bad_alloc&) {
       generator_.fail_all(ErrorCode::kInternal, "out of memory during generation", events);
@@ -150,8 +175,7 @@ class ThreadedEngine final : public Engine {
   mutable std::mutex mutex_;  // guards everything down to stats_
   std::condition_variable wake_;
   bool stopping_ = false;
-  std::vector<std::shared_ptr<LiveRequest>> submitted_;
-  std::vector<std::uint64_t> cancelled_;
+  Commands commands_;
   std::unordered_map<std::uint64_t, int> live_ids_;  // to the number of unfinished choices
   int live_choices_ = 0;
   EngineStats stats_;

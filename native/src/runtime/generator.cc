@@ -78,21 +78,18 @@ void Generator::fail_all(ErrorCode code, const std::string& message, std::vector
   }
 }
 
+void Generator::guide(std::uint64_t request_id, int choice, TokenMask mask) {
+  LiveRequest* live = scheduler_.find(request_id);
+  if (live == nullptr || choice < 0 || choice >= static_cast<int>(live->masks.size())) return;
+  live->masks[choice] = std::move(mask);
+}
+
 bool Generator::step(std::vector<Event>& events) {
   const std::vector<Slice> plan = scheduler_.plan();
-  if (plan.empty()) return false;
-
-  std::vector<BatchRow> rows;
-  for (const Slice& slice : plan) {
-    for (int i = slice.begin; i < slice.end; ++i) {
-      rows.push_back({slice.sequence->tokens[i], i, slice.sequence->blocks.data()});
-    }
-  }
-  transformer_.forward(rows, scheduler_.kv());
-  compute_prompt_logprobs(plan);
-  for (const Slice& slice : plan) scheduler_.computed(slice);
-
+  if (!plan.empty()) compute(plan);
   std::vector<Draw> draws = prepare_draws(plan, events);
+  if (plan.empty() && draws.empty()) return false;
+
   const double work = 8.0 * draws.size() * model_->config().vocab_size;
   const int workers = std::min<int>(pool_.size(), static_cast<int>(draws.size()));
   pool_.split(workers, work, [&](int begin, int end) {
@@ -103,6 +100,18 @@ bool Generator::step(std::vector<Event>& events) {
   for (Draw& each : draws) accept(each, events);
   ++totals_.steps;
   return true;
+}
+
+void Generator::compute(const std::vector<Slice>& plan) {
+  std::vector<BatchRow> rows;
+  for (const Slice& slice : plan) {
+    for (int i = slice.begin; i < slice.end; ++i) {
+      rows.push_back({slice.sequence->tokens[i], i, slice.sequence->blocks.data()});
+    }
+  }
+  transformer_.forward(rows, scheduler_.kv());
+  compute_prompt_logprobs(plan);
+  for (const Slice& slice : plan) scheduler_.computed(slice);
 }
 
 // Every computed position but the last predicts a token of the prompt.
@@ -116,12 +125,12 @@ void Generator::compute_prompt_logprobs(const std::vector<Slice>& plan) {
       if (slice.begin == 0) known.assign(1, {prompt[0], 0.0f});
       const int last = std::min(slice.end, static_cast<int>(prompt.size()) - 1);
       for (int i = slice.begin; i < last; i += logits_rows_) {
-        std::vector<int> rows;
+        std::vector<const float*> states;
         for (int j = i; j < std::min(i + logits_rows_, last); ++j) {
-          rows.push_back(first_row + j - slice.begin);
+          states.push_back(transformer_.hidden(first_row + j - slice.begin));
         }
-        transformer_.logits(rows, logits_.data());
-        for (std::size_t j = 0; j < rows.size(); ++j) {
+        transformer_.logits(states, logits_.data());
+        for (std::size_t j = 0; j < states.size(); ++j) {
           const int vocab = model_->config().vocab_size;
           const LogProbabilities logprobs(logits_.data() + j * vocab, vocab);
           const TokenId next = prompt[i + j + 1];
@@ -135,34 +144,56 @@ void Generator::compute_prompt_logprobs(const std::vector<Slice>& plan) {
 
 std::vector<Generator::Draw> Generator::prepare_draws(const std::vector<Slice>& plan,
                                                       std::vector<Event>& events) {
-  std::vector<int> rows;
-  std::vector<Sequence*> sequences;
+  std::vector<Draw> draws;
+  const auto add = [&](Sequence* sequence, const float* state) {
+    draws.push_back({sequence, state, nullptr, event_for(*sequence, EventKind::kToken)});
+  };
   int row = -1;
   for (const Slice& slice : plan) {
     row += slice.end - slice.begin;
     if (slice.sequence->remaining() > 0) continue;  // more of the prompt is to come
-    rows.push_back(row);
-    sequences.push_back(slice.sequence);
-  }
-  if (!rows.empty()) transformer_.logits(rows, logits_.data());
-
-  std::vector<Draw> draws;
-  for (std::size_t i = 0; i < sequences.size(); ++i) {
-    Sequence* sequence = sequences[i];
-    const float* logits =
-        logits_.data() + i * static_cast<std::size_t>(model_->config().vocab_size);
-    draws.push_back({sequence, logits, event_for(*sequence, EventKind::kToken)});
-    if (sequence->request->started) continue;
-    start(*sequence, events);
-    for (int choice = 1; choice < sequence->request->request.choices; ++choice) {
-      Sequence* sibling = scheduler_.fork(*sequence, choice);
-      draws.push_back({sibling, logits, event_for(*sibling, EventKind::kToken)});
+    const float* state = transformer_.hidden(row);
+    for (Sequence* sequence : start(slice.sequence, events)) {
+      if (sequence->request->request.guided) {
+        sequence->held.assign(state, state + model_->config().hidden_size);
+      } else {
+        add(sequence, state);
+      }
     }
   }
+  for (const auto& sequence : scheduler_.batch()) {
+    if (!sequence->held.empty() && sequence->may_draw()) {
+      add(sequence.get(), sequence->held.data());
+    }
+  }
+  compute_logits(draws);
   return draws;
 }
 
-void Generator::start(Sequence& sequence, std::vector<Event>& events) {
+void Generator::compute_logits(std::vector<Draw>& draws) {
+  std::vector<const float*> states;  // choices that were just forked share one
+  for (Draw& draw : draws) {
+    if (states.empty() || states.back() != draw.state) states.push_back(draw.state);
+    draw.logits = logits_.data() + (states.size() - 1) * model_->config().vocab_size;
+  }
+  if (!states.empty()) transformer_.logits(states, logits_.data());
+}
+
+// The sequences that the state of a computed slice belongs to: itself and, when the prompt has
+// just been completed, the other choices.
+std::vector<Sequence*> Generator::start(Sequence* sequence, std::vector<Event>& events) {
+  std::vector<Sequence*> sequences = {sequence};
+  if (sequence->request->started) return sequences;
+  report_start(*sequence, events);
+  for (int choice = 1; choice < sequence->request->request.choices; ++choice) {
+    Sequence* sibling = scheduler_.fork(*sequence, choice);
+    // One that found no block waits, and is computed again.
+    if (sibling->remaining() == 0) sequences.push_back(sibling);
+  }
+  return sequences;
+}
+
+void Generator::report_start(Sequence& sequence, std::vector<Event>& events) {
   LiveRequest& live = *sequence.request;
   live.started = true;
   Event event = event_for(sequence, EventKind::kStarted);
@@ -182,7 +213,8 @@ void Generator::draw(Draw& draw, std::vector<float>& scratch) const {
   static const std::vector<TokenId> kNone;
   const bool may_stop = draw.sequence->generated >= request.min_tokens;
   draw.event.token = draw.sequence->sampler.sample(draw.logits, vocab, draw.sequence->generated,
-                                                   may_stop ? kNone : request.stop_tokens, scratch);
+                                                   may_stop ? kNone : request.stop_tokens,
+                                                   draw.sequence->allowed(), scratch);
   if (request.top_logprobs < 0) return;
   const LogProbabilities logprobs(draw.logits, vocab);
   draw.event.logprob = logprobs.of(draw.event.token);
@@ -194,8 +226,9 @@ void Generator::accept(Draw& draw, std::vector<Event>& events) {
   const Request& request = sequence->request->request;
   const TokenId token = draw.event.token;
   ++totals_.generated_tokens;
+  sequence->held.clear();
   const auto& stops = request.stop_tokens;
-  // When min_tokens forbids every other token too, a stop token can still come out: it ends.
+  // Where a mask allows nothing else, a stop token comes even before min_tokens.
   if (std::find(stops.begin(), stops.end(), token) != stops.end()) {
     finish(sequence, FinishReason::kStop, token, events);
     return;

@@ -19,11 +19,13 @@ class Generator {
 
   void add(std::shared_ptr<LiveRequest> request);
   void cancel(std::uint64_t request_id, std::vector<Event>& events);
+  void guide(std::uint64_t request_id, int choice, TokenMask mask);
   void cancel_all(std::vector<Event>& events);
   // Ends every live request with kFailed.
   void fail_all(ErrorCode code, const std::string& message, std::vector<Event>& events);
 
-  // Advances every running sequence and appends what happened. False when nothing is to be done.
+  // Advances every running sequence and appends what happened. False when nothing can be done:
+  // there is no request, or all of them await their masks.
   bool step(std::vector<Event>& events);
 
   void fill(EngineStats& stats) const;
@@ -32,13 +34,17 @@ class Generator {
   // A choice that gets its next token in this step.
   struct Draw {
     Sequence* sequence;
-    const float* logits;
+    const float* state;   // [hidden_size]
+    const float* logits;  // [vocab_size]
     Event event;
   };
 
+  void compute(const std::vector<Slice>& plan);
   void compute_prompt_logprobs(const std::vector<Slice>& plan);
   std::vector<Draw> prepare_draws(const std::vector<Slice>& plan, std::vector<Event>& events);
-  void start(Sequence& sequence, std::vector<Event>& events);
+  void compute_logits(std::vector<Draw>& draws);
+  std::vector<Sequence*> start(Sequence* sequence, std::vector<Event>& events);
+  void report_start(Sequence& sequence, std::vector<Event>& events);
   void draw(Draw& draw, std::vector<float>& scratch) const;
   void accept(Draw& draw, std::vector<Event>& events);
   void finish(Sequence* sequence, FinishReason reason, TokenId token, std::vector<Event>& events);

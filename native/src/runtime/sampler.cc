@@ -25,6 +25,27 @@ bool more_likely(const Candidate& a, const Candidate& b) {
   return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
 }
 
+void mask(float* logits, int vocab_size, const std::vector<std::uint32_t>& allowed) {
+  for (int token = 0; token < vocab_size; ++token) {
+    if ((allowed[token / 32] >> (token % 32) & 1) == 0) logits[token] = kNever;
+  }
+}
+
+// Rules the tokens out, unless that would leave none.
+void forbid(float* logits, int vocab_size, const std::vector<TokenId>& tokens) {
+  std::vector<std::pair<TokenId, float>> before;
+  for (const TokenId token : tokens) {
+    if (token < 0 || token >= vocab_size) continue;
+    before.emplace_back(token, logits[token]);
+    logits[token] = kNever;
+  }
+  if (before.empty() || logits[argmax(logits, vocab_size)] > kNever) return;
+  // Backwards, so that a token that was named twice gets its first value.
+  for (auto entry = before.rbegin(); entry != before.rend(); ++entry) {
+    logits[entry->first] = entry->second;
+  }
+}
+
 }  // namespace
 
 TokenId argmax(const float* logits, int vocab_size) {
@@ -54,20 +75,26 @@ void Sampler::accept(TokenId token) {
 }
 
 TokenId Sampler::sample(const float* logits, int vocab_size, int index,
-                        const std::vector<TokenId>& forbidden, std::vector<float>& scratch) const {
+                        const std::vector<TokenId>& forbidden,
+                        const std::vector<std::uint32_t>* allowed,
+                        std::vector<float>& scratch) const {
   const bool greedy = params_.temperature < kGreedyBelow;
-  const bool adjusted = counts_needed_ || !params_.logit_bias.empty() || !forbidden.empty();
-  if (greedy && !adjusted) return argmax(logits, vocab_size);
+  const bool adjusted = counts_needed_ || !params_.logit_bias.empty();
+  if (greedy && !adjusted && forbidden.empty() && allowed == nullptr) {
+    return argmax(logits, vocab_size);
+  }
 
   scratch.assign(logits, logits + vocab_size);
-  if (adjusted) adjust(scratch.data(), vocab_size, forbidden);
+  if (adjusted) adjust(scratch.data());
+  if (allowed != nullptr) mask(scratch.data(), vocab_size, *allowed);
+  forbid(scratch.data(), vocab_size, forbidden);
   if (greedy) return argmax(scratch.data(), vocab_size);
 
   for (float& logit : scratch) logit /= params_.temperature;
   return draw(scratch.data(), vocab_size, uniform(params_.seed, index));
 }
 
-void Sampler::adjust(float* logits, int vocab_size, const std::vector<TokenId>& forbidden) const {
+void Sampler::adjust(float* logits) const {
   for (const auto& [token, bias] : params_.logit_bias) logits[token] += bias;
   if (params_.repetition_penalty != 1.0f) {
     for (const TokenId token : seen_) {
@@ -79,9 +106,6 @@ void Sampler::adjust(float* logits, int vocab_size, const std::vector<TokenId>& 
   for (const auto& [token, count] : output_count_) {
     logits[token] -= params_.frequency_penalty * static_cast<float>(count);
     logits[token] -= params_.presence_penalty;
-  }
-  for (const TokenId token : forbidden) {
-    if (token >= 0 && token < vocab_size) logits[token] = kNever;
   }
 }
 

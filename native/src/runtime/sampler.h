@@ -19,16 +19,18 @@ class Sampler {
 
   void set_seed(std::uint64_t seed) { params_.seed = seed; }
 
-  // Chooses the token at output position `index`. `logits` are left as they are; tokens in
-  // `forbidden` are never chosen (unless nothing else is left). `scratch` is working memory.
+  // Chooses the token at output position `index`. `logits` are left as they are. Only tokens whose
+  // bit is set in `allowed` (when not null) are chosen; tokens in `forbidden` only when there is no
+  // other. `scratch` is working memory.
   TokenId sample(const float* logits, int vocab_size, int index,
-                 const std::vector<TokenId>& forbidden, std::vector<float>& scratch) const;
+                 const std::vector<TokenId>& forbidden, const std::vector<std::uint32_t>* allowed,
+                 std::vector<float>& scratch) const;
 
   // Counts a token of the output.
   void accept(TokenId token);
 
  private:
-  void adjust(float* logits, int vocab_size, const std::vector<TokenId>& forbidden) const;
+  void adjust(float* logits) const;
   TokenId draw(const float* logits, int vocab_size, double random) const;
 
   SamplingParams params_;

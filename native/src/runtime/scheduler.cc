@@ -40,6 +40,16 @@ Scheduler::~Scheduler() { munmap(memory_, memory_bytes_); }
 
 void Scheduler::enqueue(Owned sequence) { waiting_.push_back(std::move(sequence)); }
 
+LiveRequest* Scheduler::find(std::uint64_t request_id) const {
+  for (const auto& sequence : running_) {
+    if (sequence->request->request.id == request_id) return sequence->request.get();
+  }
+  for (const auto& sequence : waiting_) {
+    if (sequence->request->request.id == request_id) return sequence->request.get();
+  }
+  return nullptr;
+}
+
 std::vector<Scheduler::Owned> Scheduler::remove_request(std::uint64_t request_id) {
   std::vector<Owned> removed;
   const auto take_from = [&](auto& queue) {
@@ -136,6 +146,7 @@ void Scheduler::release_blocks(Sequence& sequence) {
   sequence.blocks.clear();
   sequence.computed = 0;
   sequence.published = 0;
+  sequence.held.clear();
 }
 
 void Scheduler::plan_decoding(std::vector<Slice>& plan) {

@@ -37,6 +37,8 @@ class Scheduler {
   ~Scheduler();
 
   void enqueue(std::unique_ptr<Sequence> sequence);
+  // Null when the request is not live.
+  LiveRequest* find(std::uint64_t request_id) const;
   // Takes the sequences of a request out, wherever they are, and frees their blocks.
   std::vector<std::unique_ptr<Sequence>> remove_request(std::uint64_t request_id);
   std::vector<std::unique_ptr<Sequence>> remove_all();
@@ -56,6 +58,8 @@ class Scheduler {
 
   const KvLayout& kv() const { return kv_; }
   const PrefixCache& blocks() const { return blocks_; }
+  // The running sequences, in order of admission.
+  const std::vector<std::unique_ptr<Sequence>>& batch() const { return running_; }
   int running() const { return static_cast<int>(running_.size()); }
   int waiting() const { return static_cast<int>(waiting_.size()); }
   std::int64_t preemptions() const { return preemptions_; }

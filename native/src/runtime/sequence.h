@@ -14,6 +14,12 @@ namespace sterna {
 
 using Clock = std::chrono::steady_clock;
 
+// The tokens that a choice may take at one output position.
+struct TokenMask {
+  int index = -1;
+  std::vector<std::uint32_t> allowed;
+};
+
 // Shared by the choices of a request.
 struct LiveRequest {
   Request request;
@@ -23,6 +29,7 @@ struct LiveRequest {
   bool started = false;  // kStarted was reported; choices have been forked
   int cached_tokens = 0;
   std::vector<TokenLogprob> prompt_logprobs;
+  std::vector<TokenMask> masks;  // by choice, of a guided request
 };
 
 // One choice: its tokens, and how many of them have keys and values in the cache.
@@ -41,7 +48,16 @@ struct Sequence {
   std::vector<BlockId> blocks;
   int published = 0;  // blocks [0, published) are in the prefix tree
   Sampler sampler;
+  // A guided choice's final state of the last token, [hidden_size], while its mask is awaited.
+  std::vector<float> held;
 
+  // Null when the next token is free; the mask must have come.
+  const std::vector<std::uint32_t>* allowed() const {
+    return request->request.guided ? &request->masks[choice].allowed : nullptr;
+  }
+  bool may_draw() const {
+    return !request->request.guided || request->masks[choice].index == generated;
+  }
   int remaining() const { return static_cast<int>(tokens.size()) - computed; }
   // Places in the batch: until the prompt is computed, one sequence stands for all choices.
   int slots() const { return request->started ? 1 : request->request.choices; }

@@ -55,6 +55,16 @@ void validate_options(const EngineOptions& options) {
   require_range("kv_cache_tokens", options.kv_cache_tokens, 0, 1 << 30);
 }
 
+void validate_mask(const std::vector<std::uint32_t>& allowed, const ModelConfig& config) {
+  const std::size_t words = (static_cast<std::size_t>(config.vocab_size) + 31) / 32;
+  if (allowed.size() != words) reject("allowed", std::to_string(words) + " words long");
+  std::uint32_t any = 0;
+  for (std::size_t i = 0; i + 1 < words; ++i) any |= allowed[i];
+  const int last_bits = (config.vocab_size - 1) % 32 + 1;
+  any |= allowed.back() & (0xffffffffu >> (32 - last_bits));
+  if (any == 0) reject("allowed", "a mask that allows at least one token");
+}
+
 void validate_request(const Request& request, const ModelConfig& config,
                       const EngineOptions& options) {
   if (request.prompt.empty()) reject("prompt", "at least one token");

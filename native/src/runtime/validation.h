@@ -7,6 +7,7 @@ namespace sterna {
 
 // Throw Error (kInvalidArgument or kContextLength) naming the field, its limit and the remedy.
 void validate_options(const EngineOptions& options);
+void validate_mask(const std::vector<std::uint32_t>& allowed, const ModelConfig& config);
 void validate_request(const Request& request, const ModelConfig& config,
                       const EngineOptions& options);
 

@@ -4,6 +4,7 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Buffer
 
 class NativeError(Exception):
     """`code` is the C++ ErrorCode in snake case without the k; `field` may be empty."""
@@ -32,6 +33,7 @@ class Request:
     stop_tokens: list[int]
     top_logprobs: int
     prompt_logprobs: bool
+    guided: bool
     temperature: float
     top_k: int
     top_p: float
@@ -108,6 +110,7 @@ class Engine:
     def __init__(self, model: Model, options: EngineOptions) -> None: ...
     def submit(self, request: Request) -> None: ...
     def cancel(self, request_id: int) -> None: ...
+    def guide(self, request_id: int, choice: int, index: int, allowed: Buffer) -> None: ...
     def outbox_fd(self) -> int: ...
     def drain_outbox(self) -> list[Event]: ...
     def stats(self) -> EngineStats: ...
