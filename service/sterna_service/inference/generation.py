@@ -97,7 +97,7 @@ async def _prepare(
         raise out_of_range(
             f"{field}.logprobs.top_count", f"0 to {MOST_TOP_LOGPROBS}", logprobs.top_count
         )
-    prompt = await encode_prompt(model, spec.prompt, field)
+    prompt = await encode_prompt(model, spec.prompt, f"{field}.")
     stop = spec.stop
     ends = set(stop.stop_token_ids)
     if not stop.ignore_eos:
@@ -115,15 +115,15 @@ async def _prepare(
     return request, prompt
 
 
-async def encode_prompt(model: LoadedModel, prompt: Prompt, field: str) -> EncodedPrompt:
-    """Tokenizes a prompt; `field` is where it stands in the request.
+async def encode_prompt(model: LoadedModel, prompt: Prompt, prefix: str) -> EncodedPrompt:
+    """Tokenizes a prompt; `prefix` is what stands before its field in the request: `spec.`.
 
     Raises:
         ServiceError: As `PromptEncoder.encode`.
     """
     if _characters(prompt) > _LONG_PROMPT:
-        return await asyncio.to_thread(model.prompts.encode, prompt, field)
-    return model.prompts.encode(prompt, field)
+        return await asyncio.to_thread(model.prompts.encode, prompt, prefix)
+    return model.prompts.encode(prompt, prefix)
 
 
 def _max_tokens(model: LoadedModel, spec: GenerationSpec, prompt_tokens: int, field: str) -> int:

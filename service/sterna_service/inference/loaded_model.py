@@ -60,8 +60,8 @@ def read_checkpoint_text(checkpoint: Path) -> CheckpointText:
     """
     config = read_json(checkpoint / "config.json")
     declared = config.get("vocab_size")
-    # The engine checks the configuration; here it is only compared with.
-    size = declared if isinstance(declared, int) and declared > 0 else 2**31
+    # The engine refuses a configuration that makes no sense; here it is only compared with.
+    size = declared if isinstance(declared, int) and declared > 0 else None
     path = checkpoint / "generation_config.json"
     return CheckpointText(
         tokenizer=load_tokenizer(checkpoint, size),

@@ -52,8 +52,8 @@ class PromptEncoder:
         self._template = template
         self._guard = ControlTokenGuard(tokenizer)
 
-    def encode(self, prompt: Prompt, field: str) -> EncodedPrompt:
-        """Tokenizes a prompt; `field` is where it stands in the request.
+    def encode(self, prompt: Prompt, prefix: str) -> EncodedPrompt:
+        """Tokenizes a prompt; `prefix` is what stands before its field in the request: `spec.`.
 
         Raises:
             ServiceError: The prompt is empty or malformed, the model has no template, or the
@@ -61,11 +61,11 @@ class PromptEncoder:
         """
         match prompt:
             case ChatPrompt():
-                return self._encode_chat(prompt, f"{field}.chat")
+                return self._encode_chat(prompt, f"{prefix}chat")
             case TextPrompt():
-                return self._encode_text(prompt, f"{field}.text")
+                return self._encode_text(prompt, f"{prefix}text")
             case TokenPrompt():
-                return self._encode_tokens(prompt, f"{field}.tokens")
+                return self._encode_tokens(prompt, f"{prefix}tokens")
 
     def _encode_text(self, prompt: TextPrompt, field: str) -> EncodedPrompt:
         ids = self._tokenizer.encode(prompt.text, add_special_tokens=prompt.add_special_tokens)

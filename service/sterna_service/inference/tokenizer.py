@@ -135,8 +135,8 @@ class Tokenizer:
         return text.replace("▁", " ").encode()
 
 
-def load_tokenizer(checkpoint: Path, model_vocabulary_size: int) -> Tokenizer:
-    """Reads the tokenizer of a checkpoint and checks that it is the model's.
+def load_tokenizer(checkpoint: Path, model_vocabulary_size: int | None) -> Tokenizer:
+    """Reads the tokenizer of a checkpoint and, if the model's size is known, checks that it fits.
 
     Raises:
         ModelLoadError: A file is missing or damaged, or the vocabularies do not match.
@@ -152,18 +152,22 @@ def load_tokenizer(checkpoint: Path, model_vocabulary_size: int) -> Tokenizer:
     config = read_json(checkpoint / "tokenizer_config.json", missing={})
     scheme = _scheme_of(path, backend)
     tokenizer = Tokenizer(backend, config, _end_tokens(checkpoint, backend, config), scheme)
-    size = tokenizer.vocabulary_size
-    if size > model_vocabulary_size:
-        raise ModelLoadError(
-            f"{path}: its vocabulary has {size} tokens, but the model knows only"
-            f" {model_vocabulary_size}; take the tokenizer that belongs to the model"
-        )
-    if size < model_vocabulary_size * _SMALLEST_SHARE_OF_VOCABULARY:
-        raise ModelLoadError(
-            f"{path}: its vocabulary has only {size} of the model's {model_vocabulary_size} tokens;"
-            " take the tokenizer that belongs to the model"
-        )
+    if model_vocabulary_size is not None:
+        _check_vocabulary(path, tokenizer.vocabulary_size, model_vocabulary_size)
     return tokenizer
+
+
+def _check_vocabulary(path: Path, size: int, model_size: int) -> None:
+    remedy = "take the tokenizer that belongs to the model"
+    if size > model_size:
+        raise ModelLoadError(
+            f"{path}: its vocabulary has {size} tokens, but the model knows only {model_size}; "
+            f"{remedy}"
+        )
+    if size < model_size * _SMALLEST_SHARE_OF_VOCABULARY:
+        raise ModelLoadError(
+            f"{path}: its vocabulary has only {size} of the model's {model_size} tokens; {remedy}"
+        )
 
 
 def _end_tokens(

@@ -31,7 +31,7 @@ BAD_NUMBERS = (math.nan, math.inf, -math.inf)
         ("top_k", [0, 100], [-1, 101, 2**31 - 1]),
     ],
 )
-def test_limits(name: str, good: list[float], bad: list[float]) -> None:
+def test_limits(name: str, good: list[Any], bad: list[Any]) -> None:
     for value in good:
         params = SamplingParams(**{name: value})
         sampling = resolve_sampling(params, SamplingDefaults(), 100, "spec.sampling")
