@@ -47,6 +47,10 @@ PRESETS: dict[str, Shape] = {
     ),
     "llama-divide-hd96": Shape("llama", "divide", 212, 332, 2, 4, 1, 96, 423, eps=1e-6),
     "llama-multiply-hd64": Shape("llama", "multiply", 140, 260, 3, 5, 1, 64, 350, tied=False),
+    # One layer as wide as bitnet-b1.58-2B-4T, with a small vocabulary.
+    "bitnet-multiply-wide": Shape(
+        "bitnet", "multiply", 2560, 6912, 1, 20, 5, 128, 512, rope_theta=5e5
+    ),
     # The shape of microsoft/bitnet-b1.58-2B-4T, for measurements of speed.
     "bitnet-b1.58-2B-4T": Shape(
         "bitnet", "multiply", 2560, 6912, 30, 20, 5, 128, 128256, context=4096, rope_theta=5e5

@@ -33,6 +33,11 @@ PROMPT_TOKENS = 40
 LOGIT_ROWS = (0, 1, 7, 15, 16, 17, 31, 32, 38, 39)
 LINEAR_ROWS = 4
 LAYER_TOKENS = 12
+# Less of what is wide, to keep the files small.
+WIDE = ("bitnet-multiply-wide",)
+WIDE_SEEDS = (0, 1)
+WIDE_LINEAR_ROWS = 2
+WIDE_LAYER_TOKENS = 5
 GREEDY_TOKENS = 48
 
 STAGES = {
@@ -244,15 +249,17 @@ def versions() -> dict[str, str]:
 def golden_preset(preset: str) -> dict[str, Any]:
     """Everything for one random shape."""
     shape = PRESETS[preset]
+    wide = preset in WIDE
+    layer_tokens = WIDE_LAYER_TOKENS if wide else LAYER_TOKENS
     values: dict[str, Any] = {}
     digests = {}
-    for seed in SEEDS:
+    for seed in WIDE_SEEDS if wide else SEEDS:
         with tempfile.TemporaryDirectory() as temporary:
             digests[str(seed)] = make_checkpoint(Path(temporary), shape, seed)
             model = load_model(Path(temporary))
             if seed == 0:
-                tokens = prompt_tokens(shape.vocab, 100, LAYER_TOKENS)
-                values |= record_layers(model, tokens, LINEAR_ROWS)
+                tokens = prompt_tokens(shape.vocab, 100, layer_tokens)
+                values |= record_layers(model, tokens, WIDE_LINEAR_ROWS if wide else LINEAR_ROWS)
                 values |= record_edges(model)
             tokens = prompt_tokens(shape.vocab, seed, PROMPT_TOKENS)
             values |= record_logits(model, seed, tokens, LOGIT_ROWS)

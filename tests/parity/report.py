@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from tests.parity.compare import (
+    EXACT,
     EXACT_LOGITS,
     STAGE_OF,
     Oracle,
@@ -49,7 +50,7 @@ def row(name: str, workbench: Workbench, kind: str) -> list[str]:
         f"{sum(x.flips for x in linears)}",
         f"{max(x.error for x in linears):.1e}",
         f"{max(x.strict_error for x in layers):.1e} ({strict}/{rows})",
-        f"{max(x.error for x in layers):.1e}",
+        f"{max(x.error for x in layers):.1e} ({sum(x.exact_rows for x in layers)}/{rows})",
         f"{sum(x.exact for x in logits)}/{len(logits)} ({exact_rows}/{positions})",
         f"{max(x.error for x in logits):.1e}",
         f"{sum(x.top1_rows for x in logits) / positions:.3f}",
@@ -70,6 +71,7 @@ def main() -> None:
     print(
         "\nDifferences from transformers in deviations of its values. projection: rows without a"
         "\nflipped code. layer strict: rows that no rounding boundary can excuse (how many)."
+        f"\nlayer: all rows (how many are within {EXACT:.0e})."
         f"\nlogits exact: prompts (positions) with every logit within {EXACT_LOGITS:.0e}."
     )
 

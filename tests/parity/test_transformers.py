@@ -8,7 +8,6 @@ import pytest
 
 from scripts.checkpoint_presets import TINY_PRESETS
 from tests.parity.compare import (
-    BOUNDARY,
     EXACT_SHARE,
     FLIPPED_LOGITS,
     STAGE_OF,
@@ -59,8 +58,9 @@ def test_layers_equal_the_reference(name: str, oracle: MakeOracle, workbench: Wo
     model, golden = oracle(name, 0), workbench.golden(name)
     differences = [compare_layer(model, golden, index) for index in range(golden.layers)]
     assert all(difference.ok for difference in differences), differences
-    # The strict limit must really have been applied somewhere.
-    assert sum(difference.strict_rows for difference in differences) > 0, BOUNDARY
+    # Near a boundary the reference could have rounded otherwise, but mostly both round alike.
+    rows = sum(difference.rows for difference in differences)
+    assert sum(difference.exact_rows for difference in differences) >= EXACT_SHARE * rows
 
 
 @pytest.mark.parametrize("name", NAMES)
