@@ -12,8 +12,8 @@
 // A linear computes float(integer sum) * (step * scale), where step is the activation row's. For a
 // checkpoint that multiplies, scale is its weight_scale; for one that divides, its reciprocal,
 // rounded to float. acc / (s_w * s_x), the form of the reference library, rounds twice where this
-// one, with its two reciprocals, rounds four times: the two differ by at most 3 units in the last
-// place, and the integer sum, which decides everything else, is the same.
+// one, with its two reciprocals, rounds four times: the results differ by at most six roundings,
+// 6 * 2^-24 of the value, and the integer sum, which decides everything else, is the same.
 #pragma once
 
 #include <cstddef>

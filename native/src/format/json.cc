@@ -16,6 +16,8 @@ nlohmann::json parse_json(std::string_view text, const std::string& source,
     refuse(std::to_string(text.size()) + " bytes, at most " + std::to_string(limits.bytes) +
            " are read");
   }
+  // The parser takes a NUL for the end of the text and would not see what follows.
+  if (text.find('\0') != std::string_view::npos) refuse("not valid JSON: it contains a NUL byte");
   std::vector<std::set<std::string>> keys;  // of the objects that are open
   int depth = 0;
   const auto watch = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {

@@ -207,6 +207,11 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
 }  // namespace
 
 SafetensorsHeader parse_safetensors_header(std::string_view text, const std::string& source) {
+  // The parser takes a NUL for the end of the text and would not see what follows.
+  if (text.find('\0') != std::string_view::npos) {
+    throw Error(ErrorCode::kCheckpointInvalid,
+                source + ": the header is not valid JSON: it contains a NUL byte", source);
+  }
   SafetensorsHeader header;
   HeaderHandler handler(header, source);
   nlohmann::json::sax_parse(text.begin(), text.end(), &handler);
