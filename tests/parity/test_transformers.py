@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from scripts.checkpoint_presets import TINY_PRESETS
@@ -12,6 +10,8 @@ from tests.parity.compare import (
     FLIPPED_LOGITS,
     STAGE_OF,
     TOP1,
+    Golden,
+    LogitDifference,
     Oracle,
     compare_edges,
     compare_layer,
@@ -21,22 +21,41 @@ from tests.parity.compare import (
 from tests.parity.fixtures import NAMES, NativeModel, Workbench
 from tests.parity.numpy_model import NumpyModel
 
-MakeOracle = Callable[[str, int], Oracle]
+
+class Subject:
+    """One of the two implementations; what was computed once is kept."""
+
+    def __init__(self, kind: str, workbench: Workbench) -> None:
+        self.kind = kind
+        self.workbench = workbench
+        self._logits: dict[str, list[LogitDifference]] = {}
+
+    def model(self, name: str, seed: int = 0) -> Oracle:
+        if self.kind == "numpy":
+            return NumpyModel(self.workbench.checkpoint(name, seed))
+        return NativeModel(self.workbench.model(name, seed))
+
+    def golden(self, name: str) -> Golden:
+        return self.workbench.golden(name)
+
+    def logits(self, name: str) -> list[LogitDifference]:
+        """Tolerance 3 for every recorded prompt."""
+        if name not in self._logits:
+            golden = self.golden(name)
+            self._logits[name] = [
+                compare_logits(self.model(name, seed), golden, seed) for seed in golden.logit_seeds
+            ]
+        return self._logits[name]
 
 
-@pytest.fixture(params=["engine", "numpy"])
-def oracle(request: pytest.FixtureRequest, workbench: Workbench) -> MakeOracle:
-    """Opens a model by name and seed, in one of the two implementations."""
-    if request.param == "numpy":
-        return lambda name, seed: NumpyModel(workbench.checkpoint(name, seed))
-    return lambda name, seed: NativeModel(workbench.model(name, seed))
+@pytest.fixture(scope="module", params=["engine", "numpy"])
+def subject(request: pytest.FixtureRequest, workbench: Workbench) -> Subject:
+    return Subject(request.param, workbench)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_projections_equal_the_reference(
-    name: str, oracle: MakeOracle, workbench: Workbench
-) -> None:
-    model, golden = oracle(name, 0), workbench.golden(name)
+def test_projections_equal_the_reference(name: str, subject: Subject) -> None:
+    model, golden = subject.model(name), subject.golden(name)
     for index in range(golden.layers):
         for projection in STAGE_OF:
             difference = compare_linear(model, golden, index, projection)
@@ -44,18 +63,16 @@ def test_projections_equal_the_reference(
 
 
 @pytest.mark.parametrize("name", TINY_PRESETS)
-def test_projections_of_edge_rows_equal_the_reference(
-    name: str, oracle: MakeOracle, workbench: Workbench
-) -> None:
+def test_projections_of_edge_rows_equal_the_reference(name: str, subject: Subject) -> None:
     """Exact ties go to the even code; zeros, tiny and huge rows stay finite and right."""
-    wrong_codes, error = compare_edges(oracle(name, 0), workbench.golden(name))
+    wrong_codes, error = compare_edges(subject.model(name), subject.golden(name))
     assert wrong_codes == 0
     assert error <= 1e-6
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_layers_equal_the_reference(name: str, oracle: MakeOracle, workbench: Workbench) -> None:
-    model, golden = oracle(name, 0), workbench.golden(name)
+def test_layers_equal_the_reference(name: str, subject: Subject) -> None:
+    model, golden = subject.model(name), subject.golden(name)
     differences = [compare_layer(model, golden, index) for index in range(golden.layers)]
     assert all(difference.ok for difference in differences), differences
     # Near a boundary the reference could have rounded otherwise, but mostly both round alike.
@@ -64,9 +81,8 @@ def test_layers_equal_the_reference(name: str, oracle: MakeOracle, workbench: Wo
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_logits_are_near_the_reference(name: str, oracle: MakeOracle, workbench: Workbench) -> None:
-    golden = workbench.golden(name)
-    differences = [compare_logits(oracle(name, seed), golden, seed) for seed in golden.logit_seeds]
+def test_logits_are_near_the_reference(name: str, subject: Subject) -> None:
+    differences = subject.logits(name)
     for difference in differences:
         assert difference.error <= FLIPPED_LOGITS, difference
     rows = sum(difference.rows for difference in differences)
@@ -75,14 +91,8 @@ def test_logits_are_near_the_reference(name: str, oracle: MakeOracle, workbench:
     assert sum(difference.exact_rows for difference in differences) > 0, differences
 
 
-def test_logits_of_most_prompts_equal_the_reference(
-    oracle: MakeOracle, workbench: Workbench
-) -> None:
+def test_logits_of_most_prompts_equal_the_reference(subject: Subject) -> None:
     """Flips of codes spread, so a single prompt proves little; most prompts meet none."""
-    differences = [
-        compare_logits(oracle(name, seed), workbench.golden(name), seed)
-        for name in NAMES
-        for seed in workbench.golden(name).logit_seeds
-    ]
+    differences = [difference for name in NAMES for difference in subject.logits(name)]
     exact = sum(difference.exact for difference in differences)
     assert exact >= EXACT_SHARE * len(differences), f"{exact} of {len(differences)} prompts"
