@@ -49,7 +49,7 @@ class Live:
 async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
     """Tests that use it say `pytestmark = pytest.mark.asyncio(loop_scope="module")`."""
     home = tmp_path_factory.getbasetemp() / "sterna-home"  # packed once for all modules
-    core = await start_core(CoreOptions(home=home, port=0, threads=1, max_queue=32))
+    core = await start_core(CoreOptions(home=home, port=0, threads=1, max_queue=400))
     try:
         options = FacadeOptions(core_address=core.unix_address)
         async with (
