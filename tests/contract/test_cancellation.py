@@ -14,19 +14,17 @@ import pytest
 from sterna.v1 import generation_pb2
 from sterna_service.app import CoreOptions
 from tests.support.core import (
+    ENDLESS,
     PATIENCE,
     CoreClient,
     Refusal,
     chat,
     connect,
+    endless_answer,
     eventually,
-    long_answer,
     refusal,
     running_core,
 )
-
-# So many tokens that no call ends by itself while a test looks at it.
-ENDLESS = 16 * 900
 
 
 async def is_idle(core: CoreClient) -> bool:
@@ -42,54 +40,56 @@ async def wait_idle(core: CoreClient) -> None:
 
 
 @pytest.fixture
-async def slow_core(sterna_home: Path) -> AsyncIterator[CoreClient]:
-    """One sequence at a time, and room to wait."""
-    options = CoreOptions(home=sterna_home, port=0, max_batch=1, max_queue=2, threads=1)
+async def slow_core(sterna_home: Path, endless_model: str) -> AsyncIterator[CoreClient]:
+    """One sequence at a time, and room for two to wait."""
+    options = CoreOptions(
+        home=sterna_home, port=0, model=endless_model, max_batch=1, max_queue=2, threads=1
+    )
     async with running_core(options) as client:
         yield client
 
 
-async def test_cancelling_a_stream_frees_its_slot(core: CoreClient) -> None:
-    call = core.stream(long_answer(choice_count=16))
+async def test_cancelling_a_stream_frees_its_slot(endless_core: CoreClient) -> None:
+    call = endless_core.stream(endless_answer(choice_count=2))
     async for event in call:
         if event.WhichOneof("event") == "delta":
             break
-    assert (await core.engine()).running_count > 0
+    assert (await endless_core.engine()).running_count > 0
     call.cancel()
-    await wait_idle(core)
-    assert (await core.engine()).generated_token_count < ENDLESS
+    await wait_idle(endless_core)
+    assert (await endless_core.engine()).generated_token_count < ENDLESS
     assert await call.code() == grpc.StatusCode.CANCELLED
 
 
-async def test_cancelling_a_whole_answer_frees_its_slot(core: CoreClient) -> None:
-    task = asyncio.create_task(core.generate(long_answer(choice_count=16)))
+async def test_cancelling_a_whole_answer_frees_its_slot(endless_core: CoreClient) -> None:
+    task = asyncio.create_task(endless_core.generate(endless_answer(choice_count=2)))
 
     async def running() -> bool:
-        return (await core.engine()).running_count > 0
+        return (await endless_core.engine()).running_count > 0
 
     await eventually(running)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-    await wait_idle(core)
-    assert (await core.engine()).generated_token_count < ENDLESS
+    await wait_idle(endless_core)
+    assert (await endless_core.engine()).generated_token_count < ENDLESS
 
 
-async def test_a_lost_connection_frees_its_slot(core: CoreClient) -> None:
-    async with connect(core.core) as other:
-        call = other.stream(long_answer(choice_count=16))
+async def test_a_lost_connection_frees_its_slot(endless_core: CoreClient) -> None:
+    async with connect(endless_core.core) as other:
+        call = other.stream(endless_answer(choice_count=2))
         async for _ in call:
             break
-        assert (await core.engine()).running_count > 0
-    await wait_idle(core)
-    assert (await core.engine()).generated_token_count < ENDLESS
+        assert (await endless_core.engine()).running_count > 0
+    await wait_idle(endless_core)
+    assert (await endless_core.engine()).generated_token_count < ENDLESS
 
 
 async def test_a_waiting_request_can_be_cancelled(slow_core: CoreClient) -> None:
-    running = slow_core.stream(long_answer())
+    running = slow_core.stream(endless_answer())
     async for _ in running:
         break
-    waiting = slow_core.stream(long_answer())
+    waiting = slow_core.stream(endless_answer())
     # Initial metadata says that it is queued.
     await waiting.initial_metadata()
     assert (await slow_core.engine()).waiting_count == 1
@@ -105,7 +105,7 @@ async def test_a_waiting_request_can_be_cancelled(slow_core: CoreClient) -> None
 
 
 async def test_a_full_queue_refuses_for_now(slow_core: CoreClient) -> None:
-    calls = [slow_core.stream(long_answer()) for _ in range(3)]
+    calls = [slow_core.stream(endless_answer()) for _ in range(3)]
     for call in calls:
         await call.initial_metadata()
     refused = await refusal(slow_core.generate(chat("Hi")))
@@ -118,20 +118,20 @@ async def test_a_full_queue_refuses_for_now(slow_core: CoreClient) -> None:
     assert (await slow_core.generate(chat("Hello!"))).choices[0].text
 
 
-async def test_the_clients_deadline_ends_the_work(core: CoreClient) -> None:
-    call = core.stream(long_answer(choice_count=16), timeout=0.05)
+async def test_the_clients_deadline_ends_the_work(endless_core: CoreClient) -> None:
+    call = endless_core.stream(endless_answer(choice_count=2), timeout=0.05)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         async for _ in call:
             pass
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    await wait_idle(core)
-    assert (await core.engine()).generated_token_count < ENDLESS
+    await wait_idle(endless_core)
+    assert (await endless_core.engine()).generated_token_count < ENDLESS
 
 
-async def test_the_servers_own_cap_ends_the_work(sterna_home: Path) -> None:
-    options = CoreOptions(home=sterna_home, port=0, max_call_seconds=0.05)
+async def test_the_servers_own_cap_ends_the_work(sterna_home: Path, endless_model: str) -> None:
+    options = CoreOptions(home=sterna_home, port=0, model=endless_model, max_call_seconds=0.05)
     async with running_core(options) as core:
-        call = core.stream(long_answer(choice_count=16))
+        call = core.stream(endless_answer(choice_count=2))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             async for _ in call:
                 pass
@@ -142,12 +142,12 @@ async def test_the_servers_own_cap_ends_the_work(sterna_home: Path) -> None:
         await wait_idle(core)
 
 
-async def test_a_client_that_does_not_read_is_no_burden(core: CoreClient) -> None:
-    call = core.stream(long_answer(choice_count=16))
+async def test_a_client_that_does_not_read_is_no_burden(endless_core: CoreClient) -> None:
+    call = endless_core.stream(endless_answer(choice_count=2))
     await call.initial_metadata()
-    assert (await core.generate(chat("Hello!"))).choices[0].text
+    assert (await endless_core.generate(chat("Hello!"))).choices[0].text
     call.cancel()
-    await wait_idle(core)
+    await wait_idle(endless_core)
 
 
 QUESTIONS = [

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import grpc
 import pytest
 
 from sterna.v1 import generation_event_pb2, generation_pb2, inference_pb2
-from tests.support.core import PATIENCE, CoreClient, chat, eventually, long_answer
+from tests.support.core import (
+    ENDLESS,
+    PATIENCE,
+    CoreClient,
+    chat,
+    endless_answer,
+    eventually,
+    long_answer,
+)
 
 QUESTION = "What is the capital of France?"
 ANSWER = "The capital of France is Paris."
@@ -122,18 +132,18 @@ async def test_stop_strings_end_the_text_before_them(
     assert finished.stop_string == found
 
 
-async def test_a_stopped_choice_frees_its_place(core: CoreClient) -> None:
-    spec = long_answer()
+async def test_a_stopped_choice_frees_its_place(endless_core: CoreClient) -> None:
+    spec = endless_answer()
     spec.stop.stop_strings.append(" ")
-    answer = await core.generate(spec)
+    answer = await endless_core.generate(spec)
     assert answer.choices[0].stop_string == " "
     assert answer.usage.completion_token_count < 10
 
     async def idle() -> bool:
-        return (await core.engine()).running_count == 0
+        return (await endless_core.engine()).running_count == 0
 
     await eventually(idle)
-    assert (await core.engine()).generated_token_count < 450
+    assert (await endless_core.engine()).generated_token_count < ENDLESS
 
 
 async def test_stop_tokens_of_the_request_are_named(core: CoreClient) -> None:
@@ -255,3 +265,15 @@ async def test_tokenize_and_detokenize(core: CoreClient) -> None:
     assert back.text == text
     empty = inference_pb2.TokenizeRequest(text=generation_pb2.TextPrompt(text=""))
     assert not (await core.inference.Tokenize(empty, timeout=PATIENCE)).token_ids
+
+
+async def test_a_long_text_is_tokenized_without_stopping_the_others(core: CoreClient) -> None:
+    text = "several words " * 40_000
+    request = inference_pb2.TokenizeRequest(text=generation_pb2.TextPrompt(text=text))
+    long = asyncio.ensure_future(core.inference.Tokenize(request, timeout=PATIENCE))
+    answered = 0
+    while not long.done():
+        assert (await core.generate(chat(QUESTION))).choices[0].text == ANSWER
+        answered += 1
+    assert len((await long).token_ids) > 40_000
+    assert answered > 1

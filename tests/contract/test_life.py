@@ -26,6 +26,7 @@ from tests.support.core import (
     Refusal,
     chat,
     connect,
+    endless_answer,
     eventually,
     long_answer,
     refusal,
@@ -80,10 +81,10 @@ async def test_a_graceful_stop_finishes_what_runs_and_refuses_what_comes(
     await asyncio.wait_for(core.wait(), PATIENCE)
 
 
-async def test_the_grace_period_ends(sterna_home: Path) -> None:
-    core = await start_core(CoreOptions(home=sterna_home, port=0, threads=1))
+async def test_the_grace_period_ends(sterna_home: Path, endless_model: str) -> None:
+    core = await start_core(CoreOptions(home=sterna_home, port=0, model=endless_model))
     async with connect(core) as client:
-        call = client.stream(long_answer(choice_count=16))
+        call = client.stream(endless_answer())
         stream = call.__aiter__()
         await anext(stream)
         await asyncio.wait_for(core.stop(grace_seconds=0.01), PATIENCE)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
@@ -99,9 +102,27 @@ def chat(*texts: str, **fields: Any) -> generation_pb2.GenerationSpec:
 
 
 def long_answer(tokens: int = 900, **fields: Any) -> generation_pb2.GenerationSpec:
-    """A call that goes on for a while, whatever the model would like to say."""
+    """A call for so many tokens, whatever the model would like to say."""
     stop = generation_pb2.StopCriteria(max_tokens=tokens, ignore_eos=True)
     return chat("Tell me a story.", stop=stop, **fields)
+
+
+ENDLESS = 90_000
+"""Tokens of an answer that does not end while a test looks at it."""
+
+
+def endless_answer(**fields: Any) -> generation_pb2.GenerationSpec:
+    """A call that has to be cancelled; only for a model made by `endless_checkpoint`."""
+    return long_answer(ENDLESS, **fields)
+
+
+def endless_checkpoint(embedded: Path, target: Path) -> Path:
+    """A copy of the embedded model that claims a context window of 100,000 tokens."""
+    shutil.copytree(embedded, target)
+    config = json.loads((target / "config.json").read_text())
+    config["max_position_embeddings"] = 100_000
+    (target / "config.json").write_text(json.dumps(config))
+    return target
 
 
 @dataclass(frozen=True)

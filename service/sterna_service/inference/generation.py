@@ -24,7 +24,7 @@ from sterna_service.inference.events import (
     Usage,
 )
 from sterna_service.inference.loaded_model import LoadedModel
-from sterna_service.inference.prompt import EncodedPrompt
+from sterna_service.inference.prompt import EncodedPrompt, PromptTooLongError
 from sterna_service.inference.sampling import (
     MOST_CHOICES,
     MOST_TOP_LOGPROBS,
@@ -97,7 +97,10 @@ async def _prepare(
         raise out_of_range(
             f"{field}.logprobs.top_count", f"0 to {MOST_TOP_LOGPROBS}", logprobs.top_count
         )
-    prompt = await encode_prompt(model, spec.prompt, f"{field}.")
+    try:
+        prompt = await encode_prompt(model, spec.prompt, f"{field}.", model.context_length)
+    except PromptTooLongError as error:
+        raise _prompt_too_long(model, error.least, "at least ") from None
     stop = spec.stop
     ends = set(stop.stop_token_ids)
     if not stop.ignore_eos:
@@ -115,34 +118,25 @@ async def _prepare(
     return request, prompt
 
 
-async def encode_prompt(model: LoadedModel, prompt: Prompt, prefix: str) -> EncodedPrompt:
-    """Tokenizes a prompt; `prefix` is what stands before its field in the request: `spec.`.
+async def encode_prompt(
+    model: LoadedModel, prompt: Prompt, prefix: str, most_tokens: int | None = None
+) -> EncodedPrompt:
+    """Tokenizes a prompt, beside the event loop if it is long; the rest as `PromptEncoder.encode`.
 
     Raises:
-        ServiceError: As `PromptEncoder.encode`.
+        ServiceError, PromptTooLongError: As `PromptEncoder.encode`.
     """
     if _characters(prompt) > _LONG_PROMPT:
-        return await asyncio.to_thread(model.prompts.encode, prompt, prefix)
-    return model.prompts.encode(prompt, prefix)
+        return await asyncio.to_thread(model.prompts.encode, prompt, prefix, most_tokens)
+    return model.prompts.encode(prompt, prefix, most_tokens)
 
 
 def _max_tokens(model: LoadedModel, spec: GenerationSpec, prompt_tokens: int, field: str) -> int:
     context = model.context_length
     room = context - prompt_tokens
     wanted = spec.stop.max_tokens
-    metadata = {
-        "model": model.model_id,
-        "prompt_tokens": str(prompt_tokens),
-        "context_length": str(context),
-    }
     if room < 1:
-        raise ServiceError(
-            Reason.CONTEXT_LENGTH_EXCEEDED,
-            f"the prompt has {prompt_tokens} tokens, but the context window of {model.model_id} "
-            f"holds {context} with the answer; shorten the prompt",
-            field=f"{field}.prompt",
-            metadata=metadata,
-        )
+        raise _prompt_too_long(model, prompt_tokens)
     if wanted is None:
         least = spec.stop.min_tokens or 0
         if least > room:
@@ -157,9 +151,28 @@ def _max_tokens(model: LoadedModel, spec: GenerationSpec, prompt_tokens: int, fi
             f"window of {model.model_id} holds {context}; shorten the prompt, or lower max_tokens "
             f"to {room}",
             field=f"{field}.stop.max_tokens",
-            metadata={**metadata, "max_tokens": str(wanted)},
+            metadata={
+                "model": model.model_id,
+                "prompt_tokens": str(prompt_tokens),
+                "context_length": str(context),
+                "max_tokens": str(wanted),
+            },
         )
     return wanted
+
+
+def _prompt_too_long(model: LoadedModel, tokens: int, qualifier: str = "") -> ServiceError:
+    return ServiceError(
+        Reason.CONTEXT_LENGTH_EXCEEDED,
+        f"the prompt has {qualifier}{tokens} tokens, but the context window of {model.model_id} "
+        f"holds {model.context_length} with the answer; shorten the prompt",
+        field="spec.prompt",
+        metadata={
+            "model": model.model_id,
+            "prompt_tokens": str(tokens),
+            "context_length": str(model.context_length),
+        },
+    )
 
 
 @dataclass(slots=True)

@@ -36,6 +36,14 @@ class EncodedPrompt:
     text: str | None
 
 
+class PromptTooLongError(Exception):
+    """A prompt surely has more tokens than were allowed; `least` is how many at least."""
+
+    def __init__(self, least: int) -> None:
+        super().__init__(f"at least {least} tokens")
+        self.least = least
+
+
 class PromptEncoder:
     """Encodes prompts for one model."""
 
@@ -52,22 +60,34 @@ class PromptEncoder:
         self._template = template
         self._guard = ControlTokenGuard(tokenizer)
 
-    def encode(self, prompt: Prompt, prefix: str) -> EncodedPrompt:
+    def encode(self, prompt: Prompt, prefix: str, most_tokens: int | None = None) -> EncodedPrompt:
         """Tokenizes a prompt; `prefix` is what stands before its field in the request: `spec.`.
+
+        With `most_tokens`, a text that is far too long is not even tokenized.
 
         Raises:
             ServiceError: The prompt is empty or malformed, the model has no template, or the
                 template refuses the conversation.
+            PromptTooLongError: The prompt has more than `most_tokens`, as its length shows.
         """
         match prompt:
             case ChatPrompt():
-                return self._encode_chat(prompt, f"{prefix}chat")
+                return self._encode_chat(prompt, f"{prefix}chat", most_tokens)
             case TextPrompt():
-                return self._encode_text(prompt, f"{prefix}text")
+                return self._encode_text(prompt, f"{prefix}text", most_tokens)
             case TokenPrompt():
                 return self._encode_tokens(prompt, f"{prefix}tokens")
 
-    def _encode_text(self, prompt: TextPrompt, field: str) -> EncodedPrompt:
+    def _check_length(self, text: str, most_tokens: int | None) -> None:
+        # Twice as long as the tokens can be: a normalizer may make text shorter.
+        least = len(text) // (2 * self._tokenizer.longest_token)
+        if most_tokens is not None and least > most_tokens:
+            raise PromptTooLongError(least)
+
+    def _encode_text(
+        self, prompt: TextPrompt, field: str, most_tokens: int | None
+    ) -> EncodedPrompt:
+        self._check_length(prompt.text, most_tokens)
         ids = self._tokenizer.encode(prompt.text, add_special_tokens=prompt.add_special_tokens)
         bos = self._tokenizer.bos_token_id
         if not ids and bos is not None and prompt.add_special_tokens is not False:
@@ -83,7 +103,9 @@ class PromptEncoder:
         check_token_ids(prompt.token_ids, self._vocabulary_size, field)
         return EncodedPrompt(prompt.token_ids, None)
 
-    def _encode_chat(self, prompt: ChatPrompt, field: str) -> EncodedPrompt:
+    def _encode_chat(
+        self, prompt: ChatPrompt, field: str, most_tokens: int | None
+    ) -> EncodedPrompt:
         if self._template is None:
             raise ServiceError(
                 Reason.CHAT_TEMPLATE_MISSING,
@@ -112,6 +134,7 @@ class PromptEncoder:
                 f"the chat template of {self._model_id} refused the conversation: {error}",
                 metadata={"model": self._model_id},
             ) from None
+        self._check_length(rendered, most_tokens)
         ids = self._guard.encode(rendered, private)
         if not ids:
             raise invalid(f"{field}.messages", "made an empty prompt")

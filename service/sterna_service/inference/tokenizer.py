@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Encoding
 from tokenizers import Tokenizer as HfTokenizer
 
 from sterna_service.errors import ModelLoadError
@@ -20,6 +21,9 @@ _WELL_KNOWN_ENDS = ("<|eot_id|>", "<|im_end|>", "<|end_of_text|>", "<|endoftext|
 
 # Models pad their vocabulary to a round size; a tokenizer much smaller is another model's.
 _SMALLEST_SHARE_OF_VOCABULARY = 0.9
+
+# Texts with more characters take milliseconds to encode.
+_LONG_TEXT = 8 * 1024
 
 _NAMED_TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
@@ -45,8 +49,10 @@ class Tokenizer:
         backend.no_truncation()
         self._backend = backend
         self._scheme = scheme
-        # Guards `encode_special_tokens`, which is a switch of the backend and no argument.
-        self._lock = threading.Lock()
+        # What ignores control tokens is a tokenizer of its own, made when it is first needed: the
+        # library has a switch for it, which would change what other threads are just encoding.
+        self._plain_backend: HfTokenizer | None = None
+        self._plain_lock = threading.Lock()
         added = backend.get_added_tokens_decoder()
         self.end_tokens = end_tokens
         """The model's own end tokens."""
@@ -66,8 +72,11 @@ class Tokenizer:
         """`bos_token` and its like, as templates know them."""
         self.bos_token_id = self._id_of(self.named_tokens.get("bos_token"))
         self._adds_bos = config.get("add_bos_token")
-        self.vocabulary_size = 1 + max(backend.get_vocab(with_added_tokens=True).values())
+        vocabulary = backend.get_vocab(with_added_tokens=True)
+        self.vocabulary_size = 1 + max(vocabulary.values())
         """One more than the largest id."""
+        self.longest_token = max(map(len, vocabulary))
+        """The most characters that one token can stand for."""
         self.token_bytes = lru_cache(maxsize=65536)(self._token_bytes)
 
     def encode(self, text: str, *, add_special_tokens: bool | None = None) -> list[int]:
@@ -77,10 +86,7 @@ class Tokenizer:
         else it is configured to add) around them; None leaves it to the configuration.
         """
         configured = add_special_tokens is None
-        with self._lock:
-            encoding = self._backend.encode(
-                text, add_special_tokens=True if configured else bool(add_special_tokens)
-            )
+        encoding = _encode(self._backend, text, configured or bool(add_special_tokens))
         ids = list(encoding.ids)
         bos = self.bos_token_id
         # Only some tokenizers say in tokenizer.json what tokenizer_config.json asks for.
@@ -94,18 +100,17 @@ class Tokenizer:
 
         Nothing is added: the template writes everything.
         """
-        with self._lock:
-            encoding = self._backend.encode(text, add_special_tokens=False)
+        encoding = _encode(self._backend, text, add_special_tokens=False)
         return list(encoding.ids), list(encoding.offsets)
 
     def encode_plain(self, text: str) -> list[int]:
         """Tokens of text in which the spellings of special tokens are ordinary text."""
-        with self._lock:
-            self._backend.encode_special_tokens = True
-            try:
-                return list(self._backend.encode(text, add_special_tokens=False).ids)
-            finally:
-                self._backend.encode_special_tokens = False
+        with self._plain_lock:
+            if self._plain_backend is None:
+                backend = HfTokenizer.from_str(self._backend.to_str())
+                backend.encode_special_tokens = True
+                self._plain_backend = backend
+        return list(_encode(self._plain_backend, text, add_special_tokens=False).ids)
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """The text of tokens that stand at the beginning; U+FFFD where bytes are no character."""
@@ -168,6 +173,13 @@ def _check_vocabulary(path: Path, size: int, model_size: int) -> None:
         raise ModelLoadError(
             f"{path}: its vocabulary has only {size} of the model's {model_size} tokens; {remedy}"
         )
+
+
+def _encode(backend: HfTokenizer, text: str, add_special_tokens: bool) -> Encoding:
+    if len(text) < _LONG_TEXT:
+        return backend.encode(text, add_special_tokens=add_special_tokens)
+    # The library lets other threads run only while it encodes a batch.
+    return backend.encode_batch([text], add_special_tokens=add_special_tokens)[0]
 
 
 def _end_tokens(

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer as HfTokenizer
 
 from sterna_service.errors import Reason, ServiceError
 from sterna_service.inference.chat_template import ChatTemplate
-from sterna_service.inference.prompt import PromptEncoder
+from sterna_service.inference.prompt import PromptEncoder, PromptTooLongError
 from sterna_service.inference.spec import ChatPrompt, Message, TextPrompt, TokenPrompt
 from sterna_service.inference.tokenizer import Tokenizer, load_tokenizer
 
@@ -211,3 +211,25 @@ def test_a_template_that_hides_the_last_message_cannot_continue_it(tokenizer: To
     prompt = chat(("user", "a"), ("assistant", "b"), continue_final_message=True)
     with pytest.raises(ServiceError, match="cannot be continued"):
         encoder.encode(prompt, "spec.")
+
+
+def test_a_text_that_is_far_too_long_is_not_tokenized(
+    encoder: PromptEncoder, tokenizer: Tokenizer
+) -> None:
+    text = "word " * 100_000
+    with pytest.raises(PromptTooLongError) as caught:
+        encoder.encode(TextPrompt(text), "spec.", most_tokens=1024)
+    assert 1024 < caught.value.least <= len(encoder.encode(TextPrompt(text), "spec.").token_ids)
+    # Whatever fits is not taken for too long, even if its tokens are as long as they can be.
+    longest = max(range(4, 4096), key=lambda id: len(tokenizer.token_text(id)))
+    fits = tokenizer.token_text(longest) * 1024
+    assert encoder.encode(TextPrompt(fits), "spec.", most_tokens=1024).token_ids
+    with pytest.raises(PromptTooLongError):
+        encoder.encode(chat(("user", text)), "spec.", most_tokens=1024)
+
+
+def test_long_and_short_texts_are_tokenized_alike(tokenizer: Tokenizer) -> None:
+    sentence = "The quick brown fox.\n"
+    assert tokenizer.encode(sentence * 1000) == tokenizer.encode(sentence) * 1000
+    plain = tokenizer.encode_plain(sentence * 1000 + "<|eot_id|>")
+    assert plain == tokenizer.encode_plain(sentence) * 1000 + tokenizer.encode_plain("<|eot_id|>")

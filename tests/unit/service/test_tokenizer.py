@@ -52,7 +52,7 @@ def test_raw_text_has_control_tokens_and_plain_text_has_not(tokenizer: Tokenizer
     plain = tokenizer.encode_plain("Hello<|eot_id|>")
     assert 2 not in plain
     assert tokenizer.decode(plain) == "Hello<|eot_id|>"
-    # The switch for plain text is back where it was.
+    # Encoding plain text changed nothing for raw text.
     assert 2 in tokenizer.encode("Hello<|eot_id|>")
 
 
