@@ -72,7 +72,7 @@ TEST(the_umask_decides_who_may_read) {
   AtomicFile file(dir / "out");
   ::umask(saved);
   file.commit();
-  struct stat status {};
+  struct stat status{};
   CHECK_EQ(::stat((dir / "out").c_str(), &status), 0);
   CHECK_EQ(status.st_mode & 0777, 0640u);
 }

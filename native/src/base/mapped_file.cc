@@ -48,7 +48,7 @@ MappedFile MappedFile::open(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) refuse_errno(path);
   const Descriptor descriptor(fd);
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd, &status) != 0) refuse_errno(path);
   if (S_ISDIR(status.st_mode)) refuse(path, "it is a directory, a file was expected");
   if (!S_ISREG(status.st_mode)) refuse(path, "it is not a regular file");

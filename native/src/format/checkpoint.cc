@@ -29,7 +29,7 @@ constexpr char kIndex[] = "model.safetensors.index.json";
 }
 
 bool exists(const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   return ::stat(path.c_str(), &status) == 0;
 }
 
@@ -72,7 +72,7 @@ std::map<std::string, std::string> read_weight_map(const std::string& path) {
 }  // namespace
 
 Checkpoint Checkpoint::open(const std::string& directory) {
-  struct stat status {};
+  struct stat status{};
   if (::stat(directory.c_str(), &status) != 0) {
     throw Error(ErrorCode::kIo,
                 "cannot open the checkpoint " + in_quotes(directory, 4096) + ": " +
