@@ -85,7 +85,7 @@ void ternary(const Kernels& kernels, const Floors& floors, const Options& option
   };
   for (const Shape shape :
        {Shape{6912, 2560}, Shape{2560, 6912}, Shape{2560, 2560}, Shape{640, 2560}}) {
-    for (const int m : {1, 2, 4, 8, 16, 64, 256}) {
+    for (const int m : {1, 2, 3, 4, 5, 6, 8, 12, 16, 64, 256}) {
       if (quick && (m > 4 || shape.rows > 1000)) continue;
       TernaryMatrix w{weights.as<std::uint8_t>(), shape.rows, shape.cols, 1.0f};
       const std::size_t bytes = static_cast<std::size_t>(w.row_tiles()) * w.col_blocks() * 64;

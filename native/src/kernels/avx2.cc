@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "kernels/exp_constants.h"
+#include "kernels/interleave.h"
 #include "kernels/kernels.h"
 #include "kernels/tables.h"
 
@@ -156,8 +157,6 @@ constexpr int kValueTile = 4;
 // Products of two columns are added in int16 (vpmaddubsw); sums stay there as long as they fit and
 // then move to int32.
 
-// How far ahead of the weights in use the next are asked for.
-constexpr int kPrefetchBytes = 2048;
 // A block adds at most 2 * 4 * 2 * 2 * 128 = 4096 to the sums of ternary_tile_few (two steps of
 // four times the code), and half of that to those of ternary_tile_many.
 constexpr std::size_t kFewBlocks = 8;
@@ -172,6 +171,14 @@ __m256i broadcast_codes(const std::int8_t* p) {
 
 __m256i load_codes(const std::uint8_t* p) {
   return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
+}
+
+// Asks for the last line of the page after the next; see avx512_vnni.cc.
+void touch_page_ahead(const std::uint8_t* p) {
+  constexpr std::uintptr_t kPage = 4096;
+  if (reinterpret_cast<std::uintptr_t>(p) % kPage == 0) {
+    _mm_prefetch(reinterpret_cast<const char*>(p + 3 * kPage - kTileBytes), _MM_HINT_T0);
+  }
 }
 
 __m256i widen(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
@@ -190,79 +197,74 @@ void finish_half(const TernaryMatrix& w, const QuantizedRows& x, int row, int m,
   }
 }
 
-// T row tiles by M activation rows with the cheapest unpacking: one shift, and masks that leave
+void finish_tile(const TernaryMatrix& w, const QuantizedRows& x, int tile, int m,
+                 const __m256i (&totals)[2], float* y, std::size_t y_stride) {
+  const int row = tile * kTileRows;
+  finish_half(w, x, row, m, totals[0], y, y_stride);
+  if (row + 8 < w.rows) finish_half(w, x, row + 8, m, totals[1], y, y_stride);
+}
+
+// One row tile by M activation rows with the cheapest unpacking: one shift, and masks that leave
 // either the code or four times the code, each with a sum of its own.
-template <int T, int M>
-void ternary_tile_few(const TernaryMatrix& w, const QuantizedRows& x, int tile, int m, float* y,
-                      std::size_t y_stride) {
-  constexpr int kHalves = 2 * T;
+template <int M>
+void ternary_tile_few(const TernaryMatrix& w, const QuantizedRows& x, const std::int8_t* codes,
+                      int tile, int m, float* y, std::size_t y_stride) {
   const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
   const std::uint8_t* tiles = w.tiles + static_cast<std::size_t>(tile) * blocks * kTileBytes;
-  const std::int8_t* codes = x.codes + static_cast<std::size_t>(m) * x.stride;
   const __m256i ones_mask = _mm256_set1_epi8(0x03);
   const __m256i fours_mask = _mm256_set1_epi8(0x0c);
-  __m256i totals[kHalves][M];
-  for (int h = 0; h < kHalves; ++h) {
-    for (int i = 0; i < M; ++i) totals[h][i] = _mm256_setzero_si256();
-  }
+  __m256i totals[M][2];
+  for (int i = 0; i < M; ++i) totals[i][0] = totals[i][1] = _mm256_setzero_si256();
   for (std::size_t begin = 0; begin < blocks; begin += kFewBlocks) {
     const std::size_t end = blocks - begin < kFewBlocks ? blocks : begin + kFewBlocks;
-    __m256i ones[kHalves][M];
-    __m256i fours[kHalves][M];
+    __m256i ones[M][2];
+    __m256i fours[M][2];
 #pragma GCC unroll 8
-    for (int h = 0; h < kHalves; ++h) {
-#pragma GCC unroll 8
-      for (int i = 0; i < M; ++i) ones[h][i] = fours[h][i] = _mm256_setzero_si256();
+    for (int i = 0; i < M; ++i) {
+      ones[i][0] = ones[i][1] = fours[i][0] = fours[i][1] = _mm256_setzero_si256();
     }
     for (std::size_t b = begin; b < end; ++b) {
-#pragma GCC unroll 8
-      for (int h = 0; h < kHalves; ++h) {
-        const std::uint8_t* block = tiles + (h / 2 * blocks + b) * kTileBytes + h % 2 * 32;
-        if (h % 2 == 0) {
-          _mm_prefetch(reinterpret_cast<const char*>(block + kPrefetchBytes), _MM_HINT_T0);
-        }
-        const __m256i packed = load_codes(block);
+      const std::uint8_t* block = tiles + b * kTileBytes;
+      touch_page_ahead(block);
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        const __m256i packed = load_codes(block + 32 * h);
         const __m256i shifted = _mm256_srli_epi16(packed, 4);
         const __m256i steps[4] = {
             _mm256_and_si256(packed, ones_mask), _mm256_and_si256(packed, fours_mask),
             _mm256_and_si256(shifted, ones_mask), _mm256_and_si256(shifted, fours_mask)};
 #pragma GCC unroll 8
         for (int i = 0; i < M; ++i) {
-          const std::int8_t* input = codes + static_cast<std::size_t>(i) * x.stride + b * kTileCols;
+          const std::int8_t* input = codes + (b * M + i) * kTileCols;
 #pragma GCC unroll 2
           for (int s = 0; s < 4; s += 2) {
-            ones[h][i] = _mm256_add_epi16(
-                ones[h][i], _mm256_maddubs_epi16(steps[s], broadcast_codes(input + 4 * s)));
-            fours[h][i] = _mm256_add_epi16(
-                fours[h][i],
+            ones[i][h] = _mm256_add_epi16(
+                ones[i][h], _mm256_maddubs_epi16(steps[s], broadcast_codes(input + 4 * s)));
+            fours[i][h] = _mm256_add_epi16(
+                fours[i][h],
                 _mm256_maddubs_epi16(steps[s + 1], broadcast_codes(input + 4 * s + 4)));
           }
         }
       }
     }
 #pragma GCC unroll 8
-    for (int h = 0; h < kHalves; ++h) {
-#pragma GCC unroll 8
-      for (int i = 0; i < M; ++i) {
-        const __m256i pairs = _mm256_add_epi16(ones[h][i], _mm256_srai_epi16(fours[h][i], 2));
-        totals[h][i] = _mm256_add_epi32(totals[h][i], widen(pairs));
+    for (int i = 0; i < M; ++i) {
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        const __m256i pairs = _mm256_add_epi16(ones[i][h], _mm256_srai_epi16(fours[i][h], 2));
+        totals[i][h] = _mm256_add_epi32(totals[i][h], widen(pairs));
       }
     }
   }
-  for (int h = 0; h < kHalves; ++h) {
-    const int row = (tile + h / 2) * kTileRows + h % 2 * 8;
-    if (row >= w.rows) break;
-    for (int i = 0; i < M; ++i) finish_half(w, x, row, m + i, totals[h][i], y, y_stride);
-  }
+  for (int i = 0; i < M; ++i) finish_tile(w, x, tile, m + i, totals[i], y, y_stride);
 }
 
 // One row tile by M activation rows, with one sum per output; the many rows share the shifts.
 template <int M>
-void ternary_tile_many(const TernaryMatrix& w, const QuantizedRows& x, int tile, int m, float* y,
-                       std::size_t y_stride) {
+void ternary_tile_many(const TernaryMatrix& w, const QuantizedRows& x, const std::int8_t* codes,
+                       int tile, int m, float* y, std::size_t y_stride) {
   const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
   const std::uint8_t* tiles = w.tiles + static_cast<std::size_t>(tile) * blocks * kTileBytes;
-  const std::int8_t* codes = x.codes + static_cast<std::size_t>(m) * x.stride;
   const __m256i mask = _mm256_set1_epi8(0x03);
   __m256i totals[M][2];
   for (int i = 0; i < M; ++i) totals[i][0] = totals[i][1] = _mm256_setzero_si256();
@@ -272,16 +274,16 @@ void ternary_tile_many(const TernaryMatrix& w, const QuantizedRows& x, int tile,
 #pragma GCC unroll 8
     for (int i = 0; i < M; ++i) sums[i][0] = sums[i][1] = _mm256_setzero_si256();
     for (std::size_t b = begin; b < end; ++b) {
-      __m256i packed[2] = {load_codes(tiles + b * kTileBytes),
-                           load_codes(tiles + b * kTileBytes + 32)};
+      const std::uint8_t* block = tiles + b * kTileBytes;
+      touch_page_ahead(block);
+      __m256i packed[2] = {load_codes(block), load_codes(block + 32)};
 #pragma GCC unroll 4
       for (int s = 0; s < 4; ++s) {
         const __m256i weights[2] = {_mm256_and_si256(packed[0], mask),
                                     _mm256_and_si256(packed[1], mask)};
 #pragma GCC unroll 8
         for (int i = 0; i < M; ++i) {
-          const __m256i four = broadcast_codes(codes + static_cast<std::size_t>(i) * x.stride +
-                                               b * kTileCols + 4 * s);
+          const __m256i four = broadcast_codes(codes + (b * M + i) * kTileCols + 4 * s);
           sums[i][0] = _mm256_add_epi16(sums[i][0], _mm256_maddubs_epi16(weights[0], four));
           sums[i][1] = _mm256_add_epi16(sums[i][1], _mm256_maddubs_epi16(weights[1], four));
         }
@@ -295,35 +297,29 @@ void ternary_tile_many(const TernaryMatrix& w, const QuantizedRows& x, int tile,
       totals[i][1] = _mm256_add_epi32(totals[i][1], widen(sums[i][1]));
     }
   }
-  for (int h = 0; h < 2; ++h) {
-    const int row = tile * kTileRows + h * 8;
-    if (row >= w.rows) break;
-    for (int i = 0; i < M; ++i) finish_half(w, x, row, m + i, totals[i][h], y, y_stride);
-  }
+  for (int i = 0; i < M; ++i) finish_tile(w, x, tile, m + i, totals[i], y, y_stride);
 }
 
-using TileKernel = void (*)(const TernaryMatrix&, const QuantizedRows&, int, int, float*,
-                            std::size_t);
+using TileKernel = void (*)(const TernaryMatrix&, const QuantizedRows&, const std::int8_t*, int,
+                            int, float*, std::size_t);
 
-constexpr int kManyRows = 4;  // activation rows of one pass
-// By number of activation rows, from 1; each for one row tile.
-constexpr TileKernel kPasses[kManyRows] = {ternary_tile_few<1, 1>, ternary_tile_few<1, 2>,
+constexpr int kMostRows = 4;  // activation rows of one pass
+// By number of activation rows, from 1.
+constexpr TileKernel kPasses[kMostRows] = {ternary_tile_few<1>, ternary_tile_few<2>,
                                            ternary_tile_many<3>, ternary_tile_many<4>};
 
 void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_begin, int tile_end,
                     float* y, std::size_t y_stride) {
   if (x.rows <= 0) return;
-  int tile = tile_begin;
-  if (x.rows == 1) {
-    for (; tile + 2 <= tile_end; tile += 2) ternary_tile_few<2, 1>(w, x, tile, 0, y, y_stride);
-  }
-  // Passes of nearly equal size: 5 rows are 2 and 3, not 4 and 1.
-  const int passes = (x.rows + kManyRows - 1) / kManyRows;
-  for (; tile < tile_end; ++tile) {
-    for (int pass = 0, m = 0; pass < passes; ++pass) {
-      const int rows = (x.rows - m) / (passes - pass);
-      kPasses[rows - 1](w, x, tile, m, y, y_stride);
-      m += rows;
+  const int passes = pass_count(x.rows, kMostRows);
+  const std::int8_t* codes = interleave_rows(x, w.cols, passes);
+  const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
+  // A tile meets all rows before the next: it stays in the cache.
+  for (int tile = tile_begin; tile < tile_end; ++tile) {
+    for (int pass = 0; pass < passes; ++pass) {
+      const int m = pass_begin(x.rows, passes, pass);
+      const int rows = pass_begin(x.rows, passes, pass + 1) - m;
+      kPasses[rows - 1](w, x, codes + m * blocks * kTileCols, tile, m, y, y_stride);
     }
   }
 }

@@ -14,6 +14,7 @@
 #include <limits>
 
 #include "kernels/exp_constants.h"
+#include "kernels/interleave.h"
 #include "kernels/kernels.h"
 #include "kernels/tables.h"
 
@@ -105,8 +106,6 @@ constexpr int kValueTile = 8;   // heads times sixteens of head_dim at a time
 
 // ---- ternary ----
 
-// How far ahead of the weights in use the next are asked for.
-constexpr int kPrefetchBytes = 2048;
 constexpr int kBlockSteps = 4;  // four columns of a row at each two-bit position
 
 // Four activation codes of row m, in every 32-bit lane.
@@ -114,6 +113,16 @@ __m512i broadcast_codes(const std::int8_t* p) {
   std::int32_t four;
   std::memcpy(&four, p, sizeof four);
   return _mm512_set1_epi32(four);
+}
+
+// Asks for the last line of the page after the next as weights stream past a page's first line. The
+// hardware reads ahead within a page but does not translate the next page's address, which costs a
+// third of the bandwidth where pages are small; of a page's lines, the last disturbs it least.
+void touch_page_ahead(const std::uint8_t* p) {
+  constexpr std::uintptr_t kPage = 4096;
+  if (reinterpret_cast<std::uintptr_t>(p) % kPage == 0) {
+    _mm_prefetch(reinterpret_cast<const char*>(p + 3 * kPage - kTileBytes), _MM_HINT_T0);
+  }
 }
 
 void finish_tile(const TernaryMatrix& w, const QuantizedRows& x, int tile, int m, __m512i total,
@@ -130,154 +139,100 @@ void finish_tile(const TernaryMatrix& w, const QuantizedRows& x, int tile, int m
   }
 }
 
-// T row tiles by M activation rows. Codes stay where they are in their byte: the mask of step s
-// leaves 4^s times the code, which is divided out of that step's own sums at the end. That is the
-// cheapest unpacking, and four sums per output hide the latency of the dot product.
-template <int T, int M>
-void ternary_tile_few(const TernaryMatrix& w, const QuantizedRows& x, int tile, int m, float* y,
-                      std::size_t y_stride) {
+// One row tile by M activation rows, so that weights stream from memory in address order. Codes
+// stay where they are in their byte: the mask of step s leaves 4^s times the code, which is divided
+// out of that step's own sums at the end. That is the cheapest unpacking, and four sums per output
+// hide the latency of the dot product.
+template <int M>
+void ternary_tile_few(const TernaryMatrix& w, const QuantizedRows& x, const std::int8_t* codes,
+                      int tile, int m, float* y, std::size_t y_stride) {
   const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
   const std::uint8_t* tiles = w.tiles + static_cast<std::size_t>(tile) * blocks * kTileBytes;
-  const std::int8_t* codes = x.codes + static_cast<std::size_t>(m) * x.stride;
   const __m512i masks[kBlockSteps] = {_mm512_set1_epi8(0x03), _mm512_set1_epi8(0x0c),
                                       _mm512_set1_epi8(0x30),
                                       _mm512_set1_epi8(static_cast<char>(0xc0))};
-  __m512i sums[T][M][kBlockSteps];
+  __m512i sums[M][kBlockSteps];
 #pragma GCC unroll 8
-  for (int t = 0; t < T; ++t) {
-#pragma GCC unroll 8
-    for (int i = 0; i < M; ++i) {
+  for (int i = 0; i < M; ++i) {
 #pragma GCC unroll 4
-      for (int s = 0; s < kBlockSteps; ++s) sums[t][i][s] = _mm512_setzero_si512();
-    }
+    for (int s = 0; s < kBlockSteps; ++s) sums[i][s] = _mm512_setzero_si512();
   }
   for (std::size_t b = 0; b < blocks; ++b) {
-#pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) {
-      const std::uint8_t* block = tiles + (t * blocks + b) * kTileBytes;
-      _mm_prefetch(reinterpret_cast<const char*>(block + kPrefetchBytes), _MM_HINT_T0);
-      const __m512i packed = _mm512_load_si512(block);
-#pragma GCC unroll 4
-      for (int s = 0; s < kBlockSteps; ++s) {
-        const __m512i weights = _mm512_and_si512(packed, masks[s]);
-#pragma GCC unroll 8
-        for (int i = 0; i < M; ++i) {
-          const std::int8_t* four =
-              codes + static_cast<std::size_t>(i) * x.stride + b * kTileCols + 4 * s;
-          sums[t][i][s] = _mm512_dpbusd_epi32(sums[t][i][s], weights, broadcast_codes(four));
-        }
-      }
-    }
-  }
-#pragma GCC unroll 8
-  for (int t = 0; t < T; ++t) {
-#pragma GCC unroll 8
-    for (int i = 0; i < M; ++i) {
-      __m512i total = sums[t][i][0];
-#pragma GCC unroll 4
-      for (int s = 1; s < kBlockSteps; ++s) {
-        total = _mm512_add_epi32(total, _mm512_srai_epi32(sums[t][i][s], 2 * s));
-      }
-      finish_tile(w, x, tile + t, m + i, total, y, y_stride);
-    }
-  }
-}
-
-// T row tiles by M activation rows with one sum per output: codes are shifted down, and the cost of
-// that is shared by the many rows.
-template <int T, int M>
-void ternary_tile_many(const TernaryMatrix& w, const QuantizedRows& x, int tile, int m, float* y,
-                       std::size_t y_stride) {
-  const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
-  const std::uint8_t* tiles = w.tiles + static_cast<std::size_t>(tile) * blocks * kTileBytes;
-  const std::int8_t* codes = x.codes + static_cast<std::size_t>(m) * x.stride;
-  const __m512i mask = _mm512_set1_epi8(0x03);
-  __m512i sums[T][M];
-#pragma GCC unroll 4
-  for (int t = 0; t < T; ++t) {
-#pragma GCC unroll 16
-    for (int i = 0; i < M; ++i) sums[t][i] = _mm512_setzero_si512();
-  }
-  for (std::size_t b = 0; b < blocks; ++b) {
-    __m512i packed[T];
-#pragma GCC unroll 4
-    for (int t = 0; t < T; ++t) {
-      packed[t] = _mm512_load_si512(tiles + (t * blocks + b) * kTileBytes);
-    }
+    const std::uint8_t* block = tiles + b * kTileBytes;
+    touch_page_ahead(block);
+    const __m512i packed = _mm512_load_si512(block);
 #pragma GCC unroll 4
     for (int s = 0; s < kBlockSteps; ++s) {
-      __m512i weights[T];
-#pragma GCC unroll 4
-      for (int t = 0; t < T; ++t) {
-        weights[t] = _mm512_and_si512(packed[t], mask);
-        packed[t] = _mm512_srli_epi32(packed[t], 2);
-      }
-#pragma GCC unroll 16
+      const __m512i weights = _mm512_and_si512(packed, masks[s]);
+#pragma GCC unroll 8
       for (int i = 0; i < M; ++i) {
-        const __m512i four =
-            broadcast_codes(codes + static_cast<std::size_t>(i) * x.stride + b * kTileCols + 4 * s);
-#pragma GCC unroll 4
-        for (int t = 0; t < T; ++t) {
-          sums[t][i] = _mm512_dpbusd_epi32(sums[t][i], weights[t], four);
-        }
+        const std::int8_t* four = codes + (b * M + i) * kTileCols + 4 * s;
+        sums[i][s] = _mm512_dpbusd_epi32(sums[i][s], weights, broadcast_codes(four));
       }
     }
   }
+#pragma GCC unroll 8
+  for (int i = 0; i < M; ++i) {
+    __m512i total = sums[i][0];
 #pragma GCC unroll 4
-  for (int t = 0; t < T; ++t) {
-#pragma GCC unroll 16
-    for (int i = 0; i < M; ++i) finish_tile(w, x, tile + t, m + i, sums[t][i], y, y_stride);
+    for (int s = 1; s < kBlockSteps; ++s) {
+      total = _mm512_add_epi32(total, _mm512_srai_epi32(sums[i][s], 2 * s));
+    }
+    finish_tile(w, x, tile, m + i, total, y, y_stride);
   }
 }
 
-constexpr int kManyRows = 12;  // activation rows of one pass of ternary_tile_many
-
-using TileKernel = void (*)(const TernaryMatrix&, const QuantizedRows&, int, int, float*,
-                            std::size_t);
-
-struct TilePass {
-  TileKernel kernel;  // for `tiles` row tiles
-  TileKernel single;  // for one
-  int tiles;
-};
-
+// One row tile by M activation rows with one sum per output: codes are shifted down, and the cost
+// of that is shared by the many rows.
 template <int M>
-constexpr TilePass many_pass() {
-  return {ternary_tile_many<2, M>, ternary_tile_many<1, M>, 2};
+void ternary_tile_many(const TernaryMatrix& w, const QuantizedRows& x, const std::int8_t* codes,
+                       int tile, int m, float* y, std::size_t y_stride) {
+  const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
+  const std::uint8_t* tiles = w.tiles + static_cast<std::size_t>(tile) * blocks * kTileBytes;
+  const __m512i mask = _mm512_set1_epi8(0x03);
+  __m512i sums[M];
+#pragma GCC unroll 8
+  for (int i = 0; i < M; ++i) sums[i] = _mm512_setzero_si512();
+  for (std::size_t b = 0; b < blocks; ++b) {
+    const std::uint8_t* block = tiles + b * kTileBytes;
+    touch_page_ahead(block);
+    const __m512i packed = _mm512_load_si512(block);
+#pragma GCC unroll 4
+    for (int s = 0; s < kBlockSteps; ++s) {
+      const __m512i weights = _mm512_and_si512(_mm512_srli_epi32(packed, 2 * s), mask);
+#pragma GCC unroll 8
+      for (int i = 0; i < M; ++i) {
+        const std::int8_t* four = codes + (b * M + i) * kTileCols + 4 * s;
+        sums[i] = _mm512_dpbusd_epi32(sums[i], weights, broadcast_codes(four));
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < M; ++i) finish_tile(w, x, tile, m + i, sums[i], y, y_stride);
 }
 
+using TileKernel = void (*)(const TernaryMatrix&, const QuantizedRows&, const std::int8_t*, int,
+                            int, float*, std::size_t);
+
+constexpr int kMostRows = 8;  // activation rows of one pass
 // By number of activation rows, from 1.
-constexpr TilePass kPasses[kManyRows] = {
-    {ternary_tile_few<4, 1>, ternary_tile_few<1, 1>, 4},
-    {ternary_tile_few<2, 2>, ternary_tile_few<1, 2>, 2},
-    {ternary_tile_few<2, 3>, ternary_tile_few<1, 3>, 2},
-    {ternary_tile_few<1, 4>, ternary_tile_few<1, 4>, 1},
-    many_pass<5>(),
-    many_pass<6>(),
-    many_pass<7>(),
-    many_pass<8>(),
-    many_pass<9>(),
-    many_pass<10>(),
-    many_pass<11>(),
-    many_pass<12>(),
-};
+constexpr TileKernel kPasses[kMostRows] = {
+    ternary_tile_few<1>,  ternary_tile_few<2>,  ternary_tile_few<3>,  ternary_tile_few<4>,
+    ternary_tile_many<5>, ternary_tile_many<6>, ternary_tile_many<7>, ternary_tile_many<8>};
 
 void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_begin, int tile_end,
                     float* y, std::size_t y_stride) {
   if (x.rows <= 0) return;
-  // Passes of nearly equal size: 16 rows are 8 and 8, not 12 and 4. More than one pass has at least
-  // six rows each, for which the number of tiles is the same.
-  const int passes = (x.rows + kManyRows - 1) / kManyRows;
-  const int tiles = kPasses[x.rows / passes - 1].tiles;
-  for (int tile = tile_begin; tile < tile_end;) {
-    const bool whole = tile + tiles <= tile_end;
-    for (int pass = 0, m = 0; pass < passes; ++pass) {
-      const int rows = (x.rows - m) / (passes - pass);
-      const TilePass& choice = kPasses[rows - 1];
-      (whole ? choice.kernel : choice.single)(w, x, tile, m, y, y_stride);
-      m += rows;
+  const int passes = pass_count(x.rows, kMostRows);
+  const std::int8_t* codes = interleave_rows(x, w.cols, passes);
+  const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
+  // A tile meets all rows before the next: it stays in the cache.
+  for (int tile = tile_begin; tile < tile_end; ++tile) {
+    for (int pass = 0; pass < passes; ++pass) {
+      const int m = pass_begin(x.rows, passes, pass);
+      const int rows = pass_begin(x.rows, passes, pass + 1) - m;
+      kPasses[rows - 1](w, x, codes + m * blocks * kTileCols, tile, m, y, y_stride);
     }
-    tile += whole ? tiles : 1;
   }
 }
 

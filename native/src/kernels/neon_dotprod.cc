@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "kernels/exp_constants.h"
+#include "kernels/interleave.h"
 #include "kernels/kernels.h"
 #include "kernels/tables.h"
 
@@ -169,11 +170,10 @@ constexpr int kValueTile = 4;
 // One row tile by M activation rows. A register holds four rows by four columns of codes, and the
 // dot product takes the four matching activation codes of a row from one lane of its register.
 template <int M>
-void ternary_tile(const TernaryMatrix& w, const QuantizedRows& x, int tile, int m, float* y,
-                  std::size_t y_stride) {
+void ternary_tile(const TernaryMatrix& w, const QuantizedRows& x, const std::int8_t* codes,
+                  int tile, int m, float* y, std::size_t y_stride) {
   const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
   const std::uint8_t* tiles = w.tiles + static_cast<std::size_t>(tile) * blocks * kTileBytes;
-  const std::int8_t* codes = x.codes + static_cast<std::size_t>(m) * x.stride;
   const uint8x16_t mask = vdupq_n_u8(3);
   int32x4_t sums[M][kQuads];
 #pragma GCC unroll 8
@@ -185,7 +185,7 @@ void ternary_tile(const TernaryMatrix& w, const QuantizedRows& x, int tile, int 
     int8x16_t inputs[M];
 #pragma GCC unroll 8
     for (int i = 0; i < M; ++i) {
-      inputs[i] = vld1q_s8(codes + static_cast<std::size_t>(i) * x.stride + b * kTileCols);
+      inputs[i] = vld1q_s8(codes + (b * M + i) * kTileCols);
     }
 #pragma GCC unroll 4
     for (int q = 0; q < kQuads; ++q) {
@@ -218,22 +218,25 @@ void ternary_tile(const TernaryMatrix& w, const QuantizedRows& x, int tile, int 
   }
 }
 
-using TileKernel = void (*)(const TernaryMatrix&, const QuantizedRows&, int, int, float*,
-                            std::size_t);
+using TileKernel = void (*)(const TernaryMatrix&, const QuantizedRows&, const std::int8_t*, int,
+                            int, float*, std::size_t);
 
-constexpr int kManyRows = 4;  // activation rows of one pass
-constexpr TileKernel kPasses[kManyRows] = {ternary_tile<1>, ternary_tile<2>, ternary_tile<3>,
+constexpr int kMostRows = 4;  // activation rows of one pass
+constexpr TileKernel kPasses[kMostRows] = {ternary_tile<1>, ternary_tile<2>, ternary_tile<3>,
                                            ternary_tile<4>};
 
 void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_begin, int tile_end,
                     float* y, std::size_t y_stride) {
   if (x.rows <= 0) return;
-  const int passes = (x.rows + kManyRows - 1) / kManyRows;
+  const int passes = pass_count(x.rows, kMostRows);
+  const std::int8_t* codes = interleave_rows(x, w.cols, passes);
+  const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
+  // A tile meets all rows before the next: it stays in the cache.
   for (int tile = tile_begin; tile < tile_end; ++tile) {
-    for (int pass = 0, m = 0; pass < passes; ++pass) {
-      const int rows = (x.rows - m) / (passes - pass);
-      kPasses[rows - 1](w, x, tile, m, y, y_stride);
-      m += rows;
+    for (int pass = 0; pass < passes; ++pass) {
+      const int m = pass_begin(x.rows, passes, pass);
+      const int rows = pass_begin(x.rows, passes, pass + 1) - m;
+      kPasses[rows - 1](w, x, codes + m * blocks * kTileCols, tile, m, y, y_stride);
     }
   }
 }
