@@ -122,6 +122,7 @@ CASES: dict[str, tuple[generation_pb2.GenerationSpec, str, str]] = {
         "spec.stop.max_tokens",
     ),
     "long prompt": (chat("word " * 2000), "CONTEXT_LENGTH_EXCEEDED", "spec.prompt"),
+    "many tokens": (tokens(*[5000] * 100_000), "CONTEXT_LENGTH_EXCEEDED", "spec.prompt"),
     "very long prompt": (chat("word " * 500_000), "CONTEXT_LENGTH_EXCEEDED", "spec.prompt"),
 }
 

@@ -281,6 +281,21 @@ async def test_a_bug_does_not_leak_its_text(
     assert record.__dict__["request_id"] == "find-me"
 
 
+async def test_a_panic_of_a_library_is_an_error_like_others(
+    core: CoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PanicError(BaseException):
+        """As the Rust libraries raise: outside of Exception."""
+
+    def panic(*_: object) -> None:
+        raise PanicError("index out of bounds")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sterna_service.inference.generation.check_stop", panic)
+        assert (await refusal(core.generate(chat("Hi")))).reason == "INTERNAL"
+    assert (await core.generate(chat("Hello!"))).choices[0].text
+
+
 async def test_a_handler_that_cancels_itself_does_not_hang_its_client(
     core: CoreClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

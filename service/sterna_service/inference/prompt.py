@@ -63,7 +63,7 @@ class PromptEncoder:
     def encode(self, prompt: Prompt, prefix: str, most_tokens: int | None = None) -> EncodedPrompt:
         """Tokenizes a prompt; `prefix` is what stands before its field in the request: `spec.`.
 
-        With `most_tokens`, a text that is far too long is not even tokenized.
+        With `most_tokens`, a prompt that is far too long is not even looked at.
 
         Raises:
             ServiceError: The prompt is empty or malformed, the model has no template, or the
@@ -76,7 +76,7 @@ class PromptEncoder:
             case TextPrompt():
                 return self._encode_text(prompt, f"{prefix}text", most_tokens)
             case TokenPrompt():
-                return self._encode_tokens(prompt, f"{prefix}tokens")
+                return self._encode_tokens(prompt, f"{prefix}tokens", most_tokens)
 
     def _check_length(self, text: str, most_tokens: int | None) -> None:
         # Twice as long as the tokens can be: a normalizer may make text shorter.
@@ -96,8 +96,12 @@ class PromptEncoder:
             raise invalid(f"{field}.text", "must not be empty: this model has no begin token")
         return EncodedPrompt(ids, prompt.text)
 
-    def _encode_tokens(self, prompt: TokenPrompt, field: str) -> EncodedPrompt:
+    def _encode_tokens(
+        self, prompt: TokenPrompt, field: str, most_tokens: int | None
+    ) -> EncodedPrompt:
         field = f"{field}.token_ids"
+        if most_tokens is not None and len(prompt.token_ids) > most_tokens:
+            raise PromptTooLongError(len(prompt.token_ids))
         if not prompt.token_ids:
             raise invalid(field, "must hold at least one token")
         check_token_ids(prompt.token_ids, self._vocabulary_size, field)

@@ -24,6 +24,7 @@ _SMALLEST_SHARE_OF_VOCABULARY = 0.9
 
 # Texts with more characters take milliseconds to encode.
 _LONG_TEXT = 8 * 1024
+_MANY_TOKENS = 8 * 1024
 
 _NAMED_TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
@@ -114,7 +115,10 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """The text of tokens that stand at the beginning; U+FFFD where bytes are no character."""
-        return self._backend.decode(list(ids), skip_special_tokens=skip_special_tokens)
+        if len(ids) < _MANY_TOKENS:
+            return self._backend.decode(list(ids), skip_special_tokens=skip_special_tokens)
+        # As in `_encode`: only batches leave the other threads alone.
+        return self._backend.decode_batch([list(ids)], skip_special_tokens=skip_special_tokens)[0]
 
     def token_text(self, token_id: int) -> str:
         """The text of one token in the middle of others; U+FFFD for part of a character."""
@@ -151,9 +155,13 @@ def load_tokenizer(checkpoint: Path, model_vocabulary_size: int | None) -> Token
         raise ModelLoadError(f"{path}: no such file; a checkpoint needs its tokenizer")
     try:
         backend = HfTokenizer.from_file(str(path))
-    except Exception as error:
-        # The library raises bare exceptions of several kinds for what a file can hold.
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        # Bare exceptions for most of what a file can hold, and panics, which are no Exception.
         raise ModelLoadError(f"{path}: not a tokenizer ({_first_line(error)})") from None
+    if backend.get_vocab_size(with_added_tokens=True) == 0:
+        raise ModelLoadError(f"{path}: not a tokenizer (its vocabulary is empty)")
     config = read_json(checkpoint / "tokenizer_config.json", missing={})
     scheme = _scheme_of(path, backend)
     tokenizer = Tokenizer(backend, config, _end_tokens(checkpoint, backend, config), scheme)
@@ -204,7 +212,9 @@ def _end_tokens(
         id = backend.token_to_id(name)
         if id is not None:
             ends.add(id)
-    return frozenset(ends)
+    # An id beyond the vocabulary never comes, and would not fit the engine's integers.
+    size = 1 + max(backend.get_vocab(with_added_tokens=True).values())
+    return frozenset(id for id in ends if id < size)
 
 
 def _scheme_of(path: Path, backend: HfTokenizer) -> _Scheme:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -83,12 +84,14 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                 "token_ids", f"at most {MOST_DETOKENIZED} ids", len(request.token_ids)
             )
         model = self._models.resolve(request.model_id)
-        check_token_ids(request.token_ids, model.vocabulary_size, "token_ids")
+
+        def decode() -> str:
+            ids = request.token_ids
+            check_token_ids(ids, model.vocabulary_size, "token_ids")
+            return model.tokenizer.decode(ids, skip_special_tokens=request.skip_special_tokens)
+
         return inference_pb2.DetokenizeResponse(
-            model_id=model.model_id,
-            text=model.tokenizer.decode(
-                request.token_ids, skip_special_tokens=request.skip_special_tokens
-            ),
+            model_id=model.model_id, text=await asyncio.to_thread(decode)
         )
 
     async def _events(

@@ -148,7 +148,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             # The generated base class answers so for what no servicer has overridden.
             service, _, name = call.method.removeprefix(_OURS).partition("/")
             raise not_implemented(f"{service}.{name}", f"{service}.{name} is") from None
-        except Exception:
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException:
+            # Panics of native libraries are no Exception.
             _log.exception("an unexpected error", extra=_where(call))
             raise _internal() from None
 

@@ -102,6 +102,22 @@ def test_a_damaged_file_is_refused_by_name(copy: Path, content: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_an_empty_vocabulary_is_refused(tmp_path: Path) -> None:
+    HfTokenizer(models.BPE()).save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(ModelLoadError, match="its vocabulary is empty"):
+        load_tokenizer(tmp_path, None)
+
+
+def test_end_tokens_beyond_the_vocabulary_are_ignored(copy: Path) -> None:
+    edit(copy / "generation_config.json", eos_token_id=[1, 4096, 2**40, -1, True, "2"])
+    assert load_tokenizer(copy, 4096).end_tokens == {1, 2}
+
+
+def test_many_and_few_tokens_are_decoded_alike(tokenizer: Tokenizer) -> None:
+    ids = tokenizer.encode_plain("Grüße, 世界! ")
+    assert tokenizer.decode(ids * 2000) == "Grüße, 世界! " * 2000
+
+
 def test_a_missing_file_is_refused_by_name(copy: Path) -> None:
     (copy / "tokenizer.json").unlink()
     with pytest.raises(ModelLoadError, match=r"tokenizer\.json: no such file"):
