@@ -29,11 +29,17 @@ class Work:
 
 
 class Runner:
-    """One engine and the prompts to feed it."""
+    """One engine, the prompts to feed it, and the clock to time it by.
 
-    def __init__(self, engine: _native.Engine, vocab_size: int) -> None:
+    The processor clock is the time that all threads spent computing, divided by their number. On a
+    quiet machine it agrees with the wall; on a shared one it leaves out what others took.
+    """
+
+    def __init__(self, engine: _native.Engine, vocab_size: int, threads: int, clock: str) -> None:
         self._engine = engine
         self._vocab_size = vocab_size
+        self._threads = threads
+        self._clock = clock
         self._prompts = 0
 
     def _prompt(self, length: int) -> list[int]:
@@ -42,11 +48,17 @@ class Runner:
         begin = 7919 * self._prompts
         return [(begin + 31 * place) % self._vocab_size for place in range(length)]
 
+    def _now(self) -> float:
+        if self._clock == "processor":
+            return time.process_time() / self._threads
+        return time.perf_counter()
+
     def run(self, streams: int, prompt_tokens: int, new_tokens: int) -> tuple[float, float]:
-        """Runs equal greedy requests: (prefill seconds of the first, decoded tokens per second).
+        """Runs equal greedy requests: (seconds to the first token, decoded tokens per second).
 
         Decoding is timed from the moment when every stream has a token, so that it holds no prompt.
         """
+        submitted = self._now()
         for stream in range(streams):
             request = _native.Request()
             request.id = stream
@@ -54,17 +66,16 @@ class Runner:
             request.max_tokens = new_tokens
             request.temperature = 0.0
             self._engine.submit(request)
-        prefill, tokens, open_streams = 0.0, 0, streams
+        tokens, open_streams = 0, streams
         waiting = set(range(streams))
-        begin = end = 0.0
+        first = begin = end = 0.0
         while open_streams:
             if not select.select([self._engine.outbox_fd()], [], [], 600.0)[0]:
                 raise SystemExit("error: the engine has been silent for ten minutes")
-            now = time.perf_counter()
+            now = self._now()
             for event in self._engine.drain_outbox():
-                if event.kind == _native.EventKind.STARTED and event.request_id == 0:
-                    prefill = event.prefill_seconds
-                elif event.kind == _native.EventKind.TOKEN:
+                if event.kind == _native.EventKind.TOKEN:
+                    first = first or now
                     if waiting:
                         waiting.discard(event.request_id)
                         begin = now
@@ -75,12 +86,17 @@ class Runner:
                     open_streams -= 1
                 elif event.kind == _native.EventKind.FAILED:
                     raise SystemExit(f"error: {event.error_message}")
-        return prefill, tokens / (end - begin) if tokens else 0.0
+        return first - submitted, tokens / (end - begin) if tokens else 0.0
 
 
 @contextmanager
 def open_runner(
-    model: _native.Model, threads: int, streams: int, tokens_per_stream: int, batch_tokens: int
+    model: _native.Model,
+    threads: int,
+    batch_tokens: int,
+    clock: str,
+    streams: int,
+    tokens_per_stream: int,
 ) -> Iterator[Runner]:
     """An engine with room for `streams` sequences and no prefix cache."""
     options = _native.EngineOptions()
@@ -91,6 +107,6 @@ def open_runner(
     options.kv_cache_tokens = max(streams * (tokens_per_stream + 16), model.config.context_length)
     engine = _native.Engine(model, options)
     try:
-        yield Runner(engine, model.config.vocab_size)
+        yield Runner(engine, model.config.vocab_size, threads, clock)
     finally:
         engine.close()

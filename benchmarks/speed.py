@@ -27,7 +27,7 @@ from pathlib import Path
 # Run as a file, only benchmarks/ is on the path.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.machine import Floors, build_floors, describe_machine, measure_floors
+from benchmarks.machine import CLOCKS, Floors, build_floors, describe_machine, measure_floors
 from benchmarks.runner import Runner, Work, open_runner
 from scripts.checkpoint_presets import PRESETS
 from scripts.make_tiny_checkpoint import make_checkpoint
@@ -83,6 +83,8 @@ def measure_rates(
         measure()  # warms up caches, pages and clock
         return [measure() for _ in range(options.rounds)]
 
+    open_engine = partial(open_runner, model, threads, options.batch_tokens, options.clock)
+
     def prefill(runner: Runner) -> float:
         tokens: int = options.prompt
         return tokens / runner.run(1, tokens, 1)[0]
@@ -91,11 +93,11 @@ def measure_rates(
         return runner.run(streams, DECODE_PROMPT, options.generate)[1]
 
     values = {}
-    with open_runner(model, threads, 1, options.prompt + 1, options.batch_tokens) as runner:
+    with open_engine(1, options.prompt + 1) as runner:
         values["prefill"] = rounds(partial(prefill, runner))
     for streams in options.streams:
         per_stream = DECODE_PROMPT + options.generate
-        with open_runner(model, threads, streams, per_stream, options.batch_tokens) as runner:
+        with open_engine(streams, per_stream) as runner:
             values[f"decode x {streams}"] = rounds(partial(decode, runner, streams))
     return values
 
@@ -155,13 +157,16 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--streams", type=int, nargs="+", default=[1], help="for example 1 4 16")
     parser.add_argument("--batch-tokens", type=int, default=256, help="max_batch_tokens (256)")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds per figure (5)")
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="wall", help="processor: on a machine shared with others"
+    )
     parser.add_argument("--json", type=Path, help="also write everything to this file")
     return parser.parse_args()
 
 
 def main() -> None:
     options = parse_arguments()
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a slow run shows its progress
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     floors_program = build_floors(WORK)
     bundle = prepare_bundle(options)
     model = _native.Model.open(str(bundle))
@@ -175,16 +180,19 @@ def main() -> None:
     rates: list[Rate] = []
     all_floors: list[Floors] = []
     for threads in options.threads:
-        before = measure_floors(floors_program, threads)
+        before = measure_floors(floors_program, threads, options.clock)
         values = measure_rates(model, threads, options)
-        floors = best_floors(before, measure_floors(floors_program, threads))
+        floors = best_floors(before, measure_floors(floors_program, threads, options.clock))
         all_floors.append(floors)
         rates += [to_rate(what, threads, v, floors, work) for what, v in values.items()]
         print(
             f"{threads} threads: reads {floors.read_gb_per_s:.1f} GB/s, "
             f"{floors.int8_gmac_per_s:.0f} G int8 multiplications/s by {floors.instruction}"
         )
-    print(f"\nprefill: {options.prompt} tokens; decode: {options.generate} tokens per stream")
+    print(
+        f"\nprefill: {options.prompt} tokens; decode: {options.generate} tokens per stream; "
+        f"{options.clock} time"
+    )
     header = ["", "threads", "tokens/s", "lowest .. highest", "floor", "share"]
     print_table([header, *(rate.cells() for rate in rates)])
     start = measure_start(bundle, max(options.threads), options.rounds)
