@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import grpc
 import pytest
 
-from sterna.v1 import generation_pb2
+from sterna.v1 import generation_pb2, inference_pb2, inference_pb2_grpc
 from sterna_service.app import CoreOptions
 from tests.support.core import (
     ENDLESS,
@@ -83,6 +83,54 @@ async def test_a_lost_connection_frees_its_slot(endless_core: CoreClient) -> Non
         assert (await endless_core.engine()).running_count > 0
     await wait_idle(endless_core)
     assert (await endless_core.engine()).generated_token_count < ENDLESS
+
+
+async def test_a_connection_cut_without_a_word_frees_its_slot(endless_core: CoreClient) -> None:
+    async with (
+        cuttable(endless_core.core.address) as (address, cut),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        stub = inference_pb2_grpc.InferenceServiceStub(channel)
+        request = inference_pb2.StreamGenerateRequest(spec=endless_answer())
+        call = stub.StreamGenerate(request, timeout=PATIENCE)
+        stream = call.__aiter__()
+        await anext(stream)
+        assert (await endless_core.engine()).running_count == 1
+        cut()
+        await wait_idle(endless_core)
+        with pytest.raises(grpc.aio.AioRpcError):
+            async for _ in stream:
+                pass
+    assert (await endless_core.engine()).generated_token_count < ENDLESS
+
+
+@contextlib.asynccontextmanager
+async def cuttable(address: str) -> AsyncIterator[tuple[str, Callable[[], None]]]:
+    """A way to a server through a relay, and a function that cuts it in two."""
+    host, _, port = address.rpartition(":")
+    writers: list[asyncio.StreamWriter] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection(host, int(port))
+        writers.extend((writer, up_writer))
+        await asyncio.gather(pump(reader, up_writer), pump(up_reader, writer))
+
+    def cut() -> None:
+        for writer in writers:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", cut
+    finally:
+        cut()
+        server.close()
 
 
 async def test_a_waiting_request_can_be_cancelled(slow_core: CoreClient) -> None:

@@ -1,0 +1,175 @@
+"""Constrained output: which tokens may come next, for a JSON schema, a regex or a grammar.
+
+The masks are computed by `llguidance`, one per token, while the engine computes the same position.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llguidance import LLMatcher, LLTokenizer
+
+from sterna_service.errors import Reason, ServiceError, invalid, out_of_range
+
+LONGEST_GRAMMAR_BYTES = 256 * 1024
+MOST_TEXTS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class JsonSchema:
+    """A JSON value that matches this schema (JSON text)."""
+
+    schema: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnyJsonObject:
+    """A JSON object of any shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regex:
+    """A text that matches this regular expression as a whole."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of these texts."""
+
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lark:
+    """A context-free grammar in Lark syntax."""
+
+    grammar: str
+
+
+OutputGrammar = JsonSchema | AnyJsonObject | Regex | OneOf | Lark
+
+
+class Guide:
+    """Follows one choice through a grammar."""
+
+    def __init__(self, matcher: LLMatcher, mask_bytes: int, end_mask: bytes) -> None:
+        self._matcher = matcher
+        self._mask_bytes = mask_bytes
+        self._end_mask = end_mask
+
+    def mask(self) -> bytes:
+        """The tokens that may come next: bit t % 8 of byte t // 8 stands for token t.
+
+        Raises:
+            ServiceError: The grammar became too complex to follow.
+        """
+        if self._matcher.is_stopped() and not self._matcher.is_error():
+            return self._end_mask
+        mask = self._matcher.compute_bitmask()[: self._mask_bytes]
+        self._check()
+        # Nothing fits: the text is complete.
+        return mask if any(mask) else self._end_mask
+
+    def accept(self, token_id: int) -> None:
+        """Takes the token that was chosen under the mask.
+
+        Raises:
+            ServiceError: As `mask`.
+        """
+        if not self._matcher.is_stopped():
+            self._matcher.consume_token(token_id)
+            self._check()
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            raise _unusable(self._matcher.get_error())
+
+
+class GrammarCompiler:
+    """Compiles grammars for one model's vocabulary. Blocks; safe to use from several threads."""
+
+    def __init__(
+        self, tokenizer_json: str, vocabulary_size: int, end_tokens: Sequence[int]
+    ) -> None:
+        """`vocabulary_size` is the model's own, padding included."""
+        self._tokenizer = LLTokenizer(
+            tokenizer_json, n_vocab=vocabulary_size, eos_token=list(end_tokens)
+        )
+        self._mask_bytes = (vocabulary_size + 31) // 32 * 4
+        end_mask = bytearray(self._mask_bytes)
+        for token in end_tokens:
+            end_mask[token // 8] |= 1 << token % 8
+        self._end_mask = bytes(end_mask)
+
+    def compile(self, grammar: OutputGrammar, choices: int, field: str) -> list[Guide]:
+        """A guide for each choice; `field` is where the grammar stands in the request.
+
+        Raises:
+            ServiceError: GRAMMAR_INVALID, with the position, or the grammar is too long.
+        """
+        matcher = LLMatcher(self._tokenizer, _source(grammar, field), log_level=0)
+        if matcher.is_error():
+            raise _unusable(matcher.get_error(), field)
+        matchers = [matcher] + [matcher.deep_copy() for _ in range(choices - 1)]
+        return [Guide(each, self._mask_bytes, self._end_mask) for each in matchers]
+
+
+def _source(grammar: OutputGrammar, field: str) -> str:
+    match grammar:
+        case JsonSchema(schema):
+            field = f"{field}.json_schema"
+            _check_length(schema, field)
+            try:
+                parsed = json.loads(schema)
+            except (ValueError, RecursionError) as error:
+                raise _unusable(f"not JSON: {error}", field) from None
+            if not isinstance(parsed, dict | bool):
+                raise _unusable("a schema is an object", field)
+            return _json_grammar(schema)
+        case AnyJsonObject():
+            return _json_grammar('{"type": "object"}')
+        case Regex(pattern):
+            _check_length(pattern, f"{field}.regex")
+            return LLMatcher.grammar_from_regex(pattern)
+        case Lark(text):
+            _check_length(text, f"{field}.lark")
+            return LLMatcher.grammar_from_lark(text)
+        case OneOf(texts):
+            field = f"{field}.choice.texts"
+            if not 1 <= len(texts) <= MOST_TEXTS:
+                raise out_of_range(field, f"1 to {MOST_TEXTS} texts", len(texts))
+            if not all(texts):
+                raise invalid(field, "must not hold an empty text")
+            _check_length("".join(texts), field)
+            alternatives = " | ".join(json.dumps(text, ensure_ascii=False) for text in texts)
+            return LLMatcher.grammar_from_lark(f"start: {alternatives}")
+
+
+def _json_grammar(schema: str) -> str:
+    # Models trained on prose tend to fill free whitespace for ever.
+    return LLMatcher.grammar_from_json_schema(
+        schema, {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+    )
+
+
+def _check_length(text: str, field: str) -> None:
+    length = len(text.encode())
+    if not length:
+        raise invalid(field, "must not be empty")
+    if length > LONGEST_GRAMMAR_BYTES:
+        raise out_of_range(field, f"at most {LONGEST_GRAMMAR_BYTES} bytes long", length)
+
+
+def _unusable(problem: str, field: str | None = None) -> ServiceError:
+    """One line of what the compiler says, the position included."""
+    line = " ".join(problem.split())[:500]
+    return ServiceError(
+        Reason.GRAMMAR_INVALID,
+        f"the output grammar cannot be used: {line}",
+        field=field,
+        metadata={"field": field} if field else {},
+    )
