@@ -10,6 +10,9 @@ import pytest
 from tests.support.server_process import ServerProcess
 
 FREE_PORTS = ("--port", "0", "--grpc-port", "0")
+# The embedded model answers thousands of tokens in a second, too many for a test that must act in
+# the middle of an answer. The reference kernels are plain loops, and hundreds of times slower.
+SLOWLY = {"STERNA_KERNELS": "reference"}
 
 
 @pytest.fixture(scope="session")
@@ -22,4 +25,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(home: Path) -> Iterator[ServerProcess]:
     """`sterna serve` with the embedded model, on free ports."""
     with ServerProcess(["serve", *FREE_PORTS], home=home) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def slow_server(home: Path) -> Iterator[ServerProcess]:
+    """As `server`, with the slowest kernels and one thread."""
+    with ServerProcess(["serve", *FREE_PORTS, "--threads", "1"], home=home, **SLOWLY) as process:
         yield process

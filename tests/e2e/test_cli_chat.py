@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from tests.support.server_process import STERNA, ServerProcess, clean_environment, run_sterna
 from tests.support.terminal_process import TerminalProcess
@@ -61,15 +58,14 @@ def test_unknown_model_of_a_server(server: ServerProcess, home: Path) -> None:
     assert "sterna/tern-nano" in result.stderr
 
 
-@pytest.fixture
-def chat_on_terminal(server: ServerProcess, home: Path) -> Callable[..., TerminalProcess]:
-    """Makes a `sterna chat` on a terminal that talks to a running server."""
-    command = [str(STERNA), "chat", "--core", server.grpc_address]
-    return lambda *options: TerminalProcess([*command, *options], clean_environment(home))
+def on_terminal(server: ServerProcess, home: Path, *options: str) -> TerminalProcess:
+    """`sterna chat` on a terminal, talking to a running server."""
+    command = [str(STERNA), "chat", "--core", server.grpc_address, *options]
+    return TerminalProcess(command, clean_environment(home))
 
 
-def test_terminal_chat(chat_on_terminal: Callable[..., TerminalProcess]) -> None:
-    with chat_on_terminal() as terminal:
+def test_terminal_chat(server: ServerProcess, home: Path) -> None:
+    with on_terminal(server, home) as terminal:
         terminal.expect("sterna/tern-nano")
         terminal.expect("> ")
         terminal.type(f"{QUESTION}\n")
@@ -85,11 +81,12 @@ def test_terminal_chat(chat_on_terminal: Callable[..., TerminalProcess]) -> None
 
 
 def test_ctrl_c_stops_the_answer_and_not_the_program(
-    chat_on_terminal: Callable[..., TerminalProcess],
+    slow_server: ServerProcess, home: Path
 ) -> None:
     # So hot that the end token is improbable: with this seed the embedded model would go on until
     # its context window is full.
-    with chat_on_terminal("--temperature", "2", "--seed", "15") as terminal:
+    options = ("--temperature", "2", "--seed", "15")
+    with on_terminal(slow_server, home, *options) as terminal:
         terminal.expect("> ")
         terminal.type("Tell me a story.\n")
         terminal.expect("story.\r\n")

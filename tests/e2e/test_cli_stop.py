@@ -10,11 +10,12 @@ from pathlib import Path
 import httpx
 import openai
 
+from tests.e2e.conftest import FREE_PORTS, SLOWLY
 from tests.support.server_process import ServerProcess
 
 STREAMS = 4
-TOKENS = 900
-ARGUMENTS = ("serve", "--port", "0", "--grpc-port", "0", "--threads", "1")
+TOKENS = 200
+ARGUMENTS = ("serve", *FREE_PORTS, "--threads", "1")
 
 
 class LongStream:
@@ -50,7 +51,10 @@ class LongStream:
 
 def test_sigterm_lets_four_streams_finish(home: Path) -> None:
     subjects = [f"river number {number}" for number in range(STREAMS)]
-    with ServerProcess(ARGUMENTS, home=home) as server, ThreadPoolExecutor(STREAMS) as pool:
+    with (
+        ServerProcess(ARGUMENTS, home=home, **SLOWLY) as server,
+        ThreadPoolExecutor(STREAMS) as pool,
+    ):
         alone = [LongStream(server.rest_url, subject).read() for subject in subjects]
 
         streams = [LongStream(server.rest_url, subject) for subject in subjects]
@@ -79,7 +83,7 @@ def test_sigterm_lets_four_streams_finish(home: Path) -> None:
 
 
 def test_streams_that_outlive_the_grace_period_fail(home: Path) -> None:
-    with ServerProcess([*ARGUMENTS, "--grace", "0"], home=home) as server:
+    with ServerProcess([*ARGUMENTS, "--grace", "0"], home=home, **SLOWLY) as server:
         stream = LongStream(server.rest_url, "the sea")
         with ThreadPoolExecutor(1) as pool:
             result = pool.submit(stream.read)
@@ -91,7 +95,7 @@ def test_streams_that_outlive_the_grace_period_fail(home: Path) -> None:
 
 
 def test_second_signal_stops_at_once(home: Path) -> None:
-    with ServerProcess(ARGUMENTS, home=home) as server:
+    with ServerProcess(ARGUMENTS, home=home, **SLOWLY) as server:
         stream = LongStream(server.rest_url, "the sea")
         with ThreadPoolExecutor(1) as pool:
             result = pool.submit(stream.read)
@@ -104,7 +108,7 @@ def test_second_signal_stops_at_once(home: Path) -> None:
 
 
 def test_idle_server_stops_on_ctrl_c(home: Path) -> None:
-    with ServerProcess(ARGUMENTS, home=home) as server:
+    with ServerProcess(ARGUMENTS, home=home, **SLOWLY) as server:
         server.process.send_signal(signal.SIGINT)
         assert server.wait(20) == 0
         assert "Traceback" not in server.output
