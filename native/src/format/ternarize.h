@@ -22,8 +22,10 @@ void unpack_rows(const std::uint8_t* packed, int rows, int cols, int begin, int 
 // with k = 1 / max(mean |W|, 1e-5), and y = x T / k. The mean is taken over all elements, widened
 // exactly to float: it is summed in double, rows first, and rounded once to float; everything
 // after it is float arithmetic. The reference library sums in float, in an order that follows its
-// vector width and thread count; both are that sum within a few units in the last place, and they
-// give the same trits unless some |W| * k comes that close to one half.
+// vector width and thread count, so its mean is this one within a few units in the last place, and
+// the trits are the same unless some |W| * k lies that close to one half. On random matrices of
+// 2560 x 6912 the means differed by at most one unit, and 2 of 212 million float32 trits and none
+// of the bfloat16 ones did.
 struct AbsMean {
   bool finite = false;  // false: some weight is NaN or infinite, and the rest has no meaning
   float k = 0.0f;
