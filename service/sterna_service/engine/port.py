@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from sterna_service.engine import _native
@@ -43,10 +44,21 @@ _FINISH_REASONS = {
 class EngineRun:
     """One queued request: its events, as many at a time as are ready."""
 
-    def __init__(self, inbox: Inbox[_native.Event], choices: int) -> None:
+    def __init__(
+        self, inbox: Inbox[_native.Event], choices: int, guide: Callable[[int, int, bytes], None]
+    ) -> None:
         self._inbox = inbox
+        self._guide = guide
         self.unfinished = choices
         """Choices whose `Finished` was not read yet."""
+
+    def guide(self, choice: int, index: int, mask: bytes) -> None:
+        """Says which tokens a choice of a guided request may take at output position `index`.
+
+        Bit t % 8 of byte t // 8 stands for token t; the mask has whole 32-bit words. Each position
+        needs one, the first as soon as the request is queued.
+        """
+        self._guide(choice, index, mask)
 
     def __aiter__(self) -> EngineRun:
         return self
@@ -124,7 +136,11 @@ class EnginePort:
             ServiceError: The request was refused: the queue is full, or it is too long.
         """
         request_id = next(self._ids)
-        run = EngineRun(self._mailbox.open(request_id), request.choices)
+        run = EngineRun(
+            self._mailbox.open(request_id),
+            request.choices,
+            functools.partial(self._engine.guide, request_id),
+        )
         try:
             try:
                 self._engine.submit(_to_native(request_id, request))
@@ -216,6 +232,7 @@ def _to_native(request_id: int, request: EngineRequest) -> _native.Request:
     native.stop_tokens = list(request.stop_tokens)
     native.top_logprobs = request.top_logprobs
     native.prompt_logprobs = request.prompt_logprobs
+    native.guided = request.guided
     sampling = request.sampling
     native.temperature = sampling.temperature
     native.top_k = sampling.top_k

@@ -35,6 +35,8 @@ class EngineRequest:
     top_logprobs: int = -1
     """-1: none; 0: of the chosen token; n: also of the n most likely."""
     prompt_logprobs: bool = False
+    guided: bool = False
+    """Each token waits for its mask, see `EngineRun.guide`."""
 
 
 class FinishReason(Enum):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sterna_service.engine import types as engine
-from sterna_service.errors import Reason, ServiceError, out_of_range
+from sterna_service.errors import Reason, ServiceError, out_of_range, unsupported
 from sterna_service.inference.detokenizer import AnswerText, Piece
 from sterna_service.inference.events import (
     Accepted,
@@ -23,6 +23,7 @@ from sterna_service.inference.events import (
     TokenLogprob,
     Usage,
 )
+from sterna_service.inference.grammar import Guide
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.prompt import EncodedPrompt, PromptTooLongError
 from sterna_service.inference.sampling import (
@@ -32,6 +33,7 @@ from sterna_service.inference.sampling import (
     resolve_sampling,
 )
 from sterna_service.inference.spec import ChatPrompt, GenerationSpec, Prompt, TextPrompt
+from sterna_service.inference.steering import Steering
 from sterna_service.inference.tokenizer import Tokenizer
 
 # Prompts with more characters are tokenized beside the event loop, which takes milliseconds.
@@ -53,13 +55,16 @@ async def generate(model: LoadedModel, spec: GenerationSpec) -> AsyncGenerator[G
     """
     field = "spec"
     request, prompt = await _prepare(model, spec, field)
+    guides = await _compile_guides(model, spec, request.choices, field)
     response_id = uuid.uuid4().hex
     create_time = datetime.now(UTC)
     answer = _Answer(model.tokenizer, spec, request)
     model.touch()
     async with model.port.run(request) as run:
+        steering = Steering(run, guides)
         yield Accepted(response_id, create_time, model.model_id)
         async for batch in run:
+            steering.follow(batch)
             for event in answer.take(batch):
                 if isinstance(event, engine.Started):
                     answer.start(event)
@@ -103,7 +108,8 @@ async def _prepare(
         raise _prompt_too_long(model, error.least, "at least ") from None
     stop = spec.stop
     ends = set(stop.stop_token_ids)
-    if not stop.ignore_eos:
+    # A grammar ends with an end token.
+    if not stop.ignore_eos or spec.grammar is not None:
         ends |= model.tokenizer.end_tokens
     request = engine.EngineRequest(
         prompt=prompt.token_ids,
@@ -114,8 +120,20 @@ async def _prepare(
         stop_tokens=sorted(ends),
         top_logprobs=-1 if logprobs is None else logprobs.top_count,
         prompt_logprobs=logprobs is not None and logprobs.prompt,
+        guided=spec.grammar is not None,
     )
     return request, prompt
+
+
+async def _compile_guides(
+    model: LoadedModel, spec: GenerationSpec, choices: int, field: str
+) -> list[Guide]:
+    if spec.grammar is None:
+        return []
+    field = f"{field}.grammar"
+    if not model.tokenizer.end_tokens:
+        raise unsupported(field, "cannot be honoured: this model has no end token", model.model_id)
+    return await asyncio.to_thread(model.grammars.compile, spec.grammar, choices, field)
 
 
 async def encode_prompt(

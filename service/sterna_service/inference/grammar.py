@@ -6,12 +6,14 @@ The masks are computed by `llguidance`, one per token, while the engine computes
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llguidance import LLMatcher, LLTokenizer
 
 from sterna_service.errors import Reason, ServiceError, invalid, out_of_range
+from sterna_service.inference.tokenizer import Tokenizer
 
 LONGEST_GRAMMAR_BYTES = 256 * 1024
 MOST_TEXTS = 1024
@@ -90,20 +92,20 @@ class Guide:
 
 
 class GrammarCompiler:
-    """Compiles grammars for one model's vocabulary. Blocks; safe to use from several threads."""
+    """Compiles grammars for one model. Blocks; safe to use from several threads."""
 
-    def __init__(
-        self, tokenizer_json: str, vocabulary_size: int, end_tokens: Sequence[int]
-    ) -> None:
+    def __init__(self, tokenizer: Tokenizer, vocabulary_size: int) -> None:
         """`vocabulary_size` is the model's own, padding included."""
-        self._tokenizer = LLTokenizer(
-            tokenizer_json, n_vocab=vocabulary_size, eos_token=list(end_tokens)
-        )
+        self._source = tokenizer
+        self._vocabulary_size = vocabulary_size
         self._mask_bytes = (vocabulary_size + 31) // 32 * 4
         end_mask = bytearray(self._mask_bytes)
-        for token in end_tokens:
+        for token in tokenizer.end_tokens:
             end_mask[token // 8] |= 1 << token % 8
         self._end_mask = bytes(end_mask)
+        # Made when first needed: it takes a quarter of a second for a large vocabulary.
+        self._tokenizer: LLTokenizer | None = None
+        self._lock = threading.Lock()
 
     def compile(self, grammar: OutputGrammar, choices: int, field: str) -> list[Guide]:
         """A guide for each choice; `field` is where the grammar stands in the request.
@@ -111,11 +113,22 @@ class GrammarCompiler:
         Raises:
             ServiceError: GRAMMAR_INVALID, with the position, or the grammar is too long.
         """
-        matcher = LLMatcher(self._tokenizer, _source(grammar, field), log_level=0)
+        source = _source(grammar, field)
+        matcher = LLMatcher(self._ready_tokenizer(), source, log_level=0)
         if matcher.is_error():
             raise _unusable(matcher.get_error(), field)
         matchers = [matcher] + [matcher.deep_copy() for _ in range(choices - 1)]
         return [Guide(each, self._mask_bytes, self._end_mask) for each in matchers]
+
+    def _ready_tokenizer(self) -> LLTokenizer:
+        with self._lock:
+            if self._tokenizer is None:
+                self._tokenizer = LLTokenizer(
+                    self._source.to_json(),
+                    n_vocab=self._vocabulary_size,
+                    eos_token=sorted(self._source.end_tokens),
+                )
+            return self._tokenizer
 
 
 def _source(grammar: OutputGrammar, field: str) -> str:

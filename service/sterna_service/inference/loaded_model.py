@@ -11,6 +11,7 @@ from sterna_service.engine.port import EnginePort
 from sterna_service.engine.types import EngineOptions
 from sterna_service.files import read_json
 from sterna_service.inference.chat_template import ChatTemplate, load_chat_template
+from sterna_service.inference.grammar import GrammarCompiler
 from sterna_service.inference.prompt import PromptEncoder
 from sterna_service.inference.sampling import SamplingDefaults, defaults_from
 from sterna_service.inference.tokenizer import Tokenizer, load_tokenizer
@@ -25,6 +26,7 @@ class LoadedModel:
     tokenizer: Tokenizer
     template: ChatTemplate | None
     prompts: PromptEncoder
+    grammars: GrammarCompiler
     defaults: SamplingDefaults
     load_time: datetime
     last_use_time: datetime | None = None
@@ -87,6 +89,7 @@ async def load_model(
         tokenizer=text.tokenizer,
         template=text.template,
         prompts=PromptEncoder(model_id, text.tokenizer, text.template, port.config.vocab_size),
+        grammars=GrammarCompiler(text.tokenizer, port.config.vocab_size),
         defaults=text.defaults,
         load_time=datetime.now(UTC),
     )

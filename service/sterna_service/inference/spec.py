@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sterna_service.inference.grammar import OutputGrammar
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -88,3 +90,4 @@ class GenerationSpec:
     choice_count: int = 1
     logprobs: LogprobOptions | None = None
     echo: bool = False
+    grammar: OutputGrammar | None = None

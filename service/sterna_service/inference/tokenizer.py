@@ -113,6 +113,10 @@ class Tokenizer:
                 self._plain_backend = backend
         return list(_encode(self._plain_backend, text, add_special_tokens=False).ids)
 
+    def to_json(self) -> str:
+        """The whole tokenizer as the JSON of its library."""
+        return self._backend.to_str()
+
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """The text of tokens that stand at the beginning; U+FFFD where bytes are no character."""
         if len(ids) < _MANY_TOKENS:

@@ -13,6 +13,14 @@ from google.protobuf import struct_pb2
 
 from sterna.v1 import chat_pb2, generation_pb2, inference_pb2
 from sterna_service.errors import invalid, not_implemented, unsupported
+from sterna_service.inference.grammar import (
+    AnyJsonObject,
+    JsonSchema,
+    Lark,
+    OneOf,
+    OutputGrammar,
+    Regex,
+)
 from sterna_service.inference.spec import (
     ChatPrompt,
     GenerationSpec,
@@ -58,6 +66,7 @@ def generation_spec(
             else None
         ),
         echo=spec.echo,
+        grammar=_grammar(spec.grammar) if spec.HasField("grammar") else None,
     )
 
 
@@ -91,8 +100,6 @@ def _generation_prompt(spec: generation_pb2.GenerationSpec) -> Prompt:
 def _refuse_missing_features(spec: generation_pb2.GenerationSpec) -> None:
     if spec.session_id:
         raise not_implemented("sessions", "spec.session_id: stored conversations are")
-    if spec.HasField("grammar"):
-        raise not_implemented("grammar", "spec.grammar: constrained output is")
     if spec.HasField("harness"):
         if spec.WhichOneof("prompt") != "chat":
             raise invalid("spec.harness", "needs a chat prompt")
@@ -167,6 +174,25 @@ def _sampling(params: generation_pb2.SamplingParams) -> SamplingParams:
         seed=given("seed"),
         logit_bias=dict(params.logit_bias),
     )
+
+
+def _grammar(grammar: generation_pb2.OutputGrammar) -> OutputGrammar:
+    match grammar.WhichOneof("grammar"):
+        case "json_schema":
+            return JsonSchema(grammar.json_schema)
+        case "json_object":
+            return AnyJsonObject()
+        case "regex":
+            return Regex(grammar.regex)
+        case "choice":
+            return OneOf(list(grammar.choice.texts))
+        case "lark":
+            return Lark(grammar.lark)
+        case _:
+            raise invalid(
+                "spec.grammar",
+                "must set one of json_schema, json_object, regex, choice, lark",
+            )
 
 
 def _stop(stop: generation_pb2.StopCriteria) -> StopCriteria:
