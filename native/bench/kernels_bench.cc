@@ -2,8 +2,10 @@
 // streaming-read bandwidth and the peak of the int8 dot product, measured in the same run. Weights
 // cycle through enough memory to defeat the caches, as they do in a model.
 //
-//   kernels_bench [--repeats N] [--table NAME] [--only ternary|dense|other]
-#include <cmath>
+//   kernels_bench [--repeats N] [--table NAME] [--only ternary|dense|other] [--huge-pages]
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -24,6 +26,7 @@ struct Options {
   int repeats = 21;
   std::string table;
   std::string only;
+  bool huge_pages = false;
 };
 
 struct Floors {
@@ -31,27 +34,33 @@ struct Floors {
   double peak = 0.0;  // multiply-accumulates per second; 0: unknown
 };
 
-// Memory aligned to a cache line, filled with a byte pattern.
+// Memory aligned to a huge page and filled with random bytes. Huge pages are asked for or declined,
+// because they matter: weights mapped from a file have small ones unless the file system does
+// better.
 class Buffer {
  public:
-  Buffer(std::size_t size, unsigned seed)
-      : data_(static_cast<std::uint8_t*>(::operator new(size, std::align_val_t{64}))) {
+  Buffer(std::size_t size, unsigned seed, bool huge_pages = false) : size_(size) {
+    data_ = static_cast<std::uint8_t*>(::operator new(size, kHugePage));
+    madvise(data_, size, huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     std::uint32_t state = seed * 2654435761u + 1;
     for (std::size_t i = 0; i < size; ++i) {
       state = state * 1664525u + 1013904223u;
       data_[i] = static_cast<std::uint8_t>(state >> 24);
     }
   }
-  ~Buffer() { ::operator delete(data_, std::align_val_t{64}); }
+  ~Buffer() { ::operator delete(data_, kHugePage); }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
 
+  std::size_t size() const { return size_; }
   template <typename T>
   T* as() {
     return reinterpret_cast<T*>(data_);
   }
 
  private:
+  static constexpr std::align_val_t kHugePage{std::size_t{2} << 20};
+  std::size_t size_;
   std::uint8_t* data_;
 };
 
@@ -112,7 +121,6 @@ void dense(const Kernels& kernels, const Floors& floors, const Options& options,
   constexpr int kColumns = 2560;
   constexpr int kRows = 2048;
   for (const int m : {1, 2, 4, 8, 16}) {
-    Buffer unused(1, 0);
     std::vector<float> x(static_cast<std::size_t>(m) * kColumns, 0.5f);
     std::vector<float> y(static_cast<std::size_t>(m) * kRows);
     const double macs = static_cast<double>(kRows) * kColumns * m;
@@ -222,8 +230,12 @@ Options parse(int argc, char** argv) {
       options.table = argv[++i];
     } else if (i + 1 < argc && name == "--only") {
       options.only = argv[++i];
+    } else if (name == "--huge-pages") {
+      options.huge_pages = true;
     } else {
-      std::fprintf(stderr, "usage: %s [--repeats N] [--table NAME] [--only ternary|dense|other]\n",
+      std::fprintf(stderr,
+                   "usage: %s [--repeats N] [--table NAME] [--only ternary|dense|other]"
+                   " [--huge-pages]\n",
                    argv[0]);
       std::exit(2);
     }
@@ -235,18 +247,15 @@ void run(const Options& options) {
   const auto wanted = [&](const char* part) {
     return options.only.empty() || options.only == part;
   };
-  Floors floors;
-  {
-    const std::vector<std::uint8_t> memory(kWorkingSet, 1);
-    const Timing read = streaming_read(memory, options.repeats + 4);
-    floors.read = read.best;
-    std::printf("streaming read, one core: best %.1f GB/s, median %.1f GB/s\n", read.best * 1e-9,
-                read.median * 1e-9);
-  }
-  Buffer codes(kWorkingSet, 1);
+  Buffer codes(kWorkingSet, 1, options.huge_pages);
   fill_codes(codes);
-  Buffer floats(kWorkingSet, 2);
+  Buffer floats(kWorkingSet, 2, options.huge_pages);
   fill_bf16(floats);
+  Floors floors;
+  const Timing read = streaming_read(codes.as<std::uint8_t>(), codes.size(), options.repeats + 4);
+  floors.read = read.best;
+  std::printf("streaming read, one core, %s pages: best %.1f GB/s, median %.1f GB/s\n",
+              options.huge_pages ? "huge" : "small", read.best * 1e-9, read.median * 1e-9);
   for (const Kernels* kernels : available_kernels()) {
     if (!options.table.empty() && options.table != kernels->name) continue;
     const bool reference = kernels == &reference_kernels();

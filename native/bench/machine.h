@@ -42,8 +42,9 @@ Timing measure(int repeats, double batch_seconds, Call call) {
   return {times.front(), times[times.size() / 2]};
 }
 
-// Bytes per second of a plain read of memory beyond every cache.
-Timing streaming_read(const std::vector<std::uint8_t>& memory, int repeats);
+// Bytes per second of a read in address order: the best and the median of `repeats`. `memory` is
+// page-aligned and larger than every cache.
+Timing streaming_read(const std::uint8_t* memory, std::size_t size, int repeats);
 
 // Multiply-accumulates per second of the int8 dot product that a table is built on, from registers;
 // 0 for a table that uses none.

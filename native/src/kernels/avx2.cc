@@ -144,9 +144,8 @@ std::int32_t int_max_lanes(IntLanes x) {
   return _mm_cvtsi128_si32(_mm_max_epi32(c, _mm_shuffle_epi32(c, 1)));
 }
 
-constexpr int kDotRows = 4;
-constexpr int kDotTileRows = 2;
-constexpr int kDotTileInputs = 2;
+constexpr int kDotRows = 2;    // weight rows at a time for several inputs
+constexpr int kDotInputs = 3;  // inputs at a time
 constexpr int kScoreHeads = 1;
 constexpr int kValueTile = 4;
 
@@ -173,12 +172,12 @@ __m256i load_codes(const std::uint8_t* p) {
   return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
 }
 
-// Asks for the last line of the page after the next; see avx512_vnni.cc.
-void touch_page_ahead(const std::uint8_t* p) {
-  constexpr std::uintptr_t kPage = 4096;
-  if (reinterpret_cast<std::uintptr_t>(p) % kPage == 0) {
-    _mm_prefetch(reinterpret_cast<const char*>(p + 3 * kPage - kTileBytes), _MM_HINT_T0);
-  }
+// sum + the products of pairs of columns. The empty statement makes the compiler take one sum after
+// the other; left alone, GCC regroups them and runs out of registers.
+__m256i add_pairs(__m256i sum, __m256i weights, __m256i codes) {
+  sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(weights, codes));
+  __asm__("" : "+x"(sum));
+  return sum;
 }
 
 __m256i widen(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
@@ -225,7 +224,7 @@ void ternary_tile_few(const TernaryMatrix& w, const QuantizedRows& x, const std:
     }
     for (std::size_t b = begin; b < end; ++b) {
       const std::uint8_t* block = tiles + b * kTileBytes;
-      touch_page_ahead(block);
+      touch_page_ahead(block, kTileBytes);
 #pragma GCC unroll 2
       for (int h = 0; h < 2; ++h) {
         const __m256i packed = load_codes(block + 32 * h);
@@ -238,11 +237,8 @@ void ternary_tile_few(const TernaryMatrix& w, const QuantizedRows& x, const std:
           const std::int8_t* input = codes + (b * M + i) * kTileCols;
 #pragma GCC unroll 2
           for (int s = 0; s < 4; s += 2) {
-            ones[i][h] = _mm256_add_epi16(
-                ones[i][h], _mm256_maddubs_epi16(steps[s], broadcast_codes(input + 4 * s)));
-            fours[i][h] = _mm256_add_epi16(
-                fours[i][h],
-                _mm256_maddubs_epi16(steps[s + 1], broadcast_codes(input + 4 * s + 4)));
+            ones[i][h] = add_pairs(ones[i][h], steps[s], broadcast_codes(input + 4 * s));
+            fours[i][h] = add_pairs(fours[i][h], steps[s + 1], broadcast_codes(input + 4 * s + 4));
           }
         }
       }
@@ -275,7 +271,7 @@ void ternary_tile_many(const TernaryMatrix& w, const QuantizedRows& x, const std
     for (int i = 0; i < M; ++i) sums[i][0] = sums[i][1] = _mm256_setzero_si256();
     for (std::size_t b = begin; b < end; ++b) {
       const std::uint8_t* block = tiles + b * kTileBytes;
-      touch_page_ahead(block);
+      touch_page_ahead(block, kTileBytes);
       __m256i packed[2] = {load_codes(block), load_codes(block + 32)};
 #pragma GCC unroll 4
       for (int s = 0; s < 4; ++s) {
@@ -284,8 +280,8 @@ void ternary_tile_many(const TernaryMatrix& w, const QuantizedRows& x, const std
 #pragma GCC unroll 8
         for (int i = 0; i < M; ++i) {
           const __m256i four = broadcast_codes(codes + (b * M + i) * kTileCols + 4 * s);
-          sums[i][0] = _mm256_add_epi16(sums[i][0], _mm256_maddubs_epi16(weights[0], four));
-          sums[i][1] = _mm256_add_epi16(sums[i][1], _mm256_maddubs_epi16(weights[1], four));
+          sums[i][0] = add_pairs(sums[i][0], weights[0], four);
+          sums[i][1] = add_pairs(sums[i][1], weights[1], four);
         }
         packed[0] = _mm256_srli_epi16(packed[0], 2);
         packed[1] = _mm256_srli_epi16(packed[1], 2);
@@ -305,7 +301,7 @@ using TileKernel = void (*)(const TernaryMatrix&, const QuantizedRows&, const st
 
 constexpr int kMostRows = 4;  // activation rows of one pass
 // By number of activation rows, from 1.
-constexpr TileKernel kPasses[kMostRows] = {ternary_tile_few<1>, ternary_tile_few<2>,
+constexpr TileKernel kPasses[kMostRows] = {ternary_tile_few<1>, ternary_tile_many<2>,
                                            ternary_tile_many<3>, ternary_tile_many<4>};
 
 void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_begin, int tile_end,

@@ -96,9 +96,8 @@ void store_codes(std::int8_t* p, IntLanes x) {
 std::int32_t int_sum_lanes(IntLanes x) { return _mm512_reduce_add_epi32(x); }
 std::int32_t int_max_lanes(IntLanes x) { return _mm512_reduce_max_epi32(x); }
 
-constexpr int kDotRows = 8;      // weight rows at a time for one input
-constexpr int kDotTileRows = 4;  // weight rows and inputs at a time for several
-constexpr int kDotTileInputs = 6;
+constexpr int kDotRows = 4;     // weight rows at a time for several inputs
+constexpr int kDotInputs = 6;   // inputs at a time
 constexpr int kScoreHeads = 4;  // query heads at a time against the keys of a block
 constexpr int kValueTile = 8;   // heads times sixteens of head_dim at a time
 
@@ -113,16 +112,6 @@ __m512i broadcast_codes(const std::int8_t* p) {
   std::int32_t four;
   std::memcpy(&four, p, sizeof four);
   return _mm512_set1_epi32(four);
-}
-
-// Asks for the last line of the page after the next as weights stream past a page's first line. The
-// hardware reads ahead within a page but does not translate the next page's address, which costs a
-// third of the bandwidth where pages are small; of a page's lines, the last disturbs it least.
-void touch_page_ahead(const std::uint8_t* p) {
-  constexpr std::uintptr_t kPage = 4096;
-  if (reinterpret_cast<std::uintptr_t>(p) % kPage == 0) {
-    _mm_prefetch(reinterpret_cast<const char*>(p + 3 * kPage - kTileBytes), _MM_HINT_T0);
-  }
 }
 
 void finish_tile(const TernaryMatrix& w, const QuantizedRows& x, int tile, int m, __m512i total,
@@ -159,7 +148,7 @@ void ternary_tile_few(const TernaryMatrix& w, const QuantizedRows& x, const std:
   }
   for (std::size_t b = 0; b < blocks; ++b) {
     const std::uint8_t* block = tiles + b * kTileBytes;
-    touch_page_ahead(block);
+    touch_page_ahead(block, kTileBytes);
     const __m512i packed = _mm512_load_si512(block);
 #pragma GCC unroll 4
     for (int s = 0; s < kBlockSteps; ++s) {
@@ -195,7 +184,7 @@ void ternary_tile_many(const TernaryMatrix& w, const QuantizedRows& x, const std
   for (int i = 0; i < M; ++i) sums[i] = _mm512_setzero_si512();
   for (std::size_t b = 0; b < blocks; ++b) {
     const std::uint8_t* block = tiles + b * kTileBytes;
-    touch_page_ahead(block);
+    touch_page_ahead(block, kTileBytes);
     const __m512i packed = _mm512_load_si512(block);
 #pragma GCC unroll 4
     for (int s = 0; s < kBlockSteps; ++s) {

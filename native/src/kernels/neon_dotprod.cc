@@ -157,9 +157,8 @@ std::int32_t int_max_lanes(IntLanes x) {
   return vmaxvq_s32(vmaxq_s32(vmaxq_s32(x.quad[0], x.quad[1]), vmaxq_s32(x.quad[2], x.quad[3])));
 }
 
-constexpr int kDotRows = 4;
-constexpr int kDotTileRows = 2;
-constexpr int kDotTileInputs = 2;
+constexpr int kDotRows = 2;    // weight rows at a time for several inputs
+constexpr int kDotInputs = 3;  // inputs at a time
 constexpr int kScoreHeads = 1;
 constexpr int kValueTile = 4;
 
