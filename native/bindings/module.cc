@@ -77,6 +77,20 @@ void bind_request(py::module_& module) {
       .def_readwrite("stop_tokens", &Request::stop_tokens)
       .def_readwrite("top_logprobs", &Request::top_logprobs)
       .def_readwrite("prompt_logprobs", &Request::prompt_logprobs)
+      .def_property(
+          "embedding",
+          [](const Request& r) -> std::optional<std::string> {
+            if (!r.embedding) return std::nullopt;
+            return *r.embedding == Pooling::kMean ? "mean" : "last";
+          },
+          [](Request& r, const std::optional<std::string>& pooling) {
+            if (pooling && *pooling != "mean" && *pooling != "last") {
+              throw Error(ErrorCode::kInvalidArgument, "embedding must be mean, last or None",
+                          "embedding");
+            }
+            r.embedding.reset();
+            if (pooling) r.embedding = *pooling == "mean" ? Pooling::kMean : Pooling::kLast;
+          })
       .def_readwrite("guided", &Request::guided);
   const auto sampling = [&request](const char* name, auto member) {
     request.def_property(
@@ -114,7 +128,7 @@ std::vector<py::handle> make_enum(py::module_& module, const char* name,
 
 void bind_event(py::module_& module) {
   static const auto kinds =
-      make_enum(module, "EventKind", {"STARTED", "TOKEN", "FINISHED", "FAILED"});
+      make_enum(module, "EventKind", {"STARTED", "TOKEN", "FINISHED", "FAILED", "EMBEDDED"});
   static const auto reasons =
       make_enum(module, "FinishReason", {"NONE", "STOP", "LENGTH", "CANCELLED"});
   py::class_<Event>(module, "Event")
@@ -133,6 +147,15 @@ void bind_event(py::module_& module) {
       .def_readonly("prefill_seconds", &Event::prefill_seconds)
       .def_property_readonly("prompt_logprobs",
                              [](const Event& e) { return pairs(e.prompt_logprobs); })
+      .def_property_readonly("prompt_top_logprobs",
+                             [](const Event& e) {
+                               py::list positions;
+                               for (const auto& top : e.prompt_top_logprobs) {
+                                 positions.append(pairs(top));
+                               }
+                               return positions;
+                             })
+      .def_readonly("embedding", &Event::embedding)
       .def_property_readonly("error_code", [](const Event& e) { return code_name(e.error_code); })
       .def_readonly("error_message", &Event::error_message);
 }
@@ -207,7 +230,8 @@ void bind_engine(py::module_& module) {
       .def(
           "submit", [](Engine& engine, const Request& request) { engine.submit(request); },
           py::arg("request"), Released())
-      .def("cancel", &Engine::cancel, py::arg("request_id"), Released())
+      .def("cancel", &Engine::cancel, py::arg("request_id"), py::arg("choice") = py::none(),
+           Released())
       .def("guide", &guide, py::arg("request_id"), py::arg("choice"), py::arg("index"),
            py::arg("allowed"))
       .def("outbox_fd", &Engine::outbox_fd)

@@ -461,3 +461,65 @@ TEST(masks_of_the_wrong_size_or_without_a_token_are_refused) {
   CHECK_THROWS(engine->guide(1, 0, 0, {1u}), ErrorCode::kInvalidArgument);
   CHECK_THROWS(engine->guide(1, 0, 0, {0u, 0u, 0u}), ErrorCode::kInvalidArgument);
 }
+
+TEST(one_choice_can_be_cancelled) {
+  auto engine = make_engine();
+  Request request = make_request(1, some_prompt(1, 20), 200);
+  request.choices = 3;
+  request.sampling.temperature = 1.0f;
+  const Answers whole = answers_of(run(*engine, request));
+  std::vector<Event> events;
+  engine->submit(request);
+  CHECK(collect(*engine, events, [](const std::vector<Event>& all) { return all.size() > 4; }));
+  engine->cancel(1, 1);
+  CHECK(collect(*engine, events, finished_choices(3)));
+  Answers answers = answers_of(events);
+  CHECK(answers.at({1, 0}) == whole.at({1, 0}));
+  CHECK(answers.at({1, 2}) == whole.at({1, 2}));
+  // The others' 200 tokens may have come before the cancellation did.
+  const bool cut = answers[{1, 1}].size() < 200;
+  for (const Event& event : events) {
+    if (event.kind != EventKind::kFinished || event.choice != 1) continue;
+    CHECK(event.finish_reason == (cut ? FinishReason::kCancelled : FinishReason::kLength));
+  }
+  CHECK(becomes_idle(*engine));
+}
+
+TEST(embeddings_do_not_depend_on_chunks_or_cache) {
+  for (const Pooling pooling : {Pooling::kLast, Pooling::kMean}) {
+    std::vector<std::vector<float>> vectors;
+    for (const int rows : {20, 256}) {
+      EngineOptions options;
+      options.max_batch_tokens = rows;
+      options.max_batch = 2;
+      auto engine = make_engine(options);
+      Request request = make_request(1, some_prompt(3, 70));
+      request.embedding = pooling;
+      for (int round = 0; round < 2; ++round) {
+        const auto events = run(*engine, request);
+        CHECK_EQ(events.size(), std::size_t{3});
+        CHECK(events[1].kind == EventKind::kEmbedded);
+        CHECK(events[2].finish_reason == FinishReason::kStop);
+        vectors.push_back(events[1].embedding);
+      }
+      CHECK(becomes_idle(*engine));
+    }
+    CHECK_EQ(vectors[0].size(), std::size_t{64});
+    for (const auto& vector : vectors) CHECK(vector == vectors[0]);
+  }
+}
+
+TEST(prompt_logprobs_list_what_was_likely) {
+  auto engine = make_engine();
+  Request request = make_request(1, some_prompt(6, 30), 1);
+  request.prompt_logprobs = true;
+  request.top_logprobs = 2;
+  const auto events = run(*engine, request);
+  const auto& tops = events[0].prompt_top_logprobs;
+  CHECK_EQ(tops.size(), std::size_t{30});
+  CHECK_EQ(tops[0].size(), std::size_t{0});
+  for (std::size_t i = 1; i < tops.size(); ++i) {
+    CHECK_EQ(tops[i].size(), std::size_t{2});
+    CHECK(tops[i][0].logprob >= events[0].prompt_logprobs[i].logprob);
+  }
+}

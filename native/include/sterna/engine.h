@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,7 +48,8 @@ class Engine {
   // Queues a request. Throws Error (kInvalidArgument, kContextLength, kQueueFull, kShuttingDown).
   virtual void submit(Request request) = 0;
   // Ends a request within one step; unknown and finished ids are ignored.
-  virtual void cancel(std::uint64_t request_id) = 0;
+  // With a choice, only that one, and only once the request has started.
+  virtual void cancel(std::uint64_t request_id, std::optional<int> choice = std::nullopt) = 0;
 
   // The tokens that a choice of a guided request may take at output position `index`: bit t % 32 of
   // word t / 32 allows token t. Every position needs one, the first may be given right after

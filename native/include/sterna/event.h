@@ -15,6 +15,7 @@ enum class EventKind : std::uint8_t {
   kToken,     // one more token of one choice (a stop token is never reported)
   kFinished,  // a choice is complete: exactly one per choice unless kFailed came
   kFailed,    // the request ended with an error: nothing follows
+  kEmbedded,  // the vector of an embedding request, between kStarted and kFinished
 };
 
 enum class FinishReason : std::uint8_t { kNone, kStop, kLength, kCancelled };
@@ -37,6 +38,10 @@ struct Event {
   double queue_seconds = 0.0;                 // kStarted: submit to first computation
   double prefill_seconds = 0.0;               // kStarted: first computation to first logits
   std::vector<TokenLogprob> prompt_logprobs;  // kStarted, when asked for; entry 0 is {prompt[0], 0}
+  // kStarted, with top_logprobs: for each prompt token what was most likely in its place; entry 0
+  // is empty.
+  std::vector<std::vector<TokenLogprob>> prompt_top_logprobs;
+  std::vector<float> embedding;  // kEmbedded: [hidden_size], behind the final norm, not normalized
   ErrorCode error_code = ErrorCode::kInternal;  // kFailed
   std::string error_message;                    // kFailed
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -22,6 +23,9 @@ struct SamplingParams {
   std::vector<std::pair<TokenId, float>> logit_bias;
 };
 
+// How the final states of a prompt's tokens become one vector.
+enum class Pooling : std::uint8_t { kLast, kMean };
+
 struct Request {
   std::uint64_t id = 0;  // chosen by the caller, unique among live requests
   std::vector<TokenId> prompt;
@@ -30,9 +34,12 @@ struct Request {
   int min_tokens = 0;   // stop tokens are not sampled before this many
   int choices = 1;      // the prompt is computed once; choice i samples with seed + i
   std::vector<TokenId> stop_tokens;
-  int top_logprobs = -1;         // -1: none; 0: the chosen token's only; n: also the n most likely
-  bool prompt_logprobs = false;  // log-probabilities of the prompt's own tokens, too
-  bool guided = false;           // each token waits for the mask that Engine::guide gives for it
+  int top_logprobs = -1;  // -1: none; 0: the chosen token's only; n: also the n most likely
+  // Log-probabilities of the prompt's own tokens, too, and of top_logprobs others at each position.
+  bool prompt_logprobs = false;
+  // Ask for a vector instead of an answer: nothing is sampled, and only id and prompt count.
+  std::optional<Pooling> embedding;
+  bool guided = false;  // each token waits for the mask that Engine::guide gives for it
 };
 
 }  // namespace sterna

@@ -23,9 +23,13 @@ struct Commands {
     int choice;
     TokenMask mask;
   };
+  struct Cancel {
+    std::uint64_t request_id;
+    std::optional<int> choice;
+  };
   std::vector<std::shared_ptr<LiveRequest>> submitted;
   std::vector<Guide> guides;
-  std::vector<std::uint64_t> cancelled;
+  std::vector<Cancel> cancelled;
 
   bool empty() const { return submitted.empty() && guides.empty() && cancelled.empty(); }
 };
@@ -78,11 +82,11 @@ class ThreadedEngine final : public Engine {
     wake_.notify_one();
   }
 
-  void cancel(std::uint64_t request_id) override {
+  void cancel(std::uint64_t request_id, std::optional<int> choice) override {
     {
       const std::lock_guard lock(mutex_);
       if (live_ids_.count(request_id) == 0) return;
-      commands_.cancelled.push_back(request_id);
+      commands_.cancelled.push_back({request_id, choice});
     }
     wake_.notify_one();
   }
@@ -139,7 +143,9 @@ class ThreadedEngine final : public Engine {
       for (auto& guide : commands.guides) {
         generator_.guide(guide.request_id, guide.choice, std::move(guide.mask));
       }
-      for (const std::uint64_t id : commands.cancelled) generator_.cancel(id, events);
+      for (const auto& cancel : commands.cancelled) {
+        generator_.cancel(cancel.request_id, cancel.choice, events);
+      }
       return generator_.step(events);
     } catch (const std::bad_alloc&) {
       generator_.fail_all(ErrorCode::kInternal, "out of memory during generation", events);

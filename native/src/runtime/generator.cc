@@ -57,8 +57,9 @@ void Generator::add(std::shared_ptr<LiveRequest> request) {
   scheduler_.enqueue(std::make_unique<Sequence>(std::move(request), 0));
 }
 
-void Generator::cancel(std::uint64_t request_id, std::vector<Event>& events) {
-  report_cancelled(scheduler_.remove_request(request_id), events);
+void Generator::cancel(std::uint64_t request_id, std::optional<int> choice,
+                       std::vector<Event>& events) {
+  report_cancelled(scheduler_.remove_request(request_id, choice), events);
 }
 
 void Generator::cancel_all(std::vector<Event>& events) {
@@ -110,35 +111,51 @@ void Generator::compute(const std::vector<Slice>& plan) {
     }
   }
   transformer_.forward(rows, scheduler_.kv());
-  compute_prompt_logprobs(plan);
+  int first_row = 0;
+  for (const Slice& slice : plan) {
+    const LiveRequest& live = *slice.sequence->request;
+    if (wants_every_state(live)) {
+      if (live.request.prompt_logprobs) compute_prompt_logprobs(slice, first_row);
+      if (live.request.embedding == Pooling::kMean) add_states(slice, first_row);
+    }
+    first_row += slice.end - slice.begin;
+  }
   for (const Slice& slice : plan) scheduler_.computed(slice);
 }
 
 // Every computed position but the last predicts a token of the prompt.
-void Generator::compute_prompt_logprobs(const std::vector<Slice>& plan) {
-  int first_row = 0;
-  for (const Slice& slice : plan) {
-    LiveRequest& live = *slice.sequence->request;
-    const auto& prompt = live.request.prompt;
-    if (live.request.prompt_logprobs && !live.started) {
-      auto& known = live.prompt_logprobs;
-      if (slice.begin == 0) known.assign(1, {prompt[0], 0.0f});
-      const int last = std::min(slice.end, static_cast<int>(prompt.size()) - 1);
-      for (int i = slice.begin; i < last; i += logits_rows_) {
-        std::vector<const float*> states;
-        for (int j = i; j < std::min(i + logits_rows_, last); ++j) {
-          states.push_back(transformer_.hidden(first_row + j - slice.begin));
-        }
-        transformer_.logits(states, logits_.data());
-        for (std::size_t j = 0; j < states.size(); ++j) {
-          const int vocab = model_->config().vocab_size;
-          const LogProbabilities logprobs(logits_.data() + j * vocab, vocab);
-          const TokenId next = prompt[i + j + 1];
-          known.push_back({next, logprobs.of(next)});
-        }
-      }
+void Generator::compute_prompt_logprobs(const Slice& slice, int first_row) {
+  LiveRequest& live = *slice.sequence->request;
+  const std::vector<TokenId>& prompt = live.request.prompt;
+  const int top = live.request.top_logprobs;
+  if (slice.begin == 0) {
+    live.prompt_logprobs.assign(1, {prompt[0], 0.0f});
+    live.prompt_top_logprobs.assign(top > 0 ? 1 : 0, {});
+  }
+  const int vocab = model_->config().vocab_size;
+  const int last = std::min(slice.end, static_cast<int>(prompt.size()) - 1);
+  for (int i = slice.begin; i < last; i += logits_rows_) {
+    std::vector<const float*> states;
+    for (int j = i; j < std::min(i + logits_rows_, last); ++j) {
+      states.push_back(transformer_.hidden(first_row + j - slice.begin));
     }
-    first_row += slice.end - slice.begin;
+    transformer_.logits(states, logits_.data());
+    for (std::size_t j = 0; j < states.size(); ++j) {
+      const LogProbabilities logprobs(logits_.data() + j * vocab, vocab);
+      const TokenId next = prompt[i + j + 1];
+      live.prompt_logprobs.push_back({next, logprobs.of(next)});
+      if (top > 0) live.prompt_top_logprobs.push_back(logprobs.top(top));
+    }
+  }
+}
+
+// In order of position and in double precision, so that chunks do not matter.
+void Generator::add_states(const Slice& slice, int first_row) {
+  std::vector<double>& sum = slice.sequence->request->state_sum;
+  if (slice.begin == 0) sum.assign(model_->config().hidden_size, 0.0);
+  for (int i = slice.begin; i < slice.end; ++i) {
+    const float* state = transformer_.hidden(first_row + i - slice.begin);
+    for (std::size_t d = 0; d < sum.size(); ++d) sum[d] += state[d];
   }
 }
 
@@ -153,6 +170,10 @@ std::vector<Generator::Draw> Generator::prepare_draws(const std::vector<Slice>& 
     row += slice.end - slice.begin;
     if (slice.sequence->remaining() > 0) continue;  // more of the prompt is to come
     const float* state = transformer_.hidden(row);
+    if (slice.sequence->request->request.embedding) {
+      report_embedding(slice.sequence, state, events);
+      continue;
+    }
     for (Sequence* sequence : start(slice.sequence, events)) {
       if (sequence->request->request.guided) {
         sequence->held.assign(state, state + model_->config().hidden_size);
@@ -193,6 +214,23 @@ std::vector<Sequence*> Generator::start(Sequence* sequence, std::vector<Event>& 
   return sequences;
 }
 
+void Generator::report_embedding(Sequence* sequence, const float* state,
+                                 std::vector<Event>& events) {
+  const LiveRequest& live = *sequence->request;
+  report_start(*sequence, events);
+  Event event = event_for(*sequence, EventKind::kEmbedded);
+  if (live.request.embedding == Pooling::kMean) {
+    const double count = static_cast<double>(live.request.prompt.size());
+    for (const double sum : live.state_sum) {
+      event.embedding.push_back(static_cast<float>(sum / count));
+    }
+  } else {
+    event.embedding.assign(state, state + model_->config().hidden_size);
+  }
+  events.push_back(std::move(event));
+  finish(sequence, FinishReason::kStop, 0, events);
+}
+
 void Generator::report_start(Sequence& sequence, std::vector<Event>& events) {
   LiveRequest& live = *sequence.request;
   live.started = true;
@@ -202,6 +240,7 @@ void Generator::report_start(Sequence& sequence, std::vector<Event>& events) {
   event.queue_seconds = seconds(live.admitted - live.submitted);
   event.prefill_seconds = seconds(Clock::now() - live.admitted);
   event.prompt_logprobs = std::move(live.prompt_logprobs);
+  event.prompt_top_logprobs = std::move(live.prompt_top_logprobs);
   events.push_back(std::move(event));
   totals_.prompt_tokens += static_cast<std::int64_t>(live.request.prompt.size());
   totals_.cached_tokens += live.cached_tokens;

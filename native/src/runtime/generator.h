@@ -18,7 +18,7 @@ class Generator {
             const EngineOptions& options);
 
   void add(std::shared_ptr<LiveRequest> request);
-  void cancel(std::uint64_t request_id, std::vector<Event>& events);
+  void cancel(std::uint64_t request_id, std::optional<int> choice, std::vector<Event>& events);
   void guide(std::uint64_t request_id, int choice, TokenMask mask);
   void cancel_all(std::vector<Event>& events);
   // Ends every live request with kFailed.
@@ -40,10 +40,12 @@ class Generator {
   };
 
   void compute(const std::vector<Slice>& plan);
-  void compute_prompt_logprobs(const std::vector<Slice>& plan);
+  void compute_prompt_logprobs(const Slice& slice, int first_row);
+  void add_states(const Slice& slice, int first_row);
   std::vector<Draw> prepare_draws(const std::vector<Slice>& plan, std::vector<Event>& events);
   void compute_logits(std::vector<Draw>& draws);
   std::vector<Sequence*> start(Sequence* sequence, std::vector<Event>& events);
+  void report_embedding(Sequence* sequence, const float* state, std::vector<Event>& events);
   void report_start(Sequence& sequence, std::vector<Event>& events);
   void draw(Draw& draw, std::vector<float>& scratch) const;
   void accept(Draw& draw, std::vector<Event>& events);

@@ -50,11 +50,14 @@ LiveRequest* Scheduler::find(std::uint64_t request_id) const {
   return nullptr;
 }
 
-std::vector<Scheduler::Owned> Scheduler::remove_request(std::uint64_t request_id) {
+std::vector<Scheduler::Owned> Scheduler::remove_request(std::uint64_t request_id,
+                                                        std::optional<int> choice) {
   std::vector<Owned> removed;
   const auto take_from = [&](auto& queue) {
     for (auto it = queue.begin(); it != queue.end();) {
-      if ((*it)->request->request.id == request_id) {
+      // Before the fork, the one sequence stands for every choice.
+      const bool chosen = !choice || ((*it)->request->started && (*it)->choice == *choice);
+      if ((*it)->request->request.id == request_id && chosen) {
         release_blocks(**it);
         removed.push_back(std::move(*it));
         it = queue.erase(it);
@@ -124,10 +127,9 @@ void Scheduler::admit() {
 // Gives the sequence the blocks of all its tokens, cached ones first.
 bool Scheduler::reserve_prompt(Sequence& sequence) {
   const int size = static_cast<int>(sequence.tokens.size());
-  // The last token is always computed: its logits are wanted. Log-probabilities of the prompt
-  // need every position's.
-  const bool reuse = !sequence.request->request.prompt_logprobs || sequence.request->started;
-  sequence.blocks = blocks_.match(sequence.tokens, reuse ? size - 1 : 0);
+  // The last token is always computed: its final state is wanted.
+  const int limit = wants_every_state(*sequence.request) ? 0 : size - 1;
+  sequence.blocks = blocks_.match(sequence.tokens, limit);
   const int missing = blocks_for(size) - static_cast<int>(sequence.blocks.size());
   // One spare block for each running sequence keeps admission from causing preemption at once.
   const int spare = static_cast<int>(running_.size());

@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/aligned_buffer.h"
@@ -39,8 +40,10 @@ class Scheduler {
   void enqueue(std::unique_ptr<Sequence> sequence);
   // Null when the request is not live.
   LiveRequest* find(std::uint64_t request_id) const;
-  // Takes the sequences of a request out, wherever they are, and frees their blocks.
-  std::vector<std::unique_ptr<Sequence>> remove_request(std::uint64_t request_id);
+  // Takes the sequences of a request, or of one of its choices, out, wherever they are, and frees
+  // their blocks.
+  std::vector<std::unique_ptr<Sequence>> remove_request(std::uint64_t request_id,
+                                                        std::optional<int> choice = std::nullopt);
   std::vector<std::unique_ptr<Sequence>> remove_all();
 
   // Empty only when there is nothing to do.

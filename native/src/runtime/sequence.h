@@ -29,8 +29,17 @@ struct LiveRequest {
   bool started = false;  // kStarted was reported; choices have been forked
   int cached_tokens = 0;
   std::vector<TokenLogprob> prompt_logprobs;
-  std::vector<TokenMask> masks;  // by choice, of a guided request
+  std::vector<std::vector<TokenLogprob>> prompt_top_logprobs;
+  std::vector<double> state_sum;  // of the prompt's final states, for mean pooling
+  std::vector<TokenMask> masks;   // by choice, of a guided request
 };
+
+// Whether every position of the prompt must be computed, even those whose keys and values are
+// cached: what is asked for comes from their final states.
+inline bool wants_every_state(const LiveRequest& live) {
+  return !live.started &&
+         (live.request.prompt_logprobs || live.request.embedding == Pooling::kMean);
+}
 
 // One choice: its tokens, and how many of them have keys and values in the cache.
 struct Sequence {

@@ -45,6 +45,21 @@ void validate_sampling(const SamplingParams& p, const ModelConfig& config) {
   }
 }
 
+// A sequence that runs alone must fit, or it could never finish.
+void require_context(const Request& request, int max_tokens, const ModelConfig& config,
+                     const EngineOptions& options) {
+  const std::int64_t context = std::min(config.context_length, options.kv_cache_tokens);
+  const std::int64_t wanted = static_cast<std::int64_t>(request.prompt.size()) + max_tokens;
+  if (wanted <= context) return;
+  const std::string more =
+      max_tokens > 0 ? " and " + std::to_string(max_tokens) + " more may be generated" : "";
+  throw Error(ErrorCode::kContextLength,
+              "the prompt has " + std::to_string(request.prompt.size()) + " tokens" + more +
+                  ", but the context window holds " + std::to_string(context) +
+                  "; shorten the prompt" + (max_tokens > 0 ? " or lower max_tokens" : ""),
+              "prompt");
+}
+
 }  // namespace
 
 void validate_options(const EngineOptions& options) {
@@ -74,23 +89,18 @@ void validate_request(const Request& request, const ModelConfig& config,
                            std::to_string(token));
     }
   }
+  if (request.embedding) {
+    if (request.choices != 1) reject("choices", "1 for an embedding");
+    require_context(request, 0, config, options);
+    return;
+  }
   if (request.max_tokens < 1) reject("max_tokens", "at least 1");
   if (request.min_tokens < 0) reject("min_tokens", "at least 0");
   require_range("choices", request.choices, 1, options.max_batch);
   require_range("top_logprobs", request.top_logprobs, -1, kMostTopLogprobs);
   validate_sampling(request.sampling, config);
 
-  // A sequence that runs alone must fit, or it could never finish.
-  const std::int64_t context = std::min(config.context_length, options.kv_cache_tokens);
-  const std::int64_t wanted = static_cast<std::int64_t>(request.prompt.size()) + request.max_tokens;
-  if (wanted > context) {
-    throw Error(ErrorCode::kContextLength,
-                "the prompt has " + std::to_string(request.prompt.size()) + " tokens and " +
-                    std::to_string(request.max_tokens) +
-                    " more may be generated, but the context window holds " +
-                    std::to_string(context) + "; shorten the prompt or lower max_tokens",
-                "prompt");
-  }
+  require_context(request, request.max_tokens, config, options);
 }
 
 }  // namespace sterna

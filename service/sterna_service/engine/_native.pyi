@@ -17,6 +17,7 @@ class EventKind(IntEnum):
     TOKEN = 1
     FINISHED = 2
     FAILED = 3
+    EMBEDDED = 4
 
 class FinishReason(IntEnum):
     NONE = 0
@@ -33,6 +34,8 @@ class Request:
     stop_tokens: list[int]
     top_logprobs: int
     prompt_logprobs: bool
+    embedding: str | None
+    """None, "mean" or "last"."""
     guided: bool
     temperature: float
     top_k: int
@@ -58,6 +61,8 @@ class Event:
     queue_seconds: float
     prefill_seconds: float
     prompt_logprobs: list[tuple[int, float]]
+    prompt_top_logprobs: list[list[tuple[int, float]]]
+    embedding: list[float]
     error_code: str
     error_message: str
 
@@ -109,7 +114,7 @@ class EngineStats:
 class Engine:
     def __init__(self, model: Model, options: EngineOptions) -> None: ...
     def submit(self, request: Request) -> None: ...
-    def cancel(self, request_id: int) -> None: ...
+    def cancel(self, request_id: int, choice: int | None = None) -> None: ...
     def guide(self, request_id: int, choice: int, index: int, allowed: Buffer) -> None: ...
     def outbox_fd(self) -> int: ...
     def drain_outbox(self) -> list[Event]: ...
