@@ -1,0 +1,168 @@
+"""The command line: `python -m training.run --run DIRECTORY STEP`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+# torch is imported inside the steps that need it, so that the others start without it.
+
+MODEL_ID = "sterna/tern-nano"
+
+
+def tokens(text: str) -> int:
+    """A number of tokens: "14M", "14e6" and "14000000" are the same."""
+    value = text.upper().replace("_", "")
+    factor = 1_000_000 if value.endswith("M") else 1
+    return int(float(value.removesuffix("M")) * factor)
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(prog="python -m training.run", description=__doc__)
+    result.add_argument("--run", type=Path, required=True, help="directory of this run's files")
+    steps = result.add_subparsers(dest="step", required=True)
+
+    build = steps.add_parser("build", help="generate the corpus and the tokenizer")
+    build.add_argument("--data", type=Path, required=True, help="directory of the texts")
+    build.add_argument("--tokens", type=tokens, default=tokens("14M"))
+    build.add_argument("--seed", type=int, default=1)
+
+    train = steps.add_parser("train", help="train, or go on from the checkpoint of the run")
+    train.add_argument("--size", default="2m", help="1m, 2m, 3m, 6m, 14m or 30m")
+    train.add_argument("--tokens", type=tokens, required=True, help="tokens in all")
+    train.add_argument("--decay", type=tokens, required=True, help="how many of them decay")
+    train.add_argument("--batch", type=tokens, default=4096, help="tokens of one step")
+    train.add_argument("--muon-lr", type=float, default=0.05)
+    train.add_argument("--adam-lr", type=float, default=1e-2)
+    train.add_argument("--threads", type=int, default=2)
+    train.add_argument("--device", default="cpu", help="cpu or cuda")
+    train.add_argument("--no-compile", action="store_true")
+
+    export = steps.add_parser("export", help="write the packed Hugging Face checkpoint")
+    export.add_argument("--to", type=Path, required=True)
+
+    adapter = steps.add_parser("adapter", help="train the LoRA adapter on the exported weights")
+    adapter.add_argument("--data", type=Path, required=True)
+    adapter.add_argument("--to", type=Path, required=True)
+    adapter.add_argument("--steps", type=int, default=400)
+
+    evaluate = steps.add_parser("evaluate", help="ask every held-out question; write the table")
+    evaluate.add_argument("--data", type=Path, required=True)
+    evaluate.add_argument("--url", help="a server of the exported model; without it, torch answers")
+
+    perplexity = steps.add_parser("perplexity", help="loss on held-out stories, two arithmetics")
+    perplexity.add_argument("--data", type=Path, required=True)
+    perplexity.add_argument("--texts", type=int, default=100)
+    return result
+
+
+def _checkpoint(run: Path) -> Path:
+    path = run / "checkpoint.pt"
+    if not path.exists():
+        sys.exit(f"{path} is missing: run the step train first, or name another --run")
+    return path
+
+
+def _build(arguments: argparse.Namespace) -> None:
+    from training.dataset import build
+
+    build(arguments.data, arguments.run / "data", arguments.tokens, arguments.seed)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from training.dataset import load_data
+    from training.model import SIZES
+    from training.trainer import Trainer, TrainOptions
+
+    if arguments.size not in SIZES:
+        sys.exit(f"--size is {arguments.size!r}; sizes: {', '.join(SIZES)}")
+    options = TrainOptions(
+        total_tokens=arguments.tokens,
+        decay_tokens=arguments.decay,
+        batch_tokens=arguments.batch,
+        muon_lr=arguments.muon_lr,
+        adam_lr=arguments.adam_lr,
+        threads=arguments.threads,
+        device=arguments.device,
+        compile=not arguments.no_compile,
+    )
+    data = load_data(arguments.run / "data")
+    Trainer(SIZES[arguments.size], data, arguments.run, options).run()
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from training.export import export
+    from training.trainer import load_model
+
+    model = load_model(_checkpoint(arguments.run))
+    export(model, arguments.run / "data" / "tokenizer.json", arguments.to)
+
+
+def _adapter(arguments: argparse.Namespace) -> None:
+    from training.adapter import AdapterOptions, save_adapter, train_adapter
+    from training.corpus.sources import load_sources
+    from training.trainer import load_model
+
+    options = AdapterOptions(steps=arguments.steps)
+    model = load_model(_checkpoint(arguments.run))
+    tokenizer = arguments.run / "data" / "tokenizer.json"
+    pairs, losses = train_adapter(model, tokenizer, load_sources(arguments.data), options)
+    save_adapter(pairs, options, MODEL_ID, arguments.to)
+    print(f"loss {losses[0]:.3f} -> {sum(losses[-20:]) / len(losses[-20:]):.3f}")
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from training.corpus.sources import load_sources
+    from training.evaluation.answers import from_server, from_torch
+    from training.evaluation.cases import all_cases
+    from training.evaluation.report import evaluate, table
+
+    if arguments.url:
+        answer = from_server(arguments.url)
+    else:
+        tokenizer = arguments.run / "data" / "tokenizer.json"
+        answer = from_torch(_checkpoint(arguments.run), tokenizer)
+    scores = evaluate(all_cases(load_sources(arguments.data)), answer)
+    (arguments.run / "evaluation.md").write_text(table(scores), encoding="utf-8")
+    wrong = {s.name: s.wrong for s in scores}
+    (arguments.run / "wrong.json").write_text(json.dumps(wrong, indent=1), encoding="utf-8")
+    print(table(scores))
+
+
+def _perplexity(arguments: argparse.Namespace) -> None:
+    from math import exp
+
+    from training.corpus.sources import load_sources
+    from training.evaluation.perplexity import nats_per_token
+    from training.model import ARITHMETICS
+    from training.tokenizer import load_tokenizer
+    from training.trainer import load_model
+
+    model = load_model(_checkpoint(arguments.run))
+    tokenizer = load_tokenizer(arguments.run / "data" / "tokenizer.json")
+    texts = load_sources(arguments.data).heldout_stories[: arguments.texts]
+    for name in ARITHMETICS:
+        nats = nats_per_token(model, tokenizer, texts, name)
+        print(f"{name:6} {nats:.4f} nats per token, perplexity {exp(nats):.2f}")
+
+
+STEPS = {
+    "build": _build,
+    "train": _train,
+    "export": _export,
+    "adapter": _adapter,
+    "evaluate": _evaluate,
+    "perplexity": _perplexity,
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    STEPS[arguments.step](arguments)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
