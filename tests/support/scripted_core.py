@@ -54,7 +54,8 @@ class ScriptedCore:
         try:
             async for event in self.stream(request.spec, context):
                 yield event
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
+            # gRPC drops a generator that waits at a `yield`, and cancels one that waits elsewhere.
             self.cancelled.set()
             raise
         finally:

@@ -34,7 +34,7 @@ async def whole_answers(
 
 
 class FanOut:
-    """The interleaved events of several streaming calls."""
+    """The interleaved events of several streaming calls. Whoever makes one must `cancel` it."""
 
     def __init__(
         self, generator: Generator, specs: Sequence[GenerationSpec], concurrency: int
@@ -68,17 +68,14 @@ class FanOut:
             asyncio.create_task(self._pump(index, spec)) for index, spec in enumerate(self._specs)
         ]
         running = len(self._tasks)
-        try:
-            while running:
-                item = await self._queue.get()
-                if item is None:
-                    running -= 1
-                elif isinstance(item, BaseException):
-                    raise item
-                else:
-                    yield item
-        finally:
-            self.cancel()
+        while running:
+            item = await self._queue.get()
+            if item is None:
+                running -= 1
+            elif isinstance(item, BaseException):
+                raise item
+            else:
+                yield item
 
     async def _pump(self, index: int, spec: GenerationSpec) -> None:
         stream: AnswerStream | None = None

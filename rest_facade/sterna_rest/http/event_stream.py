@@ -73,8 +73,6 @@ class EventStream(Response):
                     "headers": self.raw_headers,
                 }
             )
-            # An empty part makes the server put the headers on the wire now.
-            await pulse.send(b"")
             pulse.start()
             try:
                 async for event in events:
