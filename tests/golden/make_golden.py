@@ -273,7 +273,9 @@ def golden_preset(preset: str) -> dict[str, Any]:
                     prompt_tokens(shape.vocab, s, layer_tokens + 1)[1:] for s in LAYER_PROMPTS
                 ]
                 # The strict limit shows more where fewer activations lie on a boundary.
-                values |= max((record_layers(model, p, rows) for p in prompts), key=clear_rows)
+                runs = [record_layers(model, prompt, rows) for prompt in prompts]
+                clearest: dict[str, Any] = max(runs, key=clear_rows)
+                values |= clearest
                 values |= record_edges(model)
             tokens = prompt_tokens(shape.vocab, seed, PROMPT_TOKENS)
             values |= record_logits(model, seed, tokens, LOGIT_ROWS)
