@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,13 +55,22 @@ def open_engine(model: _native.Model, **settings: Any) -> Iterator[_native.Engin
 
 
 def collect(
-    engine: _native.Engine, requests: list[_native.Request], timeout_seconds: float = 120.0
+    engine: _native.Engine,
+    requests: list[_native.Request],
+    cancel_after: Mapping[int, int] | None = None,
+    timeout_seconds: float = 120.0,
 ) -> dict[int, Generation]:
-    """Submits all requests at once and waits until each has finished or failed."""
+    """Submits all requests at once and waits until each has finished or failed.
+
+    `cancel_after` says after how many tokens a request, by id, is cancelled; 0 means at once.
+    """
+    cancel_after = cancel_after or {}
     results = {request.id: Generation() for request in requests}
     open_choices = {request.id: request.choices for request in requests}
     for request in requests:
         engine.submit(request)
+        if cancel_after.get(request.id) == 0:
+            engine.cancel(request.id)
     deadline = time.monotonic() + timeout_seconds
     while open_choices:
         left = deadline - time.monotonic()
@@ -79,6 +88,8 @@ def collect(
                 result.logprobs.setdefault(event.choice, []).append(event.logprob)
                 result.top_logprobs.setdefault(event.choice, []).append(list(event.top_logprobs))
                 result.token_times.append(now)
+                if len(result.token_times) == cancel_after.get(event.request_id):
+                    engine.cancel(event.request_id)
             elif event.kind == _native.EventKind.FINISHED:
                 result.finish[event.choice] = event.finish_reason
                 open_choices[event.request_id] -= 1

@@ -164,6 +164,27 @@ def test_conversation_reuses_its_answer(model: _native.Model) -> None:
     assert second.answer == plain.answer
 
 
+def test_cancellation_of_neighbours(model: _native.Model, expected: list[Generation]) -> None:
+    """Whatever leaves the batch at whatever moment, those that stay answer the same."""
+    stay = {1, 4, 5, 8, 11}
+    with open_engine(model, max_batch=8) as engine:
+        for shift in range(4):
+            batch = requests()
+            cancelled = {r.id: (r.id + shift) % 5 for r in batch if r.id not in stay}
+            results = collect(engine, batch, cancel_after=cancelled)
+            for request in batch:
+                result = results[request.id]
+                if request.id in stay:
+                    assert result.answer == expected[request.id - 1].answer
+                    continue
+                # The engine may be some tokens ahead of the one who cancels.
+                assert not result.error
+                tokens = result.tokens.get(0, [])
+                assert tokens == expected[request.id - 1].tokens[0][: len(tokens)]
+        stats = engine.stats()
+    assert stats.running == stats.waiting == stats.kv_blocks_used == 0
+
+
 def test_more_work_than_cache(model: _native.Model) -> None:
     """Twelve sequences of 200 tokens in a cache for five: some wait or start over, none changes."""
     prompts = [long_prompt(index, 100) for index in range(12)]
