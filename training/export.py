@@ -94,6 +94,8 @@ def export(model: BitNet, tokenizer: Path, directory: Path) -> None:
         },
     )
     shutil.copyfile(tokenizer, directory / "tokenizer.json")
+    # Weights are written readable by their owner alone; a package is read by everyone.
+    (directory / "model.safetensors").chmod(0o644)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -52,6 +52,12 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", type=Path, required=True)
     evaluate.add_argument("--url", help="a server of the exported model; without it, torch answers")
 
+    compare = steps.add_parser("compare", help="a server's answers and those of transformers")
+    compare.add_argument("--data", type=Path, required=True)
+    compare.add_argument("--export", type=Path, required=True, help="the checkpoint served at URL")
+    compare.add_argument("--url", required=True)
+    compare.add_argument("--prompts", type=int, default=100)
+
     perplexity = steps.add_parser("perplexity", help="loss on held-out stories, two arithmetics")
     perplexity.add_argument("--data", type=Path, required=True)
     perplexity.add_argument("--texts", type=int, default=100)
@@ -131,6 +137,24 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     print(table(scores))
 
 
+def _compare(arguments: argparse.Namespace) -> None:
+    import random
+
+    from training.corpus.sources import load_sources
+    from training.evaluation.answers import from_server, from_transformers
+    from training.evaluation.cases import all_cases
+
+    cases = [c for some in all_cases(load_sources(arguments.data)).values() for c in some]
+    asked = [c.conversation for c in random.Random(1).sample(cases, arguments.prompts)]
+    ours = from_server(arguments.url)(asked)
+    theirs = from_transformers(arguments.export)(asked)
+    for conversation, one, other in zip(asked, ours, theirs, strict=True):
+        if one.strip() != other.strip():
+            print(f"{conversation[-1].text!r}\n  server       {one!r}\n  transformers {other!r}")
+    same = sum(a.strip() == b.strip() for a, b in zip(ours, theirs, strict=True))
+    print(f"{same} of {len(asked)} answers are identical")
+
+
 def _perplexity(arguments: argparse.Namespace) -> None:
     from math import exp
 
@@ -154,6 +178,7 @@ STEPS = {
     "export": _export,
     "adapter": _adapter,
     "evaluate": _evaluate,
+    "compare": _compare,
     "perplexity": _perplexity,
 }
 

@@ -21,6 +21,8 @@ from training.optimizer import Muon
 from training.schedule import Schedule
 from training.windows import BOS_ID, Windows
 
+_LOGIT_ROWS = 512
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -161,12 +163,15 @@ class Trainer:
 
     def _loss(self, tokens: Tensor, weights: Tensor) -> Tensor:
         """Mean loss per token, weighted; logits are computed only where a weight is."""
-        inputs, targets, w = tokens[:, :-1], tokens[:, 1:], weights[:, 1:]
+        inputs, targets, w = tokens[:, :-1], tokens[:, 1:].flatten(), weights[:, 1:].flatten()
         states = self.model.hidden(inputs.contiguous(), document_mask(inputs, BOS_ID))
-        counted = w > 0
-        logits = self.model.logits(states[counted])
+        counted = w.nonzero().flatten()
+        # Filled up with tokens of no weight, because thousands of sizes fragment the memory.
+        spare = (w == 0).nonzero().flatten()[: -len(counted) % _LOGIT_ROWS]
+        counted = torch.cat((counted, spare))
+        logits = self.model.logits(states.flatten(0, 1)[counted])
         losses = F.cross_entropy(logits, targets[counted], reduction="none")
-        return (losses * w[counted]).sum() / w[counted].sum()
+        return (losses * w[counted]).sum() / w.sum()
 
     def validate(self) -> float:
         """Weighted loss per token on the validation windows.

@@ -63,3 +63,22 @@ def from_torch(checkpoint: Path, tokenizer: Path) -> Answer:
         return str(words.decode(found))
 
     return lambda conversations: [ask(conversation) for conversation in conversations]
+
+
+def from_transformers(checkpoint: Path) -> Answer:
+    """Answers of an exported checkpoint by the reference library, in float32 and without cache."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # type: ignore[import-not-found]
+
+    words = AutoTokenizer.from_pretrained(checkpoint)
+    # Norms and embeddings stay in the file's type unless they are converted after loading.
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, attn_implementation="eager").float()
+    model.eval()
+
+    @torch.no_grad()
+    def ask(conversation: Conversation) -> str:
+        ids = words(prompt(conversation), add_special_tokens=False, return_tensors="pt").input_ids
+        out = model.generate(ids, max_new_tokens=_MAX_TOKENS, do_sample=False, use_cache=False)
+        return str(words.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
+
+    return lambda conversations: [ask(conversation) for conversation in conversations]
