@@ -144,10 +144,11 @@ std::int32_t int_max_lanes(IntLanes x) {
   return _mm_cvtsi128_si32(_mm_max_epi32(c, _mm_shuffle_epi32(c, 1)));
 }
 
-constexpr int kDotRows = 2;    // weight rows at a time for several inputs
-constexpr int kDotInputs = 3;  // inputs at a time
-constexpr int kScoreHeads = 1;
-constexpr int kValueTile = 4;
+constexpr int kDotRows = 2;      // weight rows at a time for several inputs
+constexpr int kDotInputs = 3;    // inputs at a time
+constexpr int kScoreHeads = 1;   // query heads at a time against the keys of a block
+constexpr int kValueHeads = 1;   // query heads at a time for the values of a block
+constexpr int kValueChunks = 4;  // sixteens of head_dim at a time
 
 #include "kernels/lanes_kernels.inc"
 

@@ -96,10 +96,11 @@ void store_codes(std::int8_t* p, IntLanes x) {
 std::int32_t int_sum_lanes(IntLanes x) { return _mm512_reduce_add_epi32(x); }
 std::int32_t int_max_lanes(IntLanes x) { return _mm512_reduce_max_epi32(x); }
 
-constexpr int kDotRows = 4;     // weight rows at a time for several inputs
-constexpr int kDotInputs = 6;   // inputs at a time
-constexpr int kScoreHeads = 4;  // query heads at a time against the keys of a block
-constexpr int kValueTile = 8;   // heads times sixteens of head_dim at a time
+constexpr int kDotRows = 4;      // weight rows at a time for several inputs
+constexpr int kDotInputs = 6;    // inputs at a time
+constexpr int kScoreHeads = 4;   // query heads at a time against the keys of a block
+constexpr int kValueHeads = 2;   // query heads at a time for the values of a block
+constexpr int kValueChunks = 8;  // sixteens of head_dim at a time
 
 #include "kernels/lanes_kernels.inc"
 

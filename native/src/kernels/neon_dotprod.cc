@@ -157,10 +157,11 @@ std::int32_t int_max_lanes(IntLanes x) {
   return vmaxvq_s32(vmaxq_s32(vmaxq_s32(x.quad[0], x.quad[1]), vmaxq_s32(x.quad[2], x.quad[3])));
 }
 
-constexpr int kDotRows = 2;    // weight rows at a time for several inputs
-constexpr int kDotInputs = 3;  // inputs at a time
-constexpr int kScoreHeads = 1;
-constexpr int kValueTile = 4;
+constexpr int kDotRows = 2;      // weight rows at a time for several inputs
+constexpr int kDotInputs = 3;    // inputs at a time
+constexpr int kScoreHeads = 1;   // query heads at a time against the keys of a block
+constexpr int kValueHeads = 1;   // query heads at a time for the values of a block
+constexpr int kValueChunks = 4;  // sixteens of head_dim at a time
 
 #include "kernels/lanes_kernels.inc"
 
