@@ -73,9 +73,9 @@ def matches(value: Any, schema: dict[str, Any]) -> bool:
     if type(value) not in [types[kind] for kind in kinds]:
         return False
     if isinstance(value, str):
-        return len(value) <= schema["maxLength"]
+        return len(value) <= int(schema["maxLength"])
     if isinstance(value, list):
-        return len(value) <= schema["maxItems"] and all(
+        return len(value) <= int(schema["maxItems"]) and all(
             matches(item, schema["items"]) for item in value
         )
     if isinstance(value, dict):
