@@ -74,8 +74,7 @@ def test_terminal_chat(server: ServerProcess, home: Path) -> None:
         terminal.type("/help\n")
         terminal.expect("/new")
         terminal.expect("> ")
-        terminal.type("\x03")
-        terminal.expect("q leaves")
+        terminal.insist("\x03", "q leaves")
         terminal.type("q\n")
         assert terminal.wait() == 0
 
@@ -96,5 +95,6 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(
         terminal.expect("> ")
         terminal.type("/help\n")
         terminal.expect("/new")
+        terminal.expect("> ")
         terminal.type("\x04")
         assert terminal.wait() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import select
@@ -63,6 +64,19 @@ class TerminalProcess:
                 except OSError:
                     raise AssertionError(f"ended without {text!r}: {self.output!r}") from None
         self._seen = found + len(text)
+
+    def insist(self, keys: str, text: str) -> None:
+        """Types keys again and again, a second apart, until a text appears.
+
+        Python loses a Ctrl-C that comes in the instant before its prompt begins to wait; a person
+        presses it once more.
+        """
+        for _ in range(30):
+            self.type(keys)
+            with contextlib.suppress(AssertionError):
+                self.expect(text, seconds=1.0)
+                return
+        self.expect(text)
 
     def wait(self, seconds: float = 30.0) -> int:
         """The exit status."""
