@@ -24,6 +24,7 @@ def core_options(settings: Settings, *, tcp: bool = True, unix_path: Path | None
         max_batch_tokens=settings.max_batch_tokens,
         kv_cache_tokens=settings.kv_cache_tokens,
         prefix_cache=settings.prefix_cache,
+        session_ttl_seconds=settings.session_ttl,
     )
 
 

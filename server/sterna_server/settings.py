@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     prefix_cache: bool = True
     """Whether prompts that begin alike share what was computed."""
 
+    session_ttl: float = Field(default=30 * 86400.0, ge=1, le=3650 * 86400)
+    """How many seconds a stored conversation is kept without use."""
+
     request_timeout: float = Field(default=600.0, gt=0, le=86400)
     """The longest one generation may take."""
     max_body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)

@@ -11,13 +11,17 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from sterna_service.engine.types import EngineOptions
 from sterna_service.errors import ModelLoadError, StartupError
+from sterna_service.inference.sessions import LONGEST_TTL, Sessions
 from sterna_service.models.catalogue import ModelSource
 from sterna_service.models.registry import ModelRegistry
 from sterna_service.rpc.server import RpcServer, ServerLimits
+from sterna_service.state.database import Database
+from sterna_service.state.sessions import SqlSessionRepository
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +39,7 @@ class CoreOptions:
     model: str | None = None
     """An id in the store (`ORG/NAME`), a checkpoint directory, or None for the embedded model."""
     home: Path = field(default_factory=lambda: Path.home() / ".sterna")
-    """Where models (`models/ORG/NAME`) and packed bundles (`bundles/`) live."""
+    """Where models (`models/ORG/NAME`), packed bundles (`bundles/`) and `state.db` live."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Further names for models, alias to id; an alias may be a glob (`gpt-*`, `*`)."""
 
@@ -59,6 +63,9 @@ class CoreOptions:
     prefix_cache: bool = True
     """Whether prompts that begin alike share what was computed."""
 
+    session_ttl_seconds: float = 30 * 86400.0
+    """How long a stored conversation is kept without use, unless its creator says otherwise."""
+
     max_call_seconds: float = 3600.0
     """The longest a call may take, whatever deadline its client set."""
     max_message_bytes: int = 4 * 1024 * 1024
@@ -74,12 +81,14 @@ class Core:
         self,
         server: RpcServer,
         models: ModelRegistry,
+        database: Database,
         address: str | None,
         unix_path: Path,
         private_directory: Path | None,
     ) -> None:
         self._server = server
         self._models = models
+        self._database = database
         self._address = address
         self._unix_path = unix_path
         self._private_directory = private_directory
@@ -129,6 +138,7 @@ class Core:
             await self._models.close()
             await self._server.stop(_FAREWELL_SECONDS)
         finally:
+            await self._database.close()
             self._remove_socket()
             self._stopped.set()
             _log.info("stopped")
@@ -156,7 +166,12 @@ async def start_core(options: CoreOptions) -> Core:
         source = models.select_default(options.model)
     except ModelLoadError as error:
         raise StartupError(str(error)) from None
-    core = await _listen(options, models)
+    database = await Database.open(options.home.expanduser() / "state.db")
+    try:
+        core = await _listen(options, models, database)
+    except BaseException:
+        await database.close()
+        raise
     try:
         await _load(models, source)
     except BaseException:
@@ -173,9 +188,10 @@ async def _load(models: ModelRegistry, source: ModelSource) -> None:
         raise StartupError(f"cannot load the model {source.model_id}: {error}") from None
 
 
-async def _listen(options: CoreOptions, models: ModelRegistry) -> Core:
+async def _listen(options: CoreOptions, models: ModelRegistry, database: Database) -> Core:
     server = RpcServer(
         models,
+        Sessions(SqlSessionRepository(database), timedelta(seconds=options.session_ttl_seconds)),
         ServerLimits(options.max_call_seconds, options.max_message_bytes),
         with_reflection=options.reflection,
     )
@@ -197,7 +213,7 @@ async def _listen(options: CoreOptions, models: ModelRegistry) -> Core:
         if private_directory is not None:
             shutil.rmtree(private_directory, ignore_errors=True)
         raise
-    core = Core(server, models, address, unix_path, private_directory)
+    core = Core(server, models, database, address, unix_path, private_directory)
     _log.info("listening", extra={"address": core.address, "unix": str(unix_path)})
     return core
 
@@ -222,6 +238,11 @@ def _check(options: CoreOptions) -> None:
     seconds = options.max_call_seconds
     if not (math.isfinite(seconds) and seconds > 0):
         raise StartupError(f"max_call_seconds must be above 0, got {seconds}")
+    longest = LONGEST_TTL.total_seconds()
+    if not 1 <= options.session_ttl_seconds <= longest:
+        raise StartupError(
+            f"session_ttl_seconds must be 1 to {longest:.0f}, got {options.session_ttl_seconds}"
+        )
     if not 1024 <= options.max_message_bytes < 2**31:
         raise StartupError(
             f"max_message_bytes must be 1024 to {2**31 - 1}, got {options.max_message_bytes}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -24,7 +25,15 @@ from sterna.v1 import (
     speech_pb2,
 )
 from sterna_service.app import CoreOptions
-from tests.support.core import PATIENCE, CoreClient, Refusal, chat, refusal, running_core
+from tests.support.core import (
+    PATIENCE,
+    CoreClient,
+    Refusal,
+    chat,
+    eventually,
+    refusal,
+    running_core,
+)
 
 SERVICES = {
     descriptor.full_name: descriptor
@@ -36,6 +45,10 @@ BUILT = {
     "StreamGenerate",
     "Tokenize",
     "Detokenize",
+    "CreateSession",
+    "GetSession",
+    "ListSessions",
+    "DeleteSession",
     "GetServerInfo",
     "GetServerStatus",
     "ListModels",
@@ -315,7 +328,15 @@ async def test_the_access_log_tells_what_happened_but_not_what_was_said(
     await core.generate(chat(secret))
     spec = chat(secret, sampling=generation_pb2.SamplingParams(top_p=9))
     await refusal(core.generate(spec))
-    records = [record for record in caplog.records if record.name == "sterna_service.access"]
+
+    def access_log() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if record.name == "sterna_service.access"]
+
+    async def both_are_there() -> bool:
+        return len(access_log()) == 2  # a call is logged after its client has the answer
+
+    await eventually(both_are_there)
+    records = access_log()
     done, refused = (record.__dict__ for record in records)
     assert done["outcome"] == "OK"
     assert done["method"] == "/sterna.v1.InferenceService/Generate"

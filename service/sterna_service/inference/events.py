@@ -58,6 +58,7 @@ class Started:
     prefill_seconds: float
     prompt_text: str
     prompt_logprobs: Sequence[TokenLogprob]
+    session_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

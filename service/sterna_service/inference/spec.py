@@ -91,3 +91,4 @@ class GenerationSpec:
     logprobs: LogprobOptions | None = None
     echo: bool = False
     grammar: OutputGrammar | None = None
+    session_id: str = ""

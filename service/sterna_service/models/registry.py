@@ -147,6 +147,15 @@ class ModelRegistry:
             metadata=metadata,
         )
 
+    def identify(self, name: str) -> str:
+        """The id of the model that a name means, with its adapter if the name has one.
+
+        Raises:
+            ServiceError: There is no such model.
+        """
+        model_id, adapter = self._match(name)
+        return f"{model_id}:{adapter}" if adapter else model_id
+
     async def records(self) -> list[ModelRecord]:
         """All models, the default one first, then by id."""
         sources = self._catalogue.sources()

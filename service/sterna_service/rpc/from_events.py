@@ -70,6 +70,7 @@ class ResponseBuilder:
                 response.response_id = event.response_id
                 response.create_time.CopyFrom(timestamp(event.create_time))
                 response.model_id = event.model_id
+                response.session_id = event.session_id
                 response.prompt_text = event.prompt_text
                 response.prompt_logprobs.extend(_logprobs(event.prompt_logprobs))
             case Delta():
@@ -130,6 +131,7 @@ def _started(event: Started) -> generation_event_pb2.GenerationStarted:
         response_id=event.response_id,
         create_time=timestamp(event.create_time),
         model_id=event.model_id,
+        session_id=event.session_id,
         prompt_token_count=event.prompt_tokens,
         cached_token_count=event.cached_tokens,
         queue_duration=duration(event.queue_seconds),

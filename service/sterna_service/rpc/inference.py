@@ -1,4 +1,7 @@
-"""InferenceService: text in, text out. What is not here yet answers that it is not implemented."""
+"""InferenceService: text in, text out, and stored conversations.
+
+What is not here yet answers that it is not implemented.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,28 @@ from grpc.aio import ServicerContext
 
 from sterna.v1 import inference_pb2, inference_pb2_grpc
 from sterna_service.errors import out_of_range
+from sterna_service.inference.conversation import generate_in_session
 from sterna_service.inference.events import Accepted, GenerationEvent, Usage
 from sterna_service.inference.generation import encode_prompt, generate
+from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.prompt import check_token_ids
+from sterna_service.inference.sessions import Sessions
 from sterna_service.models.registry import ModelRegistry
 from sterna_service.rpc.calls import current_call
 from sterna_service.rpc.from_events import ResponseBuilder, stream_response
-from sterna_service.rpc.to_spec import generation_spec, tokenize_prompt
+from sterna_service.rpc.from_sessions import (
+    chat_message,
+    session_message,
+    session_page_start,
+    session_page_token,
+)
+from sterna_service.rpc.pages import size_of_page
+from sterna_service.rpc.to_spec import (
+    generation_spec,
+    session_messages,
+    session_ttl,
+    tokenize_prompt,
+)
 
 Context = ServicerContext[Any, Any]
 
@@ -25,10 +43,11 @@ MOST_DETOKENIZED = 1_000_000
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
-    """Generation and tokens."""
+    """Generation, tokens and sessions."""
 
-    def __init__(self, models: ModelRegistry) -> None:
+    def __init__(self, models: ModelRegistry, sessions: Sessions) -> None:
         self._models = models
+        self._sessions = sessions
 
     async def Generate(
         self, request: inference_pb2.GenerateRequest, context: Context
@@ -94,16 +113,63 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             model_id=model.model_id, text=await asyncio.to_thread(decode)
         )
 
+    async def CreateSession(
+        self, request: inference_pb2.CreateSessionRequest, context: Context
+    ) -> inference_pb2.CreateSessionResponse:
+        record = await self._sessions.create(
+            request.session_id,
+            self._models.identify(request.model_id) if request.model_id else "",
+            session_messages(request),
+            session_ttl(request),
+        )
+        return inference_pb2.CreateSessionResponse(session=session_message(record))
+
+    async def GetSession(
+        self, request: inference_pb2.GetSessionRequest, context: Context
+    ) -> inference_pb2.GetSessionResponse:
+        record = await self._sessions.get(request.session_id)
+        response = inference_pb2.GetSessionResponse(session=session_message(record))
+        if request.include_messages:
+            messages = await self._sessions.messages(record.session_id)
+            response.messages.extend(map(chat_message, messages))
+        return response
+
+    async def ListSessions(
+        self, request: inference_pb2.ListSessionsRequest, context: Context
+    ) -> inference_pb2.ListSessionsResponse:
+        size = size_of_page(request.page_size)
+        # One more tells whether this is the last page.
+        records = await self._sessions.page(size + 1, session_page_start(request.page_token))
+        page = records[:size]
+        return inference_pb2.ListSessionsResponse(
+            sessions=map(session_message, page),
+            next_page_token=session_page_token(page[-1]) if len(records) > size else "",
+        )
+
+    async def DeleteSession(
+        self, request: inference_pb2.DeleteSessionRequest, context: Context
+    ) -> inference_pb2.DeleteSessionResponse:
+        await self._sessions.delete(request.session_id)
+        return inference_pb2.DeleteSessionResponse()
+
     async def _events(
         self,
         request: inference_pb2.GenerateRequest | inference_pb2.StreamGenerateRequest,
         context: Context,
     ) -> AsyncGenerator[GenerationEvent]:
         spec = generation_spec(request)
-        model = self._models.resolve(spec.model_id, request.spec.adapter_id)
         call = current_call()
-        call.notes["model"] = model.model_id
-        async with contextlib.aclosing(generate(model, spec)) as events:
+
+        def resolve(name: str) -> LoadedModel:
+            model = self._models.resolve(name, request.spec.adapter_id)
+            call.notes["model"] = model.model_id
+            return model
+
+        if spec.session_id:
+            answer = generate_in_session(self._sessions, spec, resolve)
+        else:
+            answer = generate(resolve(spec.model_id), spec)
+        async with contextlib.aclosing(answer) as events:
             async for event in events:
                 if isinstance(event, Accepted):
                     call.notes["response_id"] = event.response_id

@@ -26,23 +26,38 @@ def page_of(
     Raises:
         ServiceError: The size is negative, or the token was not made here.
     """
-    if page_size < 0:
-        raise out_of_range("page_size", f"0 to {LARGEST_PAGE_SIZE}", page_size)
-    size = min(page_size or DEFAULT_PAGE_SIZE, LARGEST_PAGE_SIZE)
+    size = size_of_page(page_size)
     begin = 0
     if page_token:
-        last = _key_in(page_token)
+        last = key_in(page_token)
         begin = next((i + 1 for i, item in enumerate(items) if key(item) == last), 0)
     page = items[begin : begin + size]
     more = begin + size < len(items)
-    return page, _token_of(key(page[-1])) if more else ""
+    return page, token_of(key(page[-1])) if more else ""
 
 
-def _token_of(key: str) -> str:
+def size_of_page(asked: int) -> int:
+    """How many items a page may have.
+
+    Raises:
+        ServiceError: The number asked for is negative.
+    """
+    if asked < 0:
+        raise out_of_range("page_size", f"0 to {LARGEST_PAGE_SIZE}", asked)
+    return min(asked or DEFAULT_PAGE_SIZE, LARGEST_PAGE_SIZE)
+
+
+def token_of(key: str) -> str:
+    """A page token that holds a key."""
     return base64.urlsafe_b64encode(key.encode()).decode()
 
 
-def _key_in(token: str) -> str:
+def key_in(token: str) -> str:
+    """The key in a page token.
+
+    Raises:
+        ServiceError: The token was not made here.
+    """
     try:
         return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError):

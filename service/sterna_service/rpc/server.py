@@ -19,6 +19,7 @@ from sterna.v1 import (
     speech_pb2_grpc,
 )
 from sterna_service.errors import StartupError
+from sterna_service.inference.sessions import Sessions
 from sterna_service.models.registry import ModelRegistry
 from sterna_service.rpc.calls import CallBook
 from sterna_service.rpc.inference import InferenceServicer
@@ -42,10 +43,15 @@ class ServerLimits:
 
 
 class RpcServer:
-    """A grpc.aio server over a registry of models."""
+    """A grpc.aio server over a registry of models and the stored conversations."""
 
     def __init__(
-        self, models: ModelRegistry, limits: ServerLimits, *, with_reflection: bool
+        self,
+        models: ModelRegistry,
+        sessions: Sessions,
+        limits: ServerLimits,
+        *,
+        with_reflection: bool,
     ) -> None:
         self.book = CallBook()
         self._endpoints: list[Endpoint] = []
@@ -55,7 +61,7 @@ class RpcServer:
         )
         # The generated base classes count as abstract, but answer for every RPC that a servicer
         # leaves out; the interceptor makes NOT_IMPLEMENTED of that. Speech leaves out all of them.
-        inference = InferenceServicer(models)  # type: ignore[abstract]
+        inference = InferenceServicer(models, sessions)  # type: ignore[abstract]
         admin = ModelAdminServicer(models, self.book, lambda: self._endpoints)  # type: ignore[abstract]
         speech = speech_pb2_grpc.SpeechServiceServicer()  # type: ignore[abstract]
         inference_pb2_grpc.add_InferenceServiceServicer_to_server(inference, self._server)

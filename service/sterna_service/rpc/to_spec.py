@@ -7,6 +7,7 @@ asked for which this version cannot do.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from google.protobuf import struct_pb2
@@ -67,6 +68,7 @@ def generation_spec(
         ),
         echo=spec.echo,
         grammar=_grammar(spec.grammar) if spec.HasField("grammar") else None,
+        session_id=spec.session_id,
     )
 
 
@@ -85,6 +87,29 @@ def tokenize_prompt(request: inference_pb2.TokenizeRequest) -> Prompt:
             raise invalid("input", "is required: set one of text, chat")
 
 
+def session_messages(request: inference_pb2.CreateSessionRequest) -> list[Message]:
+    """What a new session begins with.
+
+    Raises:
+        ServiceError: A message is not valid.
+    """
+    return _messages(request.messages, "messages")
+
+
+def session_ttl(request: inference_pb2.CreateSessionRequest) -> timedelta | None:
+    """How long a new session is kept; None leaves it to the server.
+
+    Raises:
+        ServiceError: The duration is not one that the protocol allows.
+    """
+    if not request.HasField("ttl"):
+        return None
+    try:
+        return request.ttl.ToTimedelta()
+    except (ValueError, OverflowError):
+        raise invalid("ttl", "must be a valid duration") from None
+
+
 def _generation_prompt(spec: generation_pb2.GenerationSpec) -> Prompt:
     match spec.WhichOneof("prompt"):
         case "chat":
@@ -98,8 +123,6 @@ def _generation_prompt(spec: generation_pb2.GenerationSpec) -> Prompt:
 
 
 def _refuse_missing_features(spec: generation_pb2.GenerationSpec) -> None:
-    if spec.session_id:
-        raise not_implemented("sessions", "spec.session_id: stored conversations are")
     if spec.HasField("harness"):
         if spec.WhichOneof("prompt") != "chat":
             raise invalid("spec.harness", "needs a chat prompt")
@@ -132,13 +155,14 @@ def _chat(prompt: chat_pb2.ChatPrompt, field: str) -> ChatPrompt:
     if prompt.tools and mode != chat_pb2.ToolChoice.MODE_NONE:
         raise not_implemented("tools", f"{field}.tools: calling tools is")
     return ChatPrompt(
-        messages=[
-            _message(message, f"{field}.messages[{index}]")
-            for index, message in enumerate(prompt.messages)
-        ],
+        messages=_messages(prompt.messages, f"{field}.messages"),
         template_arguments=_object(prompt.template_arguments),
         continue_final_message=prompt.continue_final_message,
     )
+
+
+def _messages(messages: Sequence[chat_pb2.ChatMessage], field: str) -> list[Message]:
+    return [_message(message, f"{field}[{index}]") for index, message in enumerate(messages)]
 
 
 def _message(message: chat_pb2.ChatMessage, field: str) -> Message:

@@ -86,8 +86,9 @@ def test_every_option_of_a_server_command_is_a_setting(command: Any) -> None:
 
 def test_every_setting_is_an_option_of_serve_or_rest() -> None:
     options = set(serve.serve.__annotations__) | set(rest.rest.__annotations__)
-    # Aliases are a table, which a command line cannot hold; the size limit is for the file.
-    assert set(Settings.model_fields) - options == {"aliases", "max_body_bytes"}
+    # Aliases are a table, which a command line cannot hold; the others are for the file.
+    for_the_file = {"aliases", "max_body_bytes", "session_ttl"}
+    assert set(Settings.model_fields) - options == for_the_file
 
 
 def test_documentation_lists_every_setting() -> None:

@@ -1,0 +1,65 @@
+"""Answers a call that continues a stored conversation."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
+
+from sterna_service.errors import invalid, out_of_range
+from sterna_service.inference.events import Delta, GenerationEvent, Started, Usage
+from sterna_service.inference.generation import generate
+from sterna_service.inference.loaded_model import LoadedModel
+from sterna_service.inference.sessions import Sessions
+from sterna_service.inference.spec import ChatPrompt, GenerationSpec, Message
+
+
+async def generate_in_session(
+    sessions: Sessions, spec: GenerationSpec, resolve: Callable[[str], LoadedModel]
+) -> AsyncGenerator[GenerationEvent]:
+    """Answers as `generate`, after what the session holds, and adds the turn to the session.
+
+    `resolve` finds the model by the name in the call or, if that is empty, in the session. The turn
+    is stored before `Usage` is yielded, and nothing is if the call does not get there.
+
+    Raises:
+        ServiceError: As `generate`; there is no such session, or it is busy.
+    """
+    prompt = spec.prompt
+    if not isinstance(prompt, ChatPrompt):
+        raise invalid("spec.session_id", "needs a chat prompt")
+    if spec.choice_count > 1:
+        raise out_of_range("spec.choice_count", "1 in a session", spec.choice_count)
+    if not prompt.messages:
+        raise invalid("spec.chat.messages", "must hold at least one message")
+    async with sessions.turn(spec.session_id) as turn:
+        model = resolve(spec.model_id or turn.record.model_id)
+        whole = replace(prompt, messages=[*turn.messages, *prompt.messages])
+        answer = _Answer()
+        async with contextlib.aclosing(generate(model, replace(spec, prompt=whole))) as events:
+            async for event in events:
+                answer.take(event)
+                if isinstance(event, Started):
+                    event = replace(event, session_id=spec.session_id)
+                elif isinstance(event, Usage):
+                    await turn.commit(answer.added_to(prompt))
+                yield event
+
+
+class _Answer:
+    """Collects what the model says."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def take(self, event: GenerationEvent) -> None:
+        if isinstance(event, Delta):
+            self._texts.append(event.text)
+
+    def added_to(self, prompt: ChatPrompt) -> Sequence[Message]:
+        """The messages of the turn."""
+        text = "".join(self._texts)
+        if prompt.continue_final_message:
+            last = prompt.messages[-1]
+            return [*prompt.messages[:-1], replace(last, content=last.content + text)]
+        return [*prompt.messages, Message("assistant", text)]

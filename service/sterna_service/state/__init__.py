@@ -1,0 +1,1 @@
+"""What outlives the process: a database, its schema, and repositories over it."""

@@ -1,0 +1,1 @@
+"""How a database gets from any earlier schema to the present one."""

@@ -1,0 +1,39 @@
+"""The schema as the code sees it; `migrations` is how a database gets there.
+
+Times are whole microseconds since 1970, UTC; spans of time are whole microseconds.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("session_id", String(64), primary_key=True),
+    Column("model_id", Text, nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+    Column("update_time", BigInteger, nullable=False),
+    Column("expire_time", BigInteger, nullable=False),
+    Column("ttl", BigInteger, nullable=False),
+    Column("message_count", Integer, nullable=False),
+    Index("sessions_by_update_time", "update_time", "session_id"),
+    Index("sessions_by_expire_time", "expire_time"),
+)
+
+session_messages = Table(
+    "session_messages",
+    metadata,
+    Column(
+        "session_id",
+        String(64),
+        ForeignKey("sessions.session_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    # From 0, without gaps.
+    Column("position", Integer, primary_key=True),
+    # A JSON object.
+    Column("message", Text, nullable=False),
+)
