@@ -108,20 +108,36 @@ constexpr int kValueChunks = 8;  // sixteens of head_dim at a time
 
 constexpr int kBlockSteps = 4;  // four columns of a row at each two-bit position
 
-// Four activation codes of row m, in every 32-bit lane.
+// What a pass over row tiles works on: activation rows from m on, side by side in codes.
+struct Pass {
+  const TernaryMatrix& w;
+  const QuantizedRows& x;
+  const std::int8_t* codes;
+  int m;
+  std::size_t blocks;  // of sixteen columns
+  float* y;
+  std::size_t y_stride;
+
+  const std::uint8_t* tile_at(int tile) const {
+    return w.tiles + static_cast<std::size_t>(tile) * blocks * kTileBytes;
+  }
+};
+
+// Four activation codes, in every 32-bit lane.
 __m512i broadcast_codes(const std::int8_t* p) {
   std::int32_t four;
   std::memcpy(&four, p, sizeof four);
   return _mm512_set1_epi32(four);
 }
 
-void finish_tile(const TernaryMatrix& w, const QuantizedRows& x, int tile, int m, __m512i total,
-                 float* y, std::size_t y_stride) {
-  const __m512i exact = _mm512_sub_epi32(total, _mm512_set1_epi32(x.sums[m]));
-  const __m512 result =
-      _mm512_mul_ps(_mm512_cvtepi32_ps(exact), _mm512_set1_ps(x.steps[m] * w.scale));
-  float* out = y + static_cast<std::size_t>(m) * y_stride + static_cast<std::size_t>(tile) * 16;
-  const int rows = w.rows - tile * kTileRows;
+void finish_tile(const Pass& pass, int tile, int row, __m512i total) {
+  const int m = pass.m + row;
+  const __m512i exact = _mm512_sub_epi32(total, _mm512_set1_epi32(pass.x.sums[m]));
+  const __m512 factor = _mm512_set1_ps(pass.x.steps[m] * pass.w.scale);
+  const __m512 result = _mm512_mul_ps(_mm512_cvtepi32_ps(exact), factor);
+  float* out = pass.y + static_cast<std::size_t>(m) * pass.y_stride +
+               static_cast<std::size_t>(tile) * kTileRows;
+  const int rows = pass.w.rows - tile * kTileRows;
   if (rows >= kTileRows) {
     _mm512_storeu_ps(out, result);
   } else {
@@ -129,86 +145,117 @@ void finish_tile(const TernaryMatrix& w, const QuantizedRows& x, int tile, int m
   }
 }
 
-// One row tile by M activation rows, so that weights stream from memory in address order. Codes
-// stay where they are in their byte: the mask of step s leaves 4^s times the code, which is divided
-// out of that step's own sums at the end. That is the cheapest unpacking, and four sums per output
-// hide the latency of the dot product.
-template <int M>
-void ternary_tile_few(const TernaryMatrix& w, const QuantizedRows& x, const std::int8_t* codes,
-                      int tile, int m, float* y, std::size_t y_stride) {
-  const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
-  const std::uint8_t* tiles = w.tiles + static_cast<std::size_t>(tile) * blocks * kTileBytes;
+// One row tile by one activation row: weights stream from memory in address order. Codes stay where
+// they are in their byte: the mask of step s leaves 4^s times the code, which is divided out of
+// that step's own sums at the end. That is the cheapest unpacking, and the four sums hide the
+// latency of the dot product.
+void ternary_single(const Pass& pass, int tile) {
+  const std::uint8_t* block = pass.tile_at(tile);
   const __m512i masks[kBlockSteps] = {_mm512_set1_epi8(0x03), _mm512_set1_epi8(0x0c),
                                       _mm512_set1_epi8(0x30),
                                       _mm512_set1_epi8(static_cast<char>(0xc0))};
-  __m512i sums[M][kBlockSteps];
-#pragma GCC unroll 8
-  for (int i = 0; i < M; ++i) {
+  __m512i sums[kBlockSteps];
 #pragma GCC unroll 4
-    for (int s = 0; s < kBlockSteps; ++s) sums[i][s] = _mm512_setzero_si512();
-  }
-  for (std::size_t b = 0; b < blocks; ++b) {
-    const std::uint8_t* block = tiles + b * kTileBytes;
+  for (int s = 0; s < kBlockSteps; ++s) sums[s] = _mm512_setzero_si512();
+  for (std::size_t b = 0; b < pass.blocks; ++b, block += kTileBytes) {
     touch_page_ahead(block, kTileBytes);
     const __m512i packed = _mm512_load_si512(block);
 #pragma GCC unroll 4
     for (int s = 0; s < kBlockSteps; ++s) {
-      const __m512i weights = _mm512_and_si512(packed, masks[s]);
-#pragma GCC unroll 8
-      for (int i = 0; i < M; ++i) {
-        const std::int8_t* four = codes + (b * M + i) * kTileCols + 4 * s;
-        sums[i][s] = _mm512_dpbusd_epi32(sums[i][s], weights, broadcast_codes(four));
-      }
+      const __m512i four = broadcast_codes(pass.codes + b * kTileCols + 4 * s);
+      sums[s] = _mm512_dpbusd_epi32(sums[s], _mm512_and_si512(packed, masks[s]), four);
     }
   }
-#pragma GCC unroll 8
-  for (int i = 0; i < M; ++i) {
-    __m512i total = sums[i][0];
+  __m512i total = sums[0];
 #pragma GCC unroll 4
-    for (int s = 1; s < kBlockSteps; ++s) {
-      total = _mm512_add_epi32(total, _mm512_srai_epi32(sums[i][s], 2 * s));
-    }
-    finish_tile(w, x, tile, m + i, total, y, y_stride);
+  for (int s = 1; s < kBlockSteps; ++s) {
+    total = _mm512_add_epi32(total, _mm512_srai_epi32(sums[s], 2 * s));
   }
+  finish_tile(pass, tile, 0, total);
 }
 
-// One row tile by M activation rows with one sum per output: codes are shifted down, and the cost
-// of that is shared by the many rows.
-template <int M>
-void ternary_tile_many(const TernaryMatrix& w, const QuantizedRows& x, const std::int8_t* codes,
-                       int tile, int m, float* y, std::size_t y_stride) {
-  const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
-  const std::uint8_t* tiles = w.tiles + static_cast<std::size_t>(tile) * blocks * kTileBytes;
+// T row tiles by M activation rows, which share both the unpacking and the loads of activations.
+// T tiles are T streams, which memory delivers slower than one: the tiles that follow, at `next`,
+// are asked for in address order meanwhile.
+template <int T, int M>
+void ternary_tiles(const Pass& pass, int tile, const std::uint8_t* next) {
+  const std::uint8_t* tiles = pass.tile_at(tile);
+  const std::int8_t* codes = pass.codes;
+  const std::size_t blocks = pass.blocks;
   const __m512i mask = _mm512_set1_epi8(0x03);
-  __m512i sums[M];
+  __m512i sums[T][M];
+#pragma GCC unroll 4
+  for (int t = 0; t < T; ++t) {
 #pragma GCC unroll 8
-  for (int i = 0; i < M; ++i) sums[i] = _mm512_setzero_si512();
-  for (std::size_t b = 0; b < blocks; ++b) {
-    const std::uint8_t* block = tiles + b * kTileBytes;
-    touch_page_ahead(block, kTileBytes);
-    const __m512i packed = _mm512_load_si512(block);
+    for (int i = 0; i < M; ++i) sums[t][i] = _mm512_setzero_si512();
+  }
+  for (std::size_t b = 0; b < blocks; ++b, next += T * kTileBytes) {
+    touch_page_ahead(next, T * kTileBytes);
+    fetch<T * kTileBytes>(next);
+    __m512i packed[T];
+#pragma GCC unroll 4
+    for (int t = 0; t < T; ++t) {
+      packed[t] = _mm512_load_si512(tiles + (t * blocks + b) * kTileBytes);
+    }
 #pragma GCC unroll 4
     for (int s = 0; s < kBlockSteps; ++s) {
-      const __m512i weights = _mm512_and_si512(_mm512_srli_epi32(packed, 2 * s), mask);
+      __m512i weights[T];
+#pragma GCC unroll 4
+      for (int t = 0; t < T; ++t) {
+        weights[t] = _mm512_and_si512(_mm512_srli_epi32(packed[t], 2 * s), mask);
+      }
 #pragma GCC unroll 8
       for (int i = 0; i < M; ++i) {
-        const std::int8_t* four = codes + (b * M + i) * kTileCols + 4 * s;
-        sums[i] = _mm512_dpbusd_epi32(sums[i], weights, broadcast_codes(four));
+        const __m512i four = broadcast_codes(codes + (b * M + i) * kTileCols + 4 * s);
+#pragma GCC unroll 4
+        for (int t = 0; t < T; ++t) {
+          sums[t][i] = _mm512_dpbusd_epi32(sums[t][i], weights[t], four);
+        }
       }
     }
   }
+#pragma GCC unroll 4
+  for (int t = 0; t < T; ++t) {
 #pragma GCC unroll 8
-  for (int i = 0; i < M; ++i) finish_tile(w, x, tile, m + i, sums[i], y, y_stride);
+    for (int i = 0; i < M; ++i) finish_tile(pass, tile + t, i, sums[t][i]);
+  }
 }
 
-using TileKernel = void (*)(const TernaryMatrix&, const QuantizedRows&, const std::int8_t*, int,
-                            int, float*, std::size_t);
+using TilesKernel = void (*)(const Pass&, int, const std::uint8_t*);
 
 constexpr int kMostRows = 8;  // activation rows of one pass
-// By number of activation rows, from 1.
-constexpr TileKernel kPasses[kMostRows] = {
-    ternary_tile_few<1>,  ternary_tile_few<2>,  ternary_tile_few<3>,  ternary_tile_few<4>,
-    ternary_tile_many<5>, ternary_tile_many<6>, ternary_tile_many<7>, ternary_tile_many<8>};
+// By number of activation rows: for four tiles up to four rows, for two beyond; and for one.
+constexpr TilesKernel kGroups[kMostRows + 1] = {
+    nullptr,
+    nullptr,
+    ternary_tiles<4, 2>,
+    ternary_tiles<4, 3>,
+    ternary_tiles<4, 4>,
+    ternary_tiles<2, 5>,
+    ternary_tiles<2, 6>,
+    ternary_tiles<2, 7>,
+    ternary_tiles<2, 8>,
+};
+constexpr TilesKernel kSingles[kMostRows + 1] = {
+    nullptr,
+    nullptr,
+    ternary_tiles<1, 2>,
+    ternary_tiles<1, 3>,
+    ternary_tiles<1, 4>,
+    ternary_tiles<1, 5>,
+    ternary_tiles<1, 6>,
+    ternary_tiles<1, 7>,
+    ternary_tiles<1, 8>,
+};
+
+int group_tiles(int rows) { return rows <= 4 ? 4 : 2; }
+
+// All tiles of a group by the rows of one pass.
+void ternary_group(const Pass& pass, int rows, int tile, int tile_end, const std::uint8_t* next) {
+  const int step = group_tiles(rows);
+  for (; tile + step <= tile_end; tile += step) kGroups[rows](pass, tile, next);
+  for (; tile < tile_end; ++tile) kSingles[rows](pass, tile, next);
+}
 
 void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_begin, int tile_end,
                     float* y, std::size_t y_stride) {
@@ -216,12 +263,22 @@ void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_beg
   const int passes = pass_count(x.rows, kMostRows);
   const std::int8_t* codes = interleave_rows(x, w.cols, passes);
   const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
-  // A tile meets all rows before the next: it stays in the cache.
-  for (int tile = tile_begin; tile < tile_end; ++tile) {
-    for (int pass = 0; pass < passes; ++pass) {
-      const int m = pass_begin(x.rows, passes, pass);
-      const int rows = pass_begin(x.rows, passes, pass + 1) - m;
-      kPasses[rows - 1](w, x, codes + m * blocks * kTileCols, tile, m, y, y_stride);
+  Pass pass{w, x, codes, 0, blocks, y, y_stride};
+  if (x.rows == 1) {
+    for (int tile = tile_begin; tile < tile_end; ++tile) ternary_single(pass, tile);
+    return;
+  }
+  // A group of tiles meets all rows before the next group: it stays in the cache.
+  const int step = passes > 1 ? 4 : group_tiles(x.rows);
+  for (int tile = tile_begin; tile < tile_end; tile += step) {
+    const int end = tile + step < tile_end ? tile + step : tile_end;
+    for (int number = 0; number < passes; ++number) {
+      pass.m = pass_begin(x.rows, passes, number);
+      pass.codes = codes + pass.m * blocks * kTileCols;
+      // Only the first pass asks for the next group, and the last group for nothing new.
+      const bool ask = number == 0 && end < tile_end;
+      ternary_group(pass, pass_begin(x.rows, passes, number + 1) - pass.m, tile, end,
+                    pass.tile_at(ask ? end : tile));
     }
   }
 }
