@@ -277,3 +277,25 @@ async def test_a_long_text_is_tokenized_without_stopping_the_others(core: CoreCl
         answered += 1
     assert len((await long).token_ids) > 40_000
     assert answered > 1
+
+
+async def test_a_stop_string_in_one_choice_leaves_the_others_alone(core: CoreClient) -> None:
+    def story(seed: int, choices: int) -> generation_pb2.GenerationSpec:
+        return chat(
+            "Tell me a story.",
+            sampling=generation_pb2.SamplingParams(temperature=1.2, seed=seed),
+            stop=generation_pb2.StopCriteria(max_tokens=150, stop_strings=["day", "she"]),
+            choice_count=choices,
+        )
+
+    together = (await core.generate(story(100, 6))).choices
+    alone = [(await core.generate(story(100 + i, 1))).choices[0] for i in range(6)]
+    assert [choice.text for choice in together] == [choice.text for choice in alone]
+    assert len({len(choice.text) for choice in together}) > 1
+    assert any(choice.stop_string for choice in together)
+
+    async def idle() -> bool:
+        engine = await core.engine()
+        return engine.running_count == 0 and engine.kv_block_used_count == 0
+
+    await eventually(idle)

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from sterna_service.engine import _native
@@ -45,10 +44,12 @@ class EngineRun:
     """One queued request: its events, as many at a time as are ready."""
 
     def __init__(
-        self, inbox: Inbox[_native.Event], choices: int, guide: Callable[[int, int, bytes], None]
+        self, inbox: Inbox[_native.Event], choices: int, engine: _native.Engine, request_id: int
     ) -> None:
         self._inbox = inbox
-        self._guide = guide
+        self._engine = engine
+        self._request_id = request_id
+        self._ended: set[int] = set()
         self.unfinished = choices
         """Choices whose `Finished` was not read yet."""
 
@@ -58,7 +59,12 @@ class EngineRun:
         Bit t % 8 of byte t // 8 stands for token t; the mask has whole 32-bit words. Each position
         needs one, the first as soon as the request is queued.
         """
-        self._guide(choice, index, mask)
+        self._engine.guide(self._request_id, choice, index, mask)
+
+    def end(self, choice: int) -> None:
+        """Frees the slot of a choice that has begun and of which nothing more is wanted."""
+        self._ended.add(choice)
+        self._engine.cancel(self._request_id, choice)
 
     def __aiter__(self) -> EngineRun:
         return self
@@ -82,8 +88,8 @@ class EngineRun:
                 raise _service_error(native.error_code, native.error_message, "")
             event = _from_native(native)
             if isinstance(event, Finished):
-                if event.reason is FinishReason.CANCELLED:
-                    # Nobody here cancels a request and goes on reading: the engine is stopping.
+                if event.reason is FinishReason.CANCELLED and event.choice not in self._ended:
+                    # Nobody else cancels and goes on reading: the engine is stopping.
                     raise _draining()
                 self.unfinished -= 1
             events.append(event)
@@ -136,11 +142,7 @@ class EnginePort:
             ServiceError: The request was refused: the queue is full, or it is too long.
         """
         request_id = next(self._ids)
-        run = EngineRun(
-            self._mailbox.open(request_id),
-            request.choices,
-            functools.partial(self._engine.guide, request_id),
-        )
+        run = EngineRun(self._mailbox.open(request_id), request.choices, self._engine, request_id)
         try:
             try:
                 self._engine.submit(_to_native(request_id, request))

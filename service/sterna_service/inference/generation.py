@@ -80,9 +80,11 @@ async def generate(model: LoadedModel, spec: GenerationSpec) -> AsyncGenerator[G
                         prompt_logprobs=_prompt_logprobs(model.tokenizer, event),
                     )
                 else:
+                    if isinstance(event, ChoiceFinished) and event.stop_string is not None:
+                        # The engine knows nothing of stop strings and would go on.
+                        run.end(event.choice)
                     yield event
             if answer.complete:
-                # Stop strings may end a call before the engine would.
                 break
     model.touch()
     yield answer.usage()
