@@ -186,7 +186,6 @@ async def test_a_validation_error_lists_its_problems(client: httpx.AsyncClient) 
     [
         (CHAT, "tools", [{"type": "function", "function": {"name": "f"}}]),
         (CHAT, "tool_choice", "required"),
-        (CHAT, "response_format", {"type": "json_object"}),
         (CHAT, "functions", [{"name": "f"}]),
         (CHAT, "modalities", ["text", "audio"]),
         (CHAT, "audio", {"voice": "alba"}),

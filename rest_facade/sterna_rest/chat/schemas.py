@@ -13,6 +13,7 @@ from sterna_rest.generation.fields import (
     GenerationFields,
     RequestModel,
 )
+from sterna_rest.generation.grammar import Grammar, ResponseFormat
 from sterna_rest.generation.schemas import UsageBody
 
 
@@ -68,6 +69,10 @@ class ChatRequest(GenerationFields):
     top_logprobs: int | None = Field(
         None, ge=0, le=MAX_TOP_LOGPROBS, description="And those of the likeliest tokens there."
     )
+    response_format: ResponseFormat | None = Field(
+        None, description="Hold the answer to JSON. Tell the model so in the prompt, too."
+    )
+    grammar: Grammar | None = Field(None, description="Hold the answer to another form.")
 
 
 class AlternativeLogprob(BaseModel):
@@ -169,6 +174,32 @@ REQUEST_EXAMPLES: dict[str, Any] = {
             "logprobs": True,
             "top_logprobs": 3,
             "stop": ["\n"],
+        },
+    },
+    "schema": {
+        "summary": "An answer in JSON that matches a schema",
+        "value": {
+            "messages": [{"role": "user", "content": "What is the capital of France? JSON."}],
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "capital",
+                    "strict": True,
+                    "schema": {
+                        "type": "object",
+                        "properties": {"capital": {"type": "string", "maxLength": 24}},
+                        "required": ["capital"],
+                        "additionalProperties": False,
+                    },
+                },
+            },
+        },
+    },
+    "choice": {
+        "summary": "One of three answers",
+        "value": {
+            "messages": [{"role": "user", "content": "Is a tern a bird?"}],
+            "grammar": {"choice": ["yes", "no", "unknown"]},
         },
     },
 }

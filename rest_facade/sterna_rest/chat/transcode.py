@@ -10,6 +10,7 @@ from sterna.v1.generation_pb2 import GenerationSpec
 from sterna.v1.inference_pb2 import GenerateResponse
 from sterna_rest.chat.schemas import ChatRequest, Message, Part
 from sterna_rest.errors import ApiError
+from sterna_rest.generation.grammar import extension_grammar, format_grammar, only_one_form
 from sterna_rest.generation.transcode import (
     FINISH_REASONS,
     finite,
@@ -37,7 +38,13 @@ def chat_spec(body: ChatRequest) -> GenerationSpec:
             code="invalid_value",
             param="top_logprobs",
         )
+    only_one_form(body.grammar, body.response_format, "response_format")
     spec = generation_spec(body)
+    grammar = format_grammar(body.response_format) if body.response_format else None
+    if body.grammar is not None:
+        grammar = extension_grammar(body.grammar)
+    if grammar is not None:
+        spec.grammar.CopyFrom(grammar)
     if body.max_completion_tokens is not None:
         spec.stop.max_tokens = body.max_completion_tokens
     if body.logprobs:
@@ -53,6 +60,8 @@ def chat_parameter(body: ChatRequest, field: str) -> str:
     name = parameter_of_field(field)
     if name == "prompt":
         return "messages"
+    if name.startswith("grammar") and body.grammar is None:
+        return "response_format.json_schema.schema"
     if name == "max_tokens" and body.max_completion_tokens is not None:
         return "max_completion_tokens"
     return name

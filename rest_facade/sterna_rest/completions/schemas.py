@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Discriminator, Field, Tag
 
 from sterna_rest.generation.fields import INT32_MAX, MAX_TOP_LOGPROBS, GenerationFields
+from sterna_rest.generation.grammar import Grammar
 from sterna_rest.generation.schemas import UsageBody
 
 MAX_PROMPTS = 256
@@ -57,6 +58,7 @@ class CompletionRequest(GenerationFields):
         description="Report each token's log-probability, and those of this many likeliest ones.",
     )
     echo: bool | None = Field(None, description="Put the prompt before the completion.")
+    grammar: Grammar | None = Field(None, description="Hold the completion to a form.")
 
     def prompts(self) -> list[str] | list[list[int]]:
         """The prompts as a list."""
@@ -104,6 +106,10 @@ REQUEST_EXAMPLES: dict[str, Any] = {
     "several": {
         "summary": "Continue two texts, greedily",
         "value": {"prompt": ["One, two,", "Red, green,"], "max_tokens": 8, "temperature": 0},
+    },
+    "regex": {
+        "summary": "A completion that matches a regular expression",
+        "value": {"prompt": "Born in the year ", "grammar": {"regex": "[12][0-9]{3}"}},
     },
     "tokens": {
         "summary": "Score a prompt of tokens",

@@ -9,6 +9,7 @@ from sterna.v1.generation_event_pb2 import Choice, TokenAlternative, TokenLogpro
 from sterna.v1.generation_pb2 import GenerationSpec
 from sterna.v1.inference_pb2 import GenerateResponse
 from sterna_rest.completions.schemas import CompletionRequest
+from sterna_rest.generation.grammar import extension_grammar
 from sterna_rest.generation.transcode import (
     FINISH_REASONS,
     finite,
@@ -27,6 +28,8 @@ def completion_specs(body: CompletionRequest) -> list[GenerationSpec]:
         common.logprobs.top_count = body.logprobs
         common.logprobs.prompt = bool(body.echo)
         common.logprobs.SetInParent()
+    if body.grammar is not None:
+        common.grammar.CopyFrom(extension_grammar(body.grammar))
     specs = []
     for prompt in body.prompts():
         spec = GenerationSpec()

@@ -46,6 +46,20 @@ STRING_OR_LIST = Discriminator(
 )
 
 
+def discriminator_of_type(*types: str) -> Discriminator:
+    """Chooses the member of a union by its field `type`; members are tagged `(type)`."""
+
+    def tag(value: Any) -> str | None:
+        kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+        return f"({kind})" if kind in types else None
+
+    return Discriminator(
+        tag,
+        custom_error_type="unknown_type",
+        custom_error_message=f"Input should be an object whose type is one of: {', '.join(types)}",
+    )
+
+
 StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_LENGTH)]
 StopList = Annotated[list[StopString], Field(max_length=MAX_STOPS)]
 Stop = Annotated[

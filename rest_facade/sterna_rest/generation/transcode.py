@@ -29,7 +29,7 @@ _PARAMETERS = {
     "text.text": "prompt",
     "text.suffix": "suffix",
     "tokens.token_ids": "prompt",
-    "grammar": "response_format",
+    "grammar.choice.texts": "grammar.choice",
 }
 _PREFIXES = ("sampling.", "stop.", "chat.")
 

@@ -32,7 +32,6 @@ CHAT_FIELDS = _COMMON | {
     "modalities": ((["text"],), "modalities other than text are"),
     "prediction": ((), "predicted outputs are"),
     "reasoning_effort": (("none",), "reasoning is"),
-    "response_format": (({"type": "text"},), "structured output is"),
     "store": ((False,), "storing answers is"),
     "tool_choice": (("none", "auto"), "tool calling is"),
     "tools": (([],), "tool calling is"),
