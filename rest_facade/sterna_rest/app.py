@@ -19,6 +19,7 @@ from sterna_rest.http.request_context import RequestContextMiddleware
 from sterna_rest.models.router import router as models_router
 from sterna_rest.options import FacadeOptions
 from sterna_rest.server.router import router as server_router
+from sterna_rest.tokens.router import router as tokens_router
 from sterna_rest.version import VERSION
 
 __all__ = ["FacadeOptions", "create_app"]
@@ -63,7 +64,13 @@ def create_app(options: FacadeOptions) -> FastAPI:
     # The last one added stands outermost.
     app.add_middleware(BodyLimitMiddleware, limit=options.max_body_bytes)
     app.add_middleware(RequestContextMiddleware)
-    for router in (chat_router, completions_router, models_router, server_router):
+    for router in (
+        chat_router,
+        completions_router,
+        tokens_router,
+        models_router,
+        server_router,
+    ):
         app.include_router(router)
     document(app, ChatChunk)
     own_routes = {id(route) for route in app.router.routes}

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import grpc
 from fastapi import Request
+from fastapi.requests import HTTPConnection
 from grpc_health.v1 import health_pb2_grpc
 
 from sterna.v1 import inference_pb2_grpc, model_admin_pb2_grpc
@@ -45,9 +46,16 @@ class CoreLink:
         await self._channel.close()
 
     async def control(
-        self, request: Request, method: Callable[..., Awaitable[T]], message: object
+        self,
+        request: HTTPConnection,
+        method: Callable[..., Awaitable[T]],
+        message: object,
+        parameter: Callable[[str], str] = lambda field: field,
     ) -> T:
-        """One unary call that generates nothing. Raises `ApiError`."""
+        """One unary call that generates nothing. Raises `ApiError`.
+
+        `parameter` gives the caller's name for a field of the protocol.
+        """
         try:
             return await method(
                 message,
@@ -55,7 +63,7 @@ class CoreLink:
                 metadata=request_context(request.scope).metadata(),
             )
         except grpc.aio.AioRpcError as error:
-            raise core_error(error) from None
+            raise core_error(error, parameter) from None
 
 
 def core_link(request: Request) -> CoreLink:

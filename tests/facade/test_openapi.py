@@ -15,6 +15,7 @@ from sterna_rest.chat import schemas as chat
 from sterna_rest.completions import schemas as completions
 from sterna_rest.http.openapi import DetailBody, ErrorBody
 from sterna_rest.models import schemas as models
+from sterna_rest.tokens import schemas as tokens
 from tests.support.facade_server import facade_server
 from tests.support.sse import parse_events
 
@@ -40,15 +41,19 @@ def references(value: object) -> Iterator[str]:
 
 
 def test_the_endpoints() -> None:
-    assert sorted(IDS) == [
-        "get /",
-        "get /health",
-        "get /ready",
-        "get /v1/models",
-        "get /v1/models/{model}",
-        "post /v1/chat/completions",
-        "post /v1/completions",
-    ]
+    assert sorted(IDS) == sorted(
+        [
+            "get /",
+            "get /health",
+            "get /ready",
+            "get /v1/models",
+            "get /v1/models/{model}",
+            "post /v1/chat/completions",
+            "post /detokenize",
+            "post /tokenize",
+            "post /v1/completions",
+        ]
+    )
 
 
 def test_every_reference_leads_somewhere() -> None:
@@ -92,6 +97,8 @@ def test_chunks_are_documented() -> None:
     [
         (chat.ChatRequest, chat.REQUEST_EXAMPLES),
         (completions.CompletionRequest, completions.REQUEST_EXAMPLES),
+        (tokens.TokenizeRequest, tokens.TOKENIZE_EXAMPLES),
+        (tokens.DetokenizeRequest, tokens.DETOKENIZE_EXAMPLES),
     ],
 )
 def test_request_examples_are_accepted(

@@ -51,7 +51,7 @@ def chat_spec(body: ChatRequest) -> GenerationSpec:
         spec.logprobs.top_count = body.top_logprobs or 0
         spec.logprobs.SetInParent()
     for index, message in enumerate(body.messages):
-        spec.chat.messages.append(_message(message, f"messages[{index}]"))
+        spec.chat.messages.append(chat_message(message, f"messages[{index}]"))
     return spec
 
 
@@ -67,7 +67,8 @@ def chat_parameter(body: ChatRequest, field: str) -> str:
     return name
 
 
-def _message(message: Message, where: str) -> ChatMessage:
+def chat_message(message: Message, where: str) -> ChatMessage:
+    """One turn. Raises `ApiError` for what cannot be read; `where` names it."""
     if message.role == "tool":
         raise unsupported(f"{where}.role", "tool calling is")
     if message.tool_calls:

@@ -29,6 +29,9 @@ _VALUE_PROBLEMS = frozenset(
     }
 )
 
+# Fields that are each in order and do not go together: our own validators name them so.
+_COMBINATIONS = frozenset({"one_form", "one_input"})
+
 # Longer inputs are not sent back: they would be the caller's own prompt.
 _MAX_ECHO_BYTES = 200
 
@@ -74,13 +77,15 @@ def _visible(loc: Sequence[int | str]) -> list[int | str]:
 def _code(kind: str) -> str:
     if kind == "missing":
         return "missing_required_parameter"
-    return "invalid_value" if kind in _VALUE_PROBLEMS else "invalid_type"
+    return "invalid_value" if kind in _VALUE_PROBLEMS | _COMBINATIONS else "invalid_type"
 
 
 def _sentence(error: Mapping[str, Any], param: str | None) -> str:
     if param is None:
         if error["type"] == "missing":
             return "A JSON object is required as the request body."
+        if error["type"] in _COMBINATIONS:
+            return f"{error['msg']}."
         return "The request body must be a JSON object."
     if error["type"] == "missing":
         return f"`{param}` is required."
