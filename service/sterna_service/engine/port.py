@@ -259,6 +259,7 @@ def _from_native(event: _native.Event) -> EngineEvent:
                 queue_seconds=event.queue_seconds,
                 prefill_seconds=event.prefill_seconds,
                 prompt_logprobs=event.prompt_logprobs,
+                prompt_top_logprobs=event.prompt_top_logprobs,
             )
         case _native.EventKind.FINISHED:
             reason = _FINISH_REASONS[event.finish_reason]

@@ -56,6 +56,8 @@ class Started:
     queue_seconds: float
     prefill_seconds: float
     prompt_logprobs: Sequence[tuple[int, float]] = ()
+    prompt_top_logprobs: Sequence[Sequence[tuple[int, float]]] = ()
+    """What was most likely in the place of each prompt token; empty for the first."""
 
 
 @dataclass(frozen=True, slots=True)
