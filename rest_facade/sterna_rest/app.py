@@ -18,6 +18,7 @@ from sterna_rest.http.openapi import document
 from sterna_rest.http.request_context import RequestContextMiddleware
 from sterna_rest.models.router import router as models_router
 from sterna_rest.options import FacadeOptions
+from sterna_rest.responses.router import router as responses_router
 from sterna_rest.server.router import router as server_router
 from sterna_rest.tokens.router import router as tokens_router
 from sterna_rest.version import VERSION
@@ -67,6 +68,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
     for router in (
         chat_router,
         completions_router,
+        responses_router,
         tokens_router,
         models_router,
         server_router,

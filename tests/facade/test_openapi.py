@@ -15,6 +15,7 @@ from sterna_rest.chat import schemas as chat
 from sterna_rest.completions import schemas as completions
 from sterna_rest.http.openapi import DetailBody, ErrorBody
 from sterna_rest.models import schemas as models
+from sterna_rest.responses import schemas as responses
 from sterna_rest.tokens import schemas as tokens
 from tests.support.facade_server import facade_server
 from tests.support.sse import parse_events
@@ -52,6 +53,7 @@ def test_the_endpoints() -> None:
             "post /detokenize",
             "post /tokenize",
             "post /v1/completions",
+            "post /v1/responses",
         ]
     )
 
@@ -97,6 +99,7 @@ def test_chunks_are_documented() -> None:
     [
         (chat.ChatRequest, chat.REQUEST_EXAMPLES),
         (completions.CompletionRequest, completions.REQUEST_EXAMPLES),
+        (responses.ResponseRequest, responses.REQUEST_EXAMPLES),
         (tokens.TokenizeRequest, tokens.TOKENIZE_EXAMPLES),
         (tokens.DetokenizeRequest, tokens.DETOKENIZE_EXAMPLES),
     ],
@@ -114,6 +117,7 @@ def test_request_examples_are_accepted(
     [
         (chat.ChatCompletion, chat.RESPONSE_EXAMPLE),
         (completions.Completion, completions.RESPONSE_EXAMPLE),
+        (responses.ResponseBody, responses.RESPONSE_EXAMPLE),
         (models.ModelList, models.LIST_EXAMPLE),
         (models.ModelBody, models.MODEL_EXAMPLE),
     ],

@@ -127,10 +127,11 @@ def _choice(choice: Choice) -> dict[str, Any]:
 
 def logprobs_json(entries: Any) -> dict[str, Any]:
     """The `logprobs` object of a choice or of a chunk."""
-    return {"content": [_logprob(entry) for entry in entries], "refusal": None}
+    return {"content": [logprob_entry(entry) for entry in entries], "refusal": None}
 
 
-def _logprob(entry: TokenLogprob) -> dict[str, Any]:
+def logprob_entry(entry: TokenLogprob) -> dict[str, Any]:
+    """One token with its alternatives."""
     return {
         "token": entry.text,
         "logprob": finite(entry.logprob),

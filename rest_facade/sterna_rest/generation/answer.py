@@ -13,9 +13,9 @@ from starlette.responses import Response
 from sterna.v1.generation_pb2 import GenerationSpec
 from sterna.v1.inference_pb2 import GenerateResponse
 from sterna_rest.generation.call import Generator
-from sterna_rest.generation.chunks import ChunkEncoder, encoded
+from sterna_rest.generation.chunks import EventEncoder, encoded
 from sterna_rest.generation.fan_out import FanOut, whole_answers
-from sterna_rest.generation.fields import GenerationFields
+from sterna_rest.generation.fields import RequestModel
 from sterna_rest.generation.unsupported import ignored_headers
 from sterna_rest.http.disconnect import unless_client_leaves
 from sterna_rest.http.event_stream import EventStream
@@ -25,7 +25,7 @@ from sterna_rest.options import FacadeOptions
 async def whole_answer(
     request: Request,
     options: FacadeOptions,
-    body: GenerationFields,
+    body: RequestModel,
     generator: Generator,
     specs: Sequence[GenerationSpec],
     transcode: Callable[[list[GenerateResponse]], dict[str, Any]],
@@ -44,10 +44,10 @@ async def whole_answer(
 async def streamed_answer(
     request: Request,
     options: FacadeOptions,
-    body: GenerationFields,
+    body: RequestModel,
     generator: Generator,
     specs: Sequence[GenerationSpec],
-    encoder: ChunkEncoder,
+    encoder: EventEncoder,
 ) -> Response:
     """Server-sent events. What the core refuses at once is still an HTTP status."""
     answers = FanOut(generator, specs, options.prompt_concurrency)
@@ -66,5 +66,6 @@ async def streamed_answer(
         chunks(),
         keepalive_seconds=options.keepalive_seconds,
         on_close=answers.cancel,
+        on_error=encoder.error,
         headers=ignored_headers(body.unknown_fields()),
     )

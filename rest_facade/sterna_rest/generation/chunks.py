@@ -5,19 +5,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from sterna.v1.generation_event_pb2 import GenerationDelta, GenerationStarted, Usage
+from sterna.v1.generation_event_pb2 import (
+    ChoiceFinished,
+    GenerationDelta,
+    GenerationStarted,
+    Usage,
+)
 from sterna.v1.inference_pb2 import StreamGenerateResponse
+from sterna_rest.errors import ApiError
 from sterna_rest.errors.api_error import internal_error
 from sterna_rest.generation.transcode import FINISH_REASONS, sum_of_usage
-from sterna_rest.http.sse import DONE
+from sterna_rest.http.sse import DONE, error_event
 
 
-class ChunkEncoder(ABC):
-    """Writes the chunks of one endpoint. Every method returns whole SSE events, or nothing."""
+class EventEncoder(ABC):
+    """Writes the events of one endpoint. Every method returns whole SSE events, or nothing."""
 
-    def __init__(self, *, choice_count: int, include_usage: bool) -> None:
-        self.choice_count = choice_count
-        self.include_usage = include_usage
+    choice_count = 1
 
     @abstractmethod
     def begin(self, prompt_index: int, started: GenerationStarted) -> bytes:
@@ -28,21 +32,48 @@ class ChunkEncoder(ABC):
         """More of one choice."""
 
     @abstractmethod
+    def finished(self, prompt_index: int, finished: ChoiceFinished) -> bytes:
+        """The end of one choice."""
+
+    @abstractmethod
+    def end(self, usage: Usage) -> bytes:
+        """The end of a stream that succeeded. Called once, after every choice ended."""
+
+    def error(self, error: ApiError) -> bytes:
+        """The end of a stream that failed."""
+        return error_event(error)
+
+
+class ChunkEncoder(EventEncoder):
+    """Writes the chunks of OpenAI's chat and text completions."""
+
+    def __init__(self, *, choice_count: int, include_usage: bool) -> None:
+        self.choice_count = choice_count
+        self.include_usage = include_usage
+
+    @abstractmethod
     def finish(self, prompt_index: int, choice_index: int, reason: str) -> bytes:
         """The last chunk of one choice."""
 
     @abstractmethod
     def usage(self, usage: Usage) -> bytes:
-        """The chunk that carries the usage. Called once, after every choice ended."""
+        """The chunk that carries the usage."""
+
+    def finished(self, prompt_index: int, finished: ChoiceFinished) -> bytes:
+        reason = FINISH_REASONS[finished.finish_reason]
+        return self.finish(prompt_index, finished.choice_index, reason)
+
+    def end(self, usage: Usage) -> bytes:
+        return (self.usage(usage) if self.include_usage else b"") + DONE
 
 
 async def encoded(
     events: AsyncIterator[tuple[int, StreamGenerateResponse]],
-    encoder: ChunkEncoder,
+    encoder: EventEncoder,
     *,
     prompt_count: int,
 ) -> AsyncGenerator[bytes, None]:
-    """The SSE events of a whole answer, `[DONE]` included.
+    """The SSE events of a whole answer, its end included.
 
     `events` are those of `prompt_count` calls, each with the index of its prompt. A call that
     ends without having said so is an error: half an answer must not look like a whole one.
@@ -58,14 +89,11 @@ async def encoded(
             chunk = encoder.begin(prompt_index, event.started)
         elif kind == "finished":
             finished += 1
-            reason = FINISH_REASONS[event.finished.finish_reason]
-            chunk = encoder.finish(prompt_index, event.finished.choice_index, reason)
+            chunk = encoder.finished(prompt_index, event.finished)
         elif kind == "usage":
             usages.append(event.usage)
         if chunk:
             yield chunk
     if finished != prompt_count * encoder.choice_count or len(usages) != prompt_count:
         raise internal_error()
-    if encoder.include_usage:
-        yield encoder.usage(sum_of_usage(usages))
-    yield DONE
+    yield encoder.end(sum_of_usage(usages))

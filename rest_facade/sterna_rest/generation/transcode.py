@@ -7,7 +7,7 @@ from json.encoder import encode_basestring
 from typing import Any
 
 from sterna.v1.generation_event_pb2 import FinishReason, TokenAlternative, TokenLogprob, Usage
-from sterna.v1.generation_pb2 import GenerationSpec
+from sterna.v1.generation_pb2 import GenerationSpec, SamplingParams, StopCriteria
 from sterna_rest.generation.fields import GenerationFields
 
 # JSON has no infinity; this is what OpenAI sends for an impossible token.
@@ -38,32 +38,34 @@ def generation_spec(fields: GenerationFields) -> GenerationSpec:
     """Everything but the prompt and the log-probabilities. What was left out stays absent."""
     spec = GenerationSpec(model_id=fields.model or "", choice_count=fields.n or 0)
     sampling = spec.sampling
-    for name in (
-        "temperature",
-        "top_k",
-        "top_p",
-        "min_p",
-        "frequency_penalty",
-        "presence_penalty",
-        "seed",
-    ):
-        value = getattr(fields, name)
-        if value is not None:
-            setattr(sampling, name, value)
+    set_given(
+        sampling,
+        temperature=fields.temperature,
+        top_k=fields.top_k,
+        top_p=fields.top_p,
+        min_p=fields.min_p,
+        frequency_penalty=fields.frequency_penalty,
+        presence_penalty=fields.presence_penalty,
+        seed=fields.seed,
+    )
     if fields.repetition_penalty is not None:
         # 0 cannot divide a logit; clients that send it mean "no penalty".
         sampling.repetition_penalty = fields.repetition_penalty or 1.0
     for token_id, bias in (fields.logit_bias or {}).items():
         sampling.logit_bias[int(token_id)] = bias
     stop = spec.stop
-    if fields.max_tokens is not None:
-        stop.max_tokens = fields.max_tokens
-    if fields.min_tokens is not None:
-        stop.min_tokens = fields.min_tokens
+    set_given(stop, max_tokens=fields.max_tokens, min_tokens=fields.min_tokens)
     stop.stop_strings.extend(fields.stops())
     stop.stop_token_ids.extend(fields.stop_token_ids or ())
     stop.ignore_eos = bool(fields.ignore_eos)
     return spec
+
+
+def set_given(target: SamplingParams | StopCriteria, **values: float | None) -> None:
+    """Sets the fields that have a value; the others stay absent."""
+    for name, value in values.items():
+        if value is not None:
+            setattr(target, name, value)
 
 
 def parameter_of_field(field: str) -> str:

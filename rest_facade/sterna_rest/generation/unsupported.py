@@ -44,9 +44,42 @@ COMPLETION_FIELDS = _COMMON | {
     "suffix": (("",), "text after the completion is"),
 }
 
+RESPONSE_FIELDS = _COMMON | {
+    "background": ((False,), "answering in the background is"),
+    "context_management": (([],), "managing the context is"),
+    "conversation": ((), "stored conversations through this field are"),
+    "max_tool_calls": ((), "tool calling is"),
+    "moderation": ((), "moderation is"),
+    "previous_response_id": ((), "continuing a stored answer is"),
+    "prompt": ((), "stored prompts are"),
+    "reasoning": (({}, {"effort": None}, {"effort": "none"}), "reasoning is"),
+    "store": ((False,), "storing answers is"),
+    "tool_choice": (("none", "auto"), "tool calling is"),
+    "tools": (([],), "tool calling is"),
+    "truncation": (("disabled",), "truncating the input is"),
+}
+
+MESSAGE_FIELDS: dict[str, tuple[tuple[Any, ...], str]] = {
+    "container": ((), "containers are"),
+    "mcp_servers": (([],), "tool calling is"),
+    "service_tier": (("auto", "standard_only"), "service tiers are"),
+    "speed": (("standard",), "choosing a speed is"),
+    "thinking": (({"type": "disabled"},), "thinking is"),
+    "tool_choice": (({"type": "none"}, {"type": "auto"}), "tool calling is"),
+    "tools": (([],), "tool calling is"),
+}
+
 # Fields that ask for nothing a client could see: accepted, without effect.
 HINTS = frozenset(
-    {"parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier"}
+    {
+        "cache_control",
+        "parallel_tool_calls",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "stream_options",
+    }
 )
 
 
@@ -66,7 +99,7 @@ _MAX_NAMES = 32
 
 def ignored_headers(unknown: Iterable[str]) -> dict[str, str]:
     """The header that names the fields of a body that had no effect because nobody knows them."""
-    known = CHAT_FIELDS.keys() | COMPLETION_FIELDS.keys() | HINTS
+    known = HINTS.union(CHAT_FIELDS, COMPLETION_FIELDS, RESPONSE_FIELDS, MESSAGE_FIELDS)
     # A name may hold anything; only what is harmless in a header is sent back.
     names = [n for n in unknown if n not in known and _HEADER_NAME.fullmatch(n)][:_MAX_NAMES]
     return {"x-ignored-params": ", ".join(names)} if names else {}

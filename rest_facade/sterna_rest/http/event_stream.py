@@ -24,8 +24,8 @@ class EventStream(Response):
     - The headers leave before the first event is there.
     - After `keepalive_seconds` of wall-clock silence a comment leaves; the timer runs whether or
       not anything happens behind it.
-    - An `ApiError` out of `events` becomes an error event, and the stream ends; so does a bug,
-      without its text.
+    - An `ApiError` out of `events` becomes what `on_error` makes of it, and the stream ends; so
+      does a bug, without its text.
     - When the client leaves, the task that drives `events` is cancelled at once.
     - `on_close` runs once, however it ends, even before the first event was asked for.
     """
@@ -38,6 +38,7 @@ class EventStream(Response):
         *,
         keepalive_seconds: float,
         on_close: Callable[[], object],
+        on_error: Callable[[ApiError], bytes] = error_event,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(headers=headers)
@@ -48,6 +49,7 @@ class EventStream(Response):
         self._events = events
         self._keepalive_seconds = keepalive_seconds
         self._on_close = on_close
+        self._on_error = on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         writer = asyncio.create_task(self._write(scope, send))
@@ -78,12 +80,12 @@ class EventStream(Response):
                 async for event in events:
                     await pulse.send(event)
             except ApiError as error:
-                await pulse.send(error_event(error))
+                await pulse.send(self._on_error(error))
             except OSError:
                 return  # the client left while we were writing
             except Exception:
                 _logger.exception("request %s failed", request_context(scope).request_id)
-                await pulse.send(error_event(internal_error()))
+                await pulse.send(self._on_error(internal_error()))
             finally:
                 pulse.stop()
             with suppress(OSError):

@@ -72,14 +72,25 @@ def error_documentation(*statuses: int, body: type[BaseModel] = ErrorBody) -> di
 
 
 def answer_documentation(
-    whole: type[BaseModel], chunk: type[BaseModel], example: dict[str, Any], stream_example: str
+    whole: type[BaseModel],
+    chunk: type[BaseModel] | str,
+    example: dict[str, Any],
+    stream_example: str,
+    error: type[BaseModel] = ErrorBody,
 ) -> dict[int | str, Any]:
-    """The `responses` of a generation: JSON, a stream of `chunk`, or an error."""
+    """The `responses` of a generation: JSON, a stream, or an error.
+
+    `chunk` is what the events of a stream hold, or in words which events there are.
+    """
+    events = (
+        chunk
+        if isinstance(chunk, str)
+        else f"events whose data is a `{chunk.__name__}`, and at the end `data: [DONE]`."
+    )
     return {
         200: {
             "model": whole,
-            "description": "The answer; with `stream`, events whose data is a "
-            f"`{chunk.__name__}`, and at the end `data: [DONE]`.",
+            "description": f"The answer; with `stream`, {events}",
             "content": {
                 "application/json": {"example": example},
                 "text/event-stream": {"schema": {"type": "string"}, "example": stream_example},
@@ -91,7 +102,7 @@ def answer_documentation(
                 }
             },
         },
-        **error_documentation(400, 404, 413, 415, 422, 429, 500, 501, 503, 504, 507),
+        **error_documentation(400, 404, 413, 415, 422, 429, 500, 501, 503, 504, 507, body=error),
     }
 
 

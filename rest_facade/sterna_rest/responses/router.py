@@ -1,0 +1,61 @@
+"""`POST /v1/responses`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, Request
+from starlette.responses import Response
+
+from sterna_rest.core import CoreLink, core_link
+from sterna_rest.generation.answer import streamed_answer, whole_answer
+from sterna_rest.generation.call import Generator
+from sterna_rest.generation.unsupported import RESPONSE_FIELDS, refuse_unsupported
+from sterna_rest.http.openapi import answer_documentation
+from sterna_rest.http.strict_json import JsonRoute
+from sterna_rest.responses.schemas import (
+    REQUEST_EXAMPLES,
+    RESPONSE_EXAMPLE,
+    STREAM_EXAMPLE,
+    ResponseBody,
+    ResponseRequest,
+)
+from sterna_rest.responses.stream import ResponseEvents
+from sterna_rest.responses.transcode import response_body, response_parameter, response_spec
+
+router = APIRouter(tags=["responses"], route_class=JsonRoute)
+
+
+@router.post(
+    "/v1/responses",
+    operation_id="createResponse",
+    summary="Answer a conversation, the newer way",
+    response_model=None,
+    responses=answer_documentation(
+        ResponseBody,
+        "the typed events of the Responses API; the last is `response.completed` or "
+        "`response.incomplete`.",
+        RESPONSE_EXAMPLE,
+        STREAM_EXAMPLE,
+    ),
+)
+async def create_response(
+    request: Request,
+    body: Annotated[ResponseRequest, Body(openapi_examples=REQUEST_EXAMPLES)],
+    core: Annotated[CoreLink, Depends(core_link)],
+) -> Response:
+    """The model's answer to `input`. Nothing is stored, so send the whole conversation."""
+    refuse_unsupported(body.model_extra or {}, RESPONSE_FIELDS)
+    spec = response_spec(body)
+    generator = Generator(core, request, lambda field, _: response_parameter(body, field))
+    if body.stream:
+        events = ResponseEvents(body)
+        return await streamed_answer(request, core.options, body, generator, [spec], events)
+    return await whole_answer(
+        request,
+        core.options,
+        body,
+        generator,
+        [spec],
+        lambda answers: response_body(body, answers[0]),
+    )

@@ -1,0 +1,233 @@
+"""What `/v1/responses` takes and returns."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, Tag
+
+from sterna_rest.generation.fields import (
+    INT32_MAX,
+    MAX_TOP_LOGPROBS,
+    STRING_OR_LIST,
+    RequestModel,
+    discriminator_of_type,
+)
+from sterna_rest.generation.grammar import JsonObjectFormat, Schema, TextFormat
+
+LOGPROBS = "message.output_text.logprobs"
+
+
+class InputPart(RequestModel):
+    """A piece of a message; only pieces of text can be read."""
+
+    type: str = Field(description="`input_text`, or `output_text` and `refusal` of an assistant.")
+    text: str | None = None
+    refusal: str | None = None
+
+
+InputContent = Annotated[
+    Annotated[str, Tag("(string)")] | Annotated[list[InputPart], Tag("(list)")],
+    STRING_OR_LIST,
+]
+
+
+class InputItem(RequestModel):
+    """One turn; an item of an earlier answer's `output` is one, too."""
+
+    type: str | None = Field(None, description="`message`, which may be left out.")
+    role: Literal["user", "assistant", "system", "developer"] | None = None
+    content: InputContent | None = None
+
+
+class FlatSchemaFormat(RequestModel):
+    """A JSON value that matches a schema, strict or not."""
+
+    type: Literal["json_schema"]
+    name: str = Field(min_length=1, max_length=64)
+    description: str | None = None
+    schema_: Schema = Field(alias="schema")
+    strict: bool | None = None
+
+
+class TextOptions(RequestModel):
+    """The form of the answer."""
+
+    format: (
+        Annotated[
+            Annotated[TextFormat, Tag("(text)")]
+            | Annotated[JsonObjectFormat, Tag("(json_object)")]
+            | Annotated[FlatSchemaFormat, Tag("(json_schema)")],
+            discriminator_of_type("text", "json_object", "json_schema"),
+        ]
+        | None
+    ) = None
+    verbosity: str | None = None
+
+
+class ResponseRequest(RequestModel):
+    """A conversation to answer. Nothing is stored."""
+
+    model: str | None = Field(
+        None,
+        description="Model id, its last path component, or an alias. Empty: the default model.",
+    )
+    input: Annotated[
+        Annotated[str, Tag("(string)")]
+        | Annotated[list[InputItem], Field(min_length=1), Tag("(list)")],
+        STRING_OR_LIST,
+    ] = Field(description="A question, or the whole conversation.")
+    instructions: str | None = Field(None, description="A system message before the input.")
+    max_output_tokens: int | None = Field(
+        None, ge=1, le=INT32_MAX, description="Left out: as many as fit the context."
+    )
+    temperature: float | None = Field(None, ge=0, le=2, description="0 is greedy.")
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_logprobs: int | None = Field(
+        None, ge=0, le=MAX_TOP_LOGPROBS, description=f"Needs `{LOGPROBS}` in `include`."
+    )
+    include: list[str] | None = Field(None, description=f"`{LOGPROBS}` is what can be added.")
+    text: TextOptions | None = None
+    stream: bool | None = Field(None, description="Answer with server-sent events.")
+    metadata: dict[str, str] | None = Field(None, description="Given back in the answer.")
+    user: str | None = Field(None, description="The end user, for the caller's own records.")
+
+
+class OutputText(BaseModel):
+    """The text of an answer."""
+
+    type: Literal["output_text"]
+    text: str
+    annotations: list[Any]
+    logprobs: list[dict[str, Any]]
+
+
+class OutputMessage(BaseModel):
+    """An answer; can be sent back as an item of the next `input`."""
+
+    id: str
+    type: Literal["message"]
+    role: Literal["assistant"]
+    status: Literal["in_progress", "completed", "incomplete"]
+    content: list[OutputText]
+
+
+class InputDetails(BaseModel):
+    """Of the tokens of the input."""
+
+    cached_tokens: int
+
+
+class OutputDetails(BaseModel):
+    """Of the tokens of the output."""
+
+    reasoning_tokens: int
+
+
+class ResponseUsage(BaseModel):
+    """Tokens of the request."""
+
+    input_tokens: int
+    input_tokens_details: InputDetails
+    output_tokens: int
+    output_tokens_details: OutputDetails
+    total_tokens: int
+
+
+class ResponseBody(BaseModel):
+    """The whole answer, and in a stream what is known of it so far."""
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    status: Literal["in_progress", "completed", "incomplete"]
+    error: None
+    incomplete_details: dict[str, str] | None
+    instructions: str | None
+    max_output_tokens: int | None
+    metadata: dict[str, str]
+    model: str = Field(description="The id of the model that answered.")
+    output: list[OutputMessage]
+    parallel_tool_calls: bool
+    previous_response_id: None
+    store: Literal[False]
+    temperature: float | None
+    text: dict[str, Any]
+    tool_choice: str
+    tools: list[Any]
+    top_logprobs: int
+    top_p: float | None
+    truncation: Literal["disabled"]
+    usage: ResponseUsage | None
+    user: str | None
+
+
+REQUEST_EXAMPLES: dict[str, Any] = {
+    "text": {"summary": "A question", "value": {"input": "What is the capital of France?"}},
+    "items": {
+        "summary": "A conversation with instructions, streamed",
+        "value": {
+            "instructions": "Answer briefly.",
+            "input": [
+                {"role": "user", "content": "What is the capital of France?"},
+                {"role": "assistant", "content": "Paris."},
+                {"role": "user", "content": [{"type": "input_text", "text": "And of Spain?"}]},
+            ],
+            "max_output_tokens": 64,
+            "stream": True,
+        },
+    },
+}
+
+RESPONSE_EXAMPLE: dict[str, Any] = {
+    "id": "resp_8b1c0f6d1f2a4f0c9a44c3b7d2e91f50",
+    "object": "response",
+    "created_at": 1700000000,
+    "status": "completed",
+    "error": None,
+    "incomplete_details": None,
+    "instructions": None,
+    "max_output_tokens": None,
+    "metadata": {},
+    "model": "sterna/tern-nano",
+    "output": [
+        {
+            "id": "msg_8b1c0f6d1f2a4f0c9a44c3b7d2e91f50",
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [
+                {
+                    "type": "output_text",
+                    "text": "The capital of France is Paris.",
+                    "annotations": [],
+                    "logprobs": [],
+                }
+            ],
+        }
+    ],
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "store": False,
+    "temperature": None,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_logprobs": 0,
+    "top_p": None,
+    "truncation": "disabled",
+    "usage": {
+        "input_tokens": 12,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": 8,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 20,
+    },
+    "user": None,
+}
+
+STREAM_EXAMPLE = (
+    "event: response.output_text.delta\n"
+    'data: {"type":"response.output_text.delta","sequence_number":4,"item_id":"msg_8b1c",'
+    '"output_index":0,"content_index":0,"delta":"Paris.","logprobs":[]}\n\n'
+)

@@ -1,0 +1,205 @@
+"""Responses ↔ protocol. Pure functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sterna.v1.chat_pb2 import ChatMessage, ContentPart
+from sterna.v1.generation_event_pb2 import Choice, FinishReason, Usage
+from sterna.v1.generation_pb2 import GenerationSpec
+from sterna.v1.inference_pb2 import GenerateResponse
+from sterna_rest.chat.transcode import ROLES, logprob_entry
+from sterna_rest.errors import ApiError
+from sterna_rest.generation.grammar import format_grammar, schema_grammar
+from sterna_rest.generation.transcode import parameter_of_field, set_given
+from sterna_rest.generation.unsupported import unsupported
+from sterna_rest.responses.schemas import (
+    LOGPROBS,
+    FlatSchemaFormat,
+    InputItem,
+    InputPart,
+    ResponseRequest,
+)
+
+# There is no reasoning to add, so the second asks for nothing.
+_INCLUDES = frozenset({LOGPROBS, "reasoning.encrypted_content"})
+
+_TEXTS = {"input_text": "text", "output_text": "text", "refusal": "refusal"}
+
+
+def response_spec(body: ResponseRequest) -> GenerationSpec:
+    """The whole request. Raises `ApiError` for what cannot be honoured."""
+    for index, name in enumerate(body.include or ()):
+        if name not in _INCLUDES:
+            raise unsupported(f"include[{index}]", f"{name!r} is")
+    wants_logprobs = LOGPROBS in (body.include or ())
+    if body.top_logprobs and not wants_logprobs:
+        raise ApiError(
+            400,
+            f"`top_logprobs` needs {LOGPROBS!r} in `include`; add it, or leave `top_logprobs` out.",
+            code="invalid_value",
+            param="top_logprobs",
+        )
+    spec = GenerationSpec(model_id=body.model or "")
+    set_given(spec.sampling, temperature=body.temperature, top_p=body.top_p)
+    set_given(spec.stop, max_tokens=body.max_output_tokens)
+    if wants_logprobs:
+        spec.logprobs.top_count = body.top_logprobs or 0
+        spec.logprobs.SetInParent()
+    _set_grammar(spec, body)
+    if body.instructions is not None:
+        spec.chat.messages.append(_message("system", [body.instructions]))
+    if isinstance(body.input, str):
+        spec.chat.messages.append(_message("user", [body.input]))
+    else:
+        spec.chat.messages.extend(
+            _item(item, f"input[{index}]") for index, item in enumerate(body.input)
+        )
+    return spec
+
+
+def response_parameter(body: ResponseRequest, field: str) -> str:
+    """The name that this API has for a field of the protocol."""
+    name = parameter_of_field(field)
+    if name.startswith("grammar"):
+        return "text.format.schema"
+    if name == "max_tokens":
+        return "max_output_tokens"
+    if not name.startswith("messages"):
+        return "input" if name == "prompt" else name
+    if isinstance(body.input, str):
+        return "input"
+    head, bracket, rest = name.partition("[")
+    number, _, tail = rest.partition("]")
+    if not bracket or not number.isdecimal():
+        return "input" + name.removeprefix(head)
+    index = int(number) - (body.instructions is not None)
+    return "instructions" if index < 0 else f"input[{index}]{tail}"
+
+
+def _set_grammar(spec: GenerationSpec, body: ResponseRequest) -> None:
+    form = body.text.format if body.text is not None else None
+    if isinstance(form, FlatSchemaFormat):
+        spec.grammar.CopyFrom(schema_grammar(form.schema_))
+    elif form is not None and (grammar := format_grammar(form)) is not None:
+        spec.grammar.CopyFrom(grammar)
+    verbosity = body.text.verbosity if body.text is not None else None
+    if verbosity not in (None, "medium"):
+        raise unsupported("text.verbosity", "verbosity is")
+
+
+def _item(item: InputItem, where: str) -> ChatMessage:
+    if item.type not in (None, "message"):
+        raise unsupported(f"{where}.type", f"input of type {item.type!r} is")
+    if item.role is None:
+        raise _missing(f"{where}.role")
+    if item.content is None:
+        raise _missing(f"{where}.content")
+    if isinstance(item.content, str):
+        return _message(item.role, [item.content])
+    return _message(
+        item.role,
+        [_part(part, f"{where}.content[{index}]") for index, part in enumerate(item.content)],
+    )
+
+
+def _part(part: InputPart, where: str) -> str:
+    name = _TEXTS.get(part.type)
+    if name is None:
+        raise unsupported(f"{where}.type", f"content of type {part.type!r} is")
+    text = part.refusal if name == "refusal" else part.text
+    if text is None:
+        raise _missing(f"{where}.{name}")
+    return text
+
+
+def _message(role: str, texts: list[str]) -> ChatMessage:
+    return ChatMessage(role=ROLES[role], content=[ContentPart(text=text) for text in texts])
+
+
+def _missing(param: str) -> ApiError:
+    return ApiError(400, f"`{param}` is required.", code="missing_required_parameter", param=param)
+
+
+def response_body(body: ResponseRequest, response: GenerateResponse) -> dict[str, Any]:
+    """The body of an answer that was not streamed."""
+    choice: Choice = response.choices[0]
+    result = envelope(body, response.response_id, response.create_time.seconds, response.model_id)
+    entries = [logprob_entry(entry) for entry in choice.logprobs]
+    complete(result, choice.text, entries, choice.finish_reason, response.usage)
+    return result
+
+
+def envelope(
+    body: ResponseRequest, response_id: str, created: int, model_id: str
+) -> dict[str, Any]:
+    """An answer that has just begun."""
+    form = body.text.format if body.text is not None else None
+    return {
+        "id": f"resp_{response_id}",
+        "object": "response",
+        "created_at": created,
+        "status": "in_progress",
+        "background": False,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": body.instructions,
+        "max_output_tokens": body.max_output_tokens,
+        "metadata": body.metadata or {},
+        "model": model_id,
+        "output": [],
+        "parallel_tool_calls": True,
+        "previous_response_id": None,
+        "store": False,
+        "temperature": body.temperature,
+        "text": {
+            "format": form.model_dump(by_alias=True) if form is not None else {"type": "text"}
+        },
+        "tool_choice": "auto",
+        "tools": [],
+        "top_logprobs": body.top_logprobs or 0,
+        "top_p": body.top_p,
+        "truncation": "disabled",
+        "usage": None,
+        "user": body.user,
+    }
+
+
+def complete(
+    response: dict[str, Any],
+    text: str,
+    logprobs: list[dict[str, Any]],
+    reason: FinishReason,
+    usage: Usage,
+) -> None:
+    """Puts the end of an answer into its envelope."""
+    cut = reason == FinishReason.FINISH_REASON_LENGTH
+    response["status"] = "incomplete" if cut else "completed"
+    if cut:
+        response["incomplete_details"] = {"reason": "max_output_tokens"}
+    item = message_item(response["id"], response["status"])
+    item["content"] = [text_part(text, logprobs)]
+    response["output"] = [item]
+    response["usage"] = {
+        "input_tokens": usage.prompt_token_count,
+        "input_tokens_details": {"cached_tokens": usage.cached_token_count},
+        "output_tokens": usage.completion_token_count,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": usage.prompt_token_count + usage.completion_token_count,
+    }
+
+
+def message_item(response_id: str, status: str) -> dict[str, Any]:
+    """The one item of an answer, without its content."""
+    return {
+        "id": f"msg_{response_id.removeprefix('resp_')}",
+        "type": "message",
+        "role": "assistant",
+        "status": status,
+        "content": [],
+    }
+
+
+def text_part(text: str, logprobs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The one part of that item."""
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}
