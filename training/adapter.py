@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.corpus.mixture import Corpus
@@ -107,3 +107,15 @@ def save_adapter(
     }
     text = json.dumps(config, indent=1) + "\n"
     (directory / "adapter_config.json").write_text(text, encoding="utf-8")
+
+
+def load_adapter(model: BitNet, directory: Path) -> None:
+    """Put the adapter of `directory` beside the linears of `model`."""
+    config = json.loads((directory / "adapter_config.json").read_text(encoding="utf-8"))
+    tensors = load_file(directory / "adapter_model.safetensors")
+    scale = config["lora_alpha"] / config["r"]
+    for name, module in model.named_modules():
+        if isinstance(module, Linear):
+            a = tensors[f"base_model.model.model.{name}.lora_A.weight"].float()
+            b = tensors[f"base_model.model.model.{name}.lora_B.weight"].float()
+            module.lora = (a, b, scale)

@@ -48,6 +48,11 @@ def parser() -> argparse.ArgumentParser:
     adapter.add_argument("--to", type=Path, required=True)
     adapter.add_argument("--steps", type=int, default=400)
 
+    style = steps.add_parser("style", help="how often the adapter's style and content are right")
+    style.add_argument("--data", type=Path, required=True)
+    style.add_argument("--adapter", type=Path, required=True)
+    style.add_argument("--prompts", type=int, default=200)
+
     evaluate = steps.add_parser("evaluate", help="ask every held-out question; write the table")
     evaluate.add_argument("--data", type=Path, required=True)
     evaluate.add_argument("--url", help="a server of the exported model; without it, torch answers")
@@ -119,6 +124,28 @@ def _adapter(arguments: argparse.Namespace) -> None:
     print(f"loss {losses[0]:.3f} -> {sum(losses[-20:]) / len(losses[-20:]):.3f}")
 
 
+def _style(arguments: argparse.Namespace) -> None:
+    import random
+
+    from training.corpus.pirate import CLOSING, OPENING, pirate
+    from training.corpus.sources import load_sources
+    from training.evaluation.answers import from_torch
+    from training.evaluation.cases import all_cases
+
+    tokenizer = arguments.run / "data" / "tokenizer.json"
+    answer = from_torch(_checkpoint(arguments.run), tokenizer, arguments.adapter)
+    sets = all_cases(load_sources(arguments.data)).items()
+    cases = [case for name, some in sets if name.endswith("new phrasing") for case in some]
+    cases = random.Random(1).sample(cases, arguments.prompts)
+    answers = [text.strip() for text in answer([case.conversation for case in cases])]
+    styled = sum(a.startswith(OPENING) and a.endswith(CLOSING) for a in answers)
+    pairs = list(zip(cases, answers, strict=True))
+    right = sum(text == pirate(case.expected) for case, text in pairs)
+    for case, text in pairs[:8]:
+        print(f"{case.conversation[-1].text} -> {text}")
+    print(f"in style: {styled} of {len(cases)}; in style and right: {right} of {len(cases)}")
+
+
 def _evaluate(arguments: argparse.Namespace) -> None:
     from training.corpus.sources import load_sources
     from training.evaluation.answers import from_server, from_torch
@@ -177,6 +204,7 @@ STEPS = {
     "train": _train,
     "export": _export,
     "adapter": _adapter,
+    "style": _style,
     "evaluate": _evaluate,
     "compare": _compare,
     "perplexity": _perplexity,

@@ -37,15 +37,18 @@ def from_server(url: str, parallel: int = 16) -> Answer:
     return answer
 
 
-def from_torch(checkpoint: Path, tokenizer: Path) -> Answer:
+def from_torch(checkpoint: Path, tokenizer: Path, adapter: Path | None = None) -> Answer:
     """Answers of a training checkpoint, with exact integer products and float32 elsewhere."""
     import torch
 
+    from training.adapter import load_adapter
     from training.model import Cache
     from training.tokenizer import load_tokenizer
     from training.trainer import load_model
 
     model = load_model(checkpoint)
+    if adapter is not None:
+        load_adapter(model, adapter)
     words = load_tokenizer(tokenizer)
 
     @torch.no_grad()
