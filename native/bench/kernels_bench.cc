@@ -122,7 +122,9 @@ void dense(const Kernels& kernels, const Floors& floors, const Options& options,
   constexpr int kColumns = 2560;
   constexpr int kRows = 2048;
   for (const int m : {1, 2, 4, 8, 16}) {
-    std::vector<float> x(static_cast<std::size_t>(m) * kColumns, 0.5f);
+    Buffer input(static_cast<std::size_t>(m) * kColumns * sizeof(float), 3);
+    float* x = input.as<float>();
+    std::fill_n(x, static_cast<std::size_t>(m) * kColumns, 0.5f);
     std::vector<float> y(static_cast<std::size_t>(m) * kRows);
     const double macs = static_cast<double>(kRows) * kColumns * m;
     for (const bool bf16 : {true, false}) {
@@ -133,11 +135,11 @@ void dense(const Kernels& kernels, const Floors& floors, const Options& options,
         const std::uint8_t* w = weights.as<std::uint8_t>() + copy * bytes;
         copy = (copy + copies - 1) % copies;
         if (bf16) {
-          kernels.matmul_bf16(reinterpret_cast<const std::uint16_t*>(w), kColumns, 0, kRows,
-                              x.data(), m, kColumns, y.data(), kRows);
+          kernels.matmul_bf16(reinterpret_cast<const std::uint16_t*>(w), kColumns, 0, kRows, x, m,
+                              kColumns, y.data(), kRows);
         } else {
-          kernels.matmul_f32(reinterpret_cast<const float*>(w), kColumns, 0, kRows, x.data(), m,
-                             kColumns, y.data(), kRows);
+          kernels.matmul_f32(reinterpret_cast<const float*>(w), kColumns, 0, kRows, x, m, kColumns,
+                             y.data(), kRows);
         }
       });
       print_line(kernels, bf16 ? "bf16" : "f32", shape_name(kRows, kColumns), m, time, bytes, macs,

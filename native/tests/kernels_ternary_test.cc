@@ -1,6 +1,7 @@
 // The ternary product: exact against plain integers, and every table against the reference.
 #include <algorithm>
 #include <limits>
+#include <thread>
 
 #include "kernels_support.h"
 
@@ -75,6 +76,34 @@ TEST(ternary_real_widths) {
   check_random(64, 6912, 1, 0, 4, 2);
   check_random(64, 6912, 5, 0, 4, 3);
   check_random(96, 8640, 16, 0, 6, 4);
+}
+
+TEST(ternary_threads_share_a_matrix) {
+  // Each thread takes a range of tiles, and each lays activations out in memory of its own.
+  std::mt19937 generator(77);
+  const int rows = 16 * 24;
+  const int cols = 300;
+  const PackedMatrix w = packed_matrix(
+      rows, cols, 0.5f, [&](int, int) { return static_cast<int>(generator() % 3) - 1; });
+  for (int m : {1, 3, 21}) {
+    const CodeRows x =
+        code_rows(m, cols, [&](int, int) { return static_cast<int>(generator() % 255) - 127; });
+    std::vector<float> expected(static_cast<std::size_t>(m) * rows);
+    reference_kernels().ternary_matmul(w.matrix, x.rows, 0, 24, expected.data(), rows);
+    for (const Kernels* kernels : tables_to_test()) {
+      std::vector<float> actual(expected.size(), kUntouched);
+      std::vector<std::thread> threads;
+      for (int t = 0; t < 4; ++t) {
+        threads.emplace_back([&, t] {
+          for (int round = 0; round < 20; ++round) {
+            kernels->ternary_matmul(w.matrix, x.rows, 6 * t, 6 * t + 6, actual.data(), rows);
+          }
+        });
+      }
+      for (std::thread& thread : threads) thread.join();
+      check_same_bits(expected.data(), actual.data(), actual.size(), kernels->name);
+    }
+  }
 }
 
 TEST(ternary_extremes) {

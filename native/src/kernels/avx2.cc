@@ -157,10 +157,10 @@ constexpr int kValueChunks = 4;  // sixteens of head_dim at a time
 // Products of two columns are added in int16 (vpmaddubsw); sums stay there as long as they fit and
 // then move to int32.
 
-// A block adds at most 2 * 4 * 2 * 2 * 128 = 4096 to the sums of ternary_tile_few (two steps of
-// four times the code), and half of that to those of ternary_tile_many.
-constexpr std::size_t kFewBlocks = 8;
-constexpr std::size_t kManyBlocks = 16;
+// A block adds at most 2 * 4 * 2 * 2 * 128 = 4096 to a sum of ternary_single (two steps of four
+// times the code, of two columns each), and half of that to one of ternary_tile.
+constexpr std::size_t kSingleBlocks = 8;
+constexpr std::size_t kTileBlocks = 16;
 
 // Four activation codes, in every 32-bit lane.
 __m256i broadcast_codes(const std::int8_t* p) {
@@ -183,102 +183,103 @@ __m256i add_pairs(__m256i sum, __m256i weights, __m256i codes) {
 
 __m256i widen(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
 
-// One half of a tile: eight rows.
-void finish_half(const TernaryMatrix& w, const QuantizedRows& x, int row, int m, __m256i total,
-                 float* y, std::size_t y_stride) {
-  const __m256i exact = _mm256_sub_epi32(total, _mm256_set1_epi32(x.sums[m]));
-  const __m256 result =
-      _mm256_mul_ps(_mm256_cvtepi32_ps(exact), _mm256_set1_ps(x.steps[m] * w.scale));
-  float* out = y + static_cast<std::size_t>(m) * y_stride + row;
-  if (w.rows - row >= 8) {
-    _mm256_storeu_ps(out, result);
-  } else {
-    _mm256_maskstore_ps(out, first(w.rows - row, 0), result);
+// What a pass over row tiles works on: activation rows from m on, side by side in codes.
+struct Pass {
+  const TernaryMatrix& w;
+  const QuantizedRows& x;
+  const std::int8_t* codes;
+  int m;
+  std::size_t blocks;  // of sixteen columns
+  float* y;
+  std::size_t y_stride;
+
+  const std::uint8_t* tile_at(int tile) const {
+    return w.tiles + static_cast<std::size_t>(tile) * blocks * kTileBytes;
+  }
+};
+
+// Two halves of eight rows.
+void finish_tile(const Pass& pass, int tile, int activation, const __m256i (&totals)[2]) {
+  const int m = pass.m + activation;
+  const __m256i correction = _mm256_set1_epi32(pass.x.sums[m]);
+  const __m256 factor = _mm256_set1_ps(pass.x.steps[m] * pass.w.scale);
+  for (int h = 0; h < 2; ++h) {
+    const int row = tile * kTileRows + 8 * h;
+    const int rows = pass.w.rows - row;
+    const __m256i exact = _mm256_sub_epi32(totals[h], correction);
+    const __m256 result = _mm256_mul_ps(_mm256_cvtepi32_ps(exact), factor);
+    float* out = pass.y + static_cast<std::size_t>(m) * pass.y_stride + row;
+    if (rows >= 8) {
+      _mm256_storeu_ps(out, result);
+    } else if (rows > 0) {
+      _mm256_maskstore_ps(out, first(rows, 0), result);
+    }
   }
 }
 
-void finish_tile(const TernaryMatrix& w, const QuantizedRows& x, int tile, int m,
-                 const __m256i (&totals)[2], float* y, std::size_t y_stride) {
-  const int row = tile * kTileRows;
-  finish_half(w, x, row, m, totals[0], y, y_stride);
-  if (row + 8 < w.rows) finish_half(w, x, row + 8, m, totals[1], y, y_stride);
-}
-
-// One row tile by M activation rows with the cheapest unpacking: one shift, and masks that leave
+// One row tile by one activation row with the cheapest unpacking: one shift, and masks that leave
 // either the code or four times the code, each with a sum of its own.
-template <int M>
-void ternary_tile_few(const TernaryMatrix& w, const QuantizedRows& x, const std::int8_t* codes,
-                      int tile, int m, float* y, std::size_t y_stride) {
-  const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
-  const std::uint8_t* tiles = w.tiles + static_cast<std::size_t>(tile) * blocks * kTileBytes;
+void ternary_single(const Pass& pass, int tile) {
+  const std::uint8_t* tiles = pass.tile_at(tile);
   const __m256i ones_mask = _mm256_set1_epi8(0x03);
   const __m256i fours_mask = _mm256_set1_epi8(0x0c);
-  __m256i totals[M][2];
-  for (int i = 0; i < M; ++i) totals[i][0] = totals[i][1] = _mm256_setzero_si256();
-  for (std::size_t begin = 0; begin < blocks; begin += kFewBlocks) {
-    const std::size_t end = blocks - begin < kFewBlocks ? blocks : begin + kFewBlocks;
-    __m256i ones[M][2];
-    __m256i fours[M][2];
-#pragma GCC unroll 8
-    for (int i = 0; i < M; ++i) {
-      ones[i][0] = ones[i][1] = fours[i][0] = fours[i][1] = _mm256_setzero_si256();
-    }
+  __m256i totals[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+  for (std::size_t begin = 0; begin < pass.blocks; begin += kSingleBlocks) {
+    const std::size_t end =
+        pass.blocks - begin < kSingleBlocks ? pass.blocks : begin + kSingleBlocks;
+    __m256i ones[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    __m256i fours[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     for (std::size_t b = begin; b < end; ++b) {
       const std::uint8_t* block = tiles + b * kTileBytes;
+      const std::int8_t* codes = pass.codes + b * kTileCols;
       touch_page_ahead(block, kTileBytes);
 #pragma GCC unroll 2
       for (int h = 0; h < 2; ++h) {
         const __m256i packed = load_codes(block + 32 * h);
         const __m256i shifted = _mm256_srli_epi16(packed, 4);
-        const __m256i steps[4] = {
-            _mm256_and_si256(packed, ones_mask), _mm256_and_si256(packed, fours_mask),
-            _mm256_and_si256(shifted, ones_mask), _mm256_and_si256(shifted, fours_mask)};
-#pragma GCC unroll 8
-        for (int i = 0; i < M; ++i) {
-          const std::int8_t* input = codes + (b * M + i) * kTileCols;
-#pragma GCC unroll 2
-          for (int s = 0; s < 4; s += 2) {
-            ones[i][h] = add_pairs(ones[i][h], steps[s], broadcast_codes(input + 4 * s));
-            fours[i][h] = add_pairs(fours[i][h], steps[s + 1], broadcast_codes(input + 4 * s + 4));
-          }
-        }
+        ones[h] = add_pairs(ones[h], _mm256_and_si256(packed, ones_mask), broadcast_codes(codes));
+        fours[h] =
+            add_pairs(fours[h], _mm256_and_si256(packed, fours_mask), broadcast_codes(codes + 4));
+        ones[h] =
+            add_pairs(ones[h], _mm256_and_si256(shifted, ones_mask), broadcast_codes(codes + 8));
+        fours[h] =
+            add_pairs(fours[h], _mm256_and_si256(shifted, fours_mask), broadcast_codes(codes + 12));
       }
     }
-#pragma GCC unroll 8
-    for (int i = 0; i < M; ++i) {
 #pragma GCC unroll 2
-      for (int h = 0; h < 2; ++h) {
-        const __m256i pairs = _mm256_add_epi16(ones[i][h], _mm256_srai_epi16(fours[i][h], 2));
-        totals[i][h] = _mm256_add_epi32(totals[i][h], widen(pairs));
-      }
+    for (int h = 0; h < 2; ++h) {
+      const __m256i pairs = _mm256_add_epi16(ones[h], _mm256_srai_epi16(fours[h], 2));
+      totals[h] = _mm256_add_epi32(totals[h], widen(pairs));
     }
   }
-  for (int i = 0; i < M; ++i) finish_tile(w, x, tile, m + i, totals[i], y, y_stride);
+  finish_tile(pass, tile, 0, totals);
 }
 
-// One row tile by M activation rows, with one sum per output; the many rows share the shifts.
+// One row tile by M activation rows, which share the unpacking; the tile that follows, at `next`,
+// is asked for meanwhile.
 template <int M>
-void ternary_tile_many(const TernaryMatrix& w, const QuantizedRows& x, const std::int8_t* codes,
-                       int tile, int m, float* y, std::size_t y_stride) {
-  const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
-  const std::uint8_t* tiles = w.tiles + static_cast<std::size_t>(tile) * blocks * kTileBytes;
+void ternary_tile(const Pass& pass, int tile, const std::uint8_t* next) {
+  const std::uint8_t* tiles = pass.tile_at(tile);
+  const std::int8_t* codes = pass.codes;
+  const std::size_t blocks = pass.blocks;
   const __m256i mask = _mm256_set1_epi8(0x03);
   __m256i totals[M][2];
   for (int i = 0; i < M; ++i) totals[i][0] = totals[i][1] = _mm256_setzero_si256();
-  for (std::size_t begin = 0; begin < blocks; begin += kManyBlocks) {
-    const std::size_t end = blocks - begin < kManyBlocks ? blocks : begin + kManyBlocks;
+  for (std::size_t begin = 0; begin < blocks; begin += kTileBlocks) {
+    const std::size_t end = blocks - begin < kTileBlocks ? blocks : begin + kTileBlocks;
     __m256i sums[M][2];
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int i = 0; i < M; ++i) sums[i][0] = sums[i][1] = _mm256_setzero_si256();
     for (std::size_t b = begin; b < end; ++b) {
       const std::uint8_t* block = tiles + b * kTileBytes;
-      touch_page_ahead(block, kTileBytes);
+      touch_page_ahead(next + b * kTileBytes, kTileBytes);
+      fetch<kTileBytes>(next + b * kTileBytes);
       __m256i packed[2] = {load_codes(block), load_codes(block + 32)};
 #pragma GCC unroll 4
       for (int s = 0; s < 4; ++s) {
         const __m256i weights[2] = {_mm256_and_si256(packed[0], mask),
                                     _mm256_and_si256(packed[1], mask)};
-#pragma GCC unroll 8
+#pragma GCC unroll 4
         for (int i = 0; i < M; ++i) {
           const __m256i four = broadcast_codes(codes + (b * M + i) * kTileCols + 4 * s);
           sums[i][0] = add_pairs(sums[i][0], weights[0], four);
@@ -288,22 +289,21 @@ void ternary_tile_many(const TernaryMatrix& w, const QuantizedRows& x, const std
         packed[1] = _mm256_srli_epi16(packed[1], 2);
       }
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int i = 0; i < M; ++i) {
       totals[i][0] = _mm256_add_epi32(totals[i][0], widen(sums[i][0]));
       totals[i][1] = _mm256_add_epi32(totals[i][1], widen(sums[i][1]));
     }
   }
-  for (int i = 0; i < M; ++i) finish_tile(w, x, tile, m + i, totals[i], y, y_stride);
+  for (int i = 0; i < M; ++i) finish_tile(pass, tile, i, totals[i]);
 }
 
-using TileKernel = void (*)(const TernaryMatrix&, const QuantizedRows&, const std::int8_t*, int,
-                            int, float*, std::size_t);
+using TileKernel = void (*)(const Pass&, int, const std::uint8_t*);
 
 constexpr int kMostRows = 4;  // activation rows of one pass
-// By number of activation rows, from 1.
-constexpr TileKernel kPasses[kMostRows] = {ternary_tile_few<1>, ternary_tile_many<2>,
-                                           ternary_tile_many<3>, ternary_tile_many<4>};
+// By number of activation rows.
+constexpr TileKernel kTiles[kMostRows + 1] = {nullptr, nullptr, ternary_tile<2>, ternary_tile<3>,
+                                              ternary_tile<4>};
 
 void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_begin, int tile_end,
                     float* y, std::size_t y_stride) {
@@ -311,12 +311,20 @@ void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_beg
   const int passes = pass_count(x.rows, kMostRows);
   const std::int8_t* codes = interleave_rows(x, w.cols, passes);
   const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
+  Pass pass{w, x, codes, 0, blocks, y, y_stride};
+  if (x.rows == 1) {
+    for (int tile = tile_begin; tile < tile_end; ++tile) ternary_single(pass, tile);
+    return;
+  }
   // A tile meets all rows before the next: it stays in the cache.
   for (int tile = tile_begin; tile < tile_end; ++tile) {
-    for (int pass = 0; pass < passes; ++pass) {
-      const int m = pass_begin(x.rows, passes, pass);
-      const int rows = pass_begin(x.rows, passes, pass + 1) - m;
-      kPasses[rows - 1](w, x, codes + m * blocks * kTileCols, tile, m, y, y_stride);
+    for (int number = 0; number < passes; ++number) {
+      pass.m = pass_begin(x.rows, passes, number);
+      pass.codes = codes + pass.m * blocks * kTileCols;
+      // Only the first pass asks for the next tile, and the last tile for nothing new.
+      const bool ask = number == 0 && tile + 1 < tile_end;
+      kTiles[pass_begin(x.rows, passes, number + 1) - pass.m](pass, tile,
+                                                              pass.tile_at(ask ? tile + 1 : tile));
     }
   }
 }

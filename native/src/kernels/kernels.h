@@ -81,6 +81,9 @@ struct AttentionArgs {
   float* out = nullptr;  // [group][head_dim]
 };
 
+// Every function may be called from several threads at once. Float arrays may lie at any address;
+// activations at a multiple of 64 bytes are faster, and so are weights in huge pages: with pages of
+// 4 KiB, translating addresses costs a core up to a third of its memory bandwidth.
 struct Kernels {
   const char* name;
   // x[n] -> codes[stride] (zero padded), step and sum: s = 127 / max(max|x|, 1e-5),
