@@ -190,9 +190,9 @@ async def test_an_error_in_a_stream_is_raised_by_the_client() -> None:
     raw = events.error(ApiError(503, "Gone.", code="service_unavailable"))
 
     def answer(request: httpx2.Request) -> httpx2.Response:
-                return httpx2.Response(200, content=raw, headers={"content-type": "text/event-stream"})
+        return httpx2.Response(200, content=raw, headers={"content-type": "text/event-stream"})
 
-        transport = httpx2.MockTransport(answer)
+    transport = httpx2.MockTransport(answer)
     async with openai.AsyncOpenAI(
         base_url="http://x/v1", api_key="x", http_client=httpx2.AsyncClient(transport=transport)
     ) as client:
