@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -45,14 +44,14 @@ def reachable(address: str) -> str:
 
 def program(name: str) -> str:
     """How to type a program of this environment: its name if the shell finds it, else its path."""
-    beside = Path(sys.executable).parent / name
+    # Not resolved: the Python of a virtual environment is a link to one without its packages.
+    programs = Path(sys.executable).parent
     found = shutil.which(name)
-    if found and Path(found).resolve() == beside.resolve():
+    if found and Path(found).parent == programs:
         return name
-    try:
-        return os.path.relpath(beside) if beside.is_relative_to(Path.cwd()) else str(beside)
-    except OSError:
-        return str(beside)
+    here = Path.cwd()
+    path = programs / name
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _curl(rest_url: str) -> list[str]:

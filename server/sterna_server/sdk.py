@@ -110,14 +110,15 @@ class Server:
             raise TypeError(f"Server needs exactly one LLM and was given {kinds}: Server(LLM(...))")
         self._flags = {**settings, **_given(components[0].settings())}
         self.settings: Settings = load_settings(self._flags)
-        directory = serving.private_directory()
-        self._remove_directory = weakref.finalize(
-            self, shutil.rmtree, directory, ignore_errors=True
-        )
-        self._unix_path: Path = directory / "core.sock"
+        self._unix_path = self.settings.unix_path or self._private_socket()
         self._app = create_app(
             facade_options(self.settings, core_address=f"unix:{self._unix_path}")
         )
+
+    def _private_socket(self) -> Path:
+        directory = serving.private_directory()
+        weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
+        return directory / "core.sock"
 
     @property
     def app(self) -> FastAPI:

@@ -104,6 +104,15 @@ class Settings(BaseSettings):
     def _expand_home(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser()
 
+    @field_validator("core", mode="after")
+    @classmethod
+    def _check_core(cls, value: str) -> str:
+        host, colon, port = value.rpartition(":")
+        is_unix = value.startswith("unix:") and len(value) > len("unix:")
+        if value and not is_unix and ("://" in value or not (host and colon and port.isdigit())):
+            raise ValueError("should be HOST:PORT or unix:/PATH, the address of a gRPC core")
+        return value
+
     @classmethod
     def settings_customise_sources(
         cls,

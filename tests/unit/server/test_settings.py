@@ -70,6 +70,17 @@ def test_every_problem_is_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path
         assert any(line.startswith(source) for line in lines), lines
 
 
+@pytest.mark.parametrize("address", ["host:50051", "[::1]:50051", "unix:/run/core.sock", ""])
+def test_addresses_of_a_core(address: str) -> None:
+    assert load_settings({"core": address}).core == address
+
+
+@pytest.mark.parametrize("address", ["host", "http://host:8000", "host:http", ":50051", "unix:"])
+def test_what_is_no_address_of_a_core(address: str) -> None:
+    with pytest.raises(ConfigurationError, match="--core: should be HOST:PORT or unix:/PATH"):
+        load_settings({"core": address})
+
+
 def test_aliases_in_a_variable_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STERNA_ALIASES", '{"gpt-*": "sterna/tern-nano"}')
     assert load_settings({}).aliases == {"gpt-*": "sterna/tern-nano"}
