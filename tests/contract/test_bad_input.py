@@ -154,7 +154,6 @@ async def test_a_prompt_that_is_too_long_says_by_how_much(core: CoreClient) -> N
 
 
 UNAVAILABLE: dict[str, generation_pb2.GenerationSpec] = {
-    "tools": with_tools(chat_pb2.ToolChoice.MODE_UNSPECIFIED, "look_up"),
     "harness": chat(
         "Hi", harness=generation_pb2.HarnessOptions(harness=generation_pb2.HARNESS_SEARCH)
     ),

@@ -120,11 +120,18 @@ class ChatTemplate:
                 ) from None
         self.name = _DEFAULT if _DEFAULT in self._templates else next(iter(self._templates))
         self.source = sources[self.name]
+        self._sources = dict(sources)
 
     @property
     def knows_developer(self) -> bool:
         """Whether the template has a role of its own for developers."""
         return "developer" in self.source
+
+    @property
+    def knows_tools(self) -> bool:
+        """Whether the template shows tools, and calls of them in the form that is used here."""
+        source = self._sources.get("tool_use", self.source)
+        return "tools" in source and "<tool_call>" in source
 
     def render(self, variables: Mapping[str, Any], *, with_tools: bool = False) -> str:
         """The prompt text. `variables` are plain JSON values.

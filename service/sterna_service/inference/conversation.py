@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from sterna_service.inference.events import Delta, GenerationEvent, Started, Usa
 from sterna_service.inference.generation import generate
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.sessions import Sessions
-from sterna_service.inference.spec import ChatPrompt, GenerationSpec, Message
+from sterna_service.inference.spec import ChatPrompt, GenerationSpec, Message, ToolCall
 
 
 async def generate_in_session(
@@ -51,15 +52,33 @@ class _Answer:
 
     def __init__(self) -> None:
         self._texts: list[str] = []
+        self._calls: dict[int, ToolCall] = {}
 
     def take(self, event: GenerationEvent) -> None:
         if isinstance(event, Delta):
             self._texts.append(event.text)
+            for piece in event.tool_calls:
+                before = self._calls.get(piece.index)
+                self._calls[piece.index] = (
+                    ToolCall(piece.id, piece.name, piece.arguments)
+                    if before is None
+                    else replace(before, arguments=before.arguments + piece.arguments)
+                )
 
     def added_to(self, prompt: ChatPrompt) -> Sequence[Message]:
         """The messages of the turn."""
         text = "".join(self._texts)
+        calls = [call for _, call in sorted(self._calls.items()) if _is_object(call.arguments)]
         if prompt.continue_final_message:
             last = prompt.messages[-1]
-            return [*prompt.messages[:-1], replace(last, content=last.content + text)]
-        return [*prompt.messages, Message("assistant", text)]
+            last = replace(last, content=last.content + text, tool_calls=calls)
+            return [*prompt.messages[:-1], last]
+        return [*prompt.messages, Message("assistant", text, tool_calls=calls)]
+
+
+def _is_object(arguments: str) -> bool:
+    """Whether a call is whole; the last one is not when the answer reached its limit."""
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except ValueError:
+        return False

@@ -13,6 +13,7 @@ class FinishReason(Enum):
 
     STOP = "stop"
     LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,16 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCallPiece:
+    """A piece of a tool call; `id` and `name` are set in the first piece only."""
+
+    index: int
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """More of one choice. `logprobs` is empty, or has one entry per token."""
 
@@ -69,6 +80,7 @@ class Delta:
     text: str
     token_ids: Sequence[int]
     logprobs: Sequence[TokenLogprob]
+    tool_calls: Sequence[ToolCallPiece] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
 from sterna_service.engine import types as engine
 from sterna_service.errors import Reason, ServiceError, out_of_range, unsupported
-from sterna_service.inference.detokenizer import AnswerText, Piece
+from sterna_service.inference.answer import Answer, token_logprob
 from sterna_service.inference.events import (
     Accepted,
     ChoiceFinished,
-    Delta,
-    FinishReason,
     GenerationEvent,
     Started,
-    TokenAlternative,
     TokenLogprob,
-    Usage,
 )
 from sterna_service.inference.grammar import Guide
 from sterna_service.inference.loaded_model import LoadedModel
@@ -35,14 +29,10 @@ from sterna_service.inference.sampling import (
 from sterna_service.inference.spec import ChatPrompt, GenerationSpec, Prompt, TextPrompt
 from sterna_service.inference.steering import Steering
 from sterna_service.inference.tokenizer import Tokenizer
+from sterna_service.inference.tools import offers_tools, tool_grammar
 
 # Prompts with more characters are tokenized beside the event loop, which takes milliseconds.
 _LONG_PROMPT = 16 * 1024
-
-_FINISH_REASONS = {
-    engine.FinishReason.STOP: FinishReason.STOP,
-    engine.FinishReason.LENGTH: FinishReason.LENGTH,
-}
 
 
 async def generate(model: LoadedModel, spec: GenerationSpec) -> AsyncGenerator[GenerationEvent]:
@@ -55,10 +45,10 @@ async def generate(model: LoadedModel, spec: GenerationSpec) -> AsyncGenerator[G
     """
     field = "spec"
     request, prompt = await _prepare(model, spec, field)
-    guides = await _compile_guides(model, spec, request.choices, field)
+    guides = await _compile_guides(model, spec, request, field)
     response_id = uuid.uuid4().hex
     create_time = datetime.now(UTC)
-    answer = _Answer(model.tokenizer, spec, request)
+    answer = Answer(model.tokenizer, spec, request)
     model.touch()
     async with model.port.run(request) as run:
         steering = Steering(run, guides)
@@ -111,7 +101,8 @@ async def _prepare(
     stop = spec.stop
     ends = set(stop.stop_token_ids)
     # A grammar ends with an end token.
-    if not stop.ignore_eos or spec.grammar is not None:
+    guided = spec.grammar is not None or offers_tools(spec.prompt)
+    if not stop.ignore_eos or guided:
         ends |= model.tokenizer.end_tokens
     request = engine.EngineRequest(
         prompt=prompt.token_ids,
@@ -122,20 +113,33 @@ async def _prepare(
         stop_tokens=sorted(ends),
         top_logprobs=-1 if logprobs is None else logprobs.top_count,
         prompt_logprobs=logprobs is not None and logprobs.prompt,
-        guided=spec.grammar is not None,
+        guided=guided,
     )
     return request, prompt
 
 
 async def _compile_guides(
-    model: LoadedModel, spec: GenerationSpec, choices: int, field: str
+    model: LoadedModel, spec: GenerationSpec, request: engine.EngineRequest, field: str
 ) -> list[Guide]:
-    if spec.grammar is None:
+    prompt = spec.prompt
+    tools = isinstance(prompt, ChatPrompt) and offers_tools(prompt)
+    if spec.grammar is None and not tools:
         return []
-    field = f"{field}.grammar"
+    grammar_field = f"{field}.chat.tools" if tools else f"{field}.grammar"
     if not model.tokenizer.end_tokens:
-        raise unsupported(field, "cannot be honoured: this model has no end token", model.model_id)
-    return await asyncio.to_thread(model.grammars.compile, spec.grammar, choices, field)
+        problem = "cannot be honoured: this model has no end token"
+        raise unsupported(grammar_field, problem, model.model_id)
+
+    def compile_all() -> list[Guide]:
+        grammar = spec.grammar
+        if isinstance(prompt, ChatPrompt) and tools:
+            grammar = tool_grammar(
+                prompt, grammar, model.grammars.problem, request.max_tokens, field
+            )
+        assert grammar is not None
+        return model.grammars.compile(grammar, request.choices, grammar_field)
+
+    return await asyncio.to_thread(compile_all)
 
 
 async def encode_prompt(
@@ -195,153 +199,11 @@ def _prompt_too_long(model: LoadedModel, tokens: int, qualifier: str = "") -> Se
     )
 
 
-@dataclass(slots=True)
-class _Choice:
-    text: AnswerText[engine.Token]
-    finished: bool = False
-
-
-class _Answer:
-    """Turns the engine's events into those of the call."""
-
-    def __init__(
-        self, tokenizer: Tokenizer, spec: GenerationSpec, request: engine.EngineRequest
-    ) -> None:
-        self._tokenizer = tokenizer
-        self._with_logprobs = spec.logprobs is not None
-        self._stop_token_ids = frozenset(spec.stop.stop_token_ids)
-        self._choices = [
-            _Choice(AnswerText(tokenizer, spec.stop.stop_strings, request.min_tokens))
-            for _ in range(request.choices)
-        ]
-        self._open = request.choices
-        self._completion_tokens = 0
-        self._started: engine.Started | None = None
-        self._start = self._end = time.monotonic()
-
-    @property
-    def complete(self) -> bool:
-        """Whether every choice has ended."""
-        return self._open == 0
-
-    def start(self, started: engine.Started) -> None:
-        self._started = started
-        self._start = time.monotonic()
-
-    def take(
-        self, batch: Sequence[engine.EngineEvent]
-    ) -> Iterator[engine.Started | Delta | ChoiceFinished]:
-        """The events that follow from some of the engine's: one delta per choice and batch."""
-        ready: dict[int, Piece[engine.Token]] = {}
-        for event in batch:
-            match event:
-                case engine.Started():
-                    yield event
-                case engine.Token():
-                    yield from self._token(event, ready)
-                case engine.Finished():
-                    yield from self._finished(event, ready)
-        for index, piece in ready.items():
-            yield from self._delta(index, piece)
-        self._end = time.monotonic()
-
-    def usage(self) -> Usage:
-        started = self._started
-        assert started is not None
-        return Usage(
-            prompt_tokens=started.prompt_tokens,
-            completion_tokens=self._completion_tokens,
-            cached_tokens=started.cached_tokens,
-            queue_seconds=started.queue_seconds,
-            prefill_seconds=started.prefill_seconds,
-            decode_seconds=self._end - self._start,
-        )
-
-    def _token(
-        self, event: engine.Token, ready: dict[int, Piece[engine.Token]]
-    ) -> Iterator[Delta | ChoiceFinished]:
-        choice = self._choices[event.choice]
-        if choice.finished:
-            return  # the engine goes on until all choices have ended
-        self._completion_tokens += 1
-        _append(ready, event.choice, choice.text.feed(event.token, event))
-        if choice.text.stop_string is not None:
-            yield from self._end_choice(
-                event.choice, ready, FinishReason.STOP, stop_string=choice.text.stop_string
-            )
-
-    def _finished(
-        self, event: engine.Finished, ready: dict[int, Piece[engine.Token]]
-    ) -> Iterator[Delta | ChoiceFinished]:
-        choice = self._choices[event.choice]
-        if choice.finished:
-            return
-        if event.reason is engine.FinishReason.STOP:
-            self._completion_tokens += 1  # the end token
-        _append(ready, event.choice, choice.text.finish())
-        # The last bytes may still complete a stop string.
-        stop_string = choice.text.stop_string
-        asked_for = stop_string is None and event.stop_token in self._stop_token_ids
-        yield from self._end_choice(
-            event.choice,
-            ready,
-            FinishReason.STOP if stop_string is not None else _FINISH_REASONS[event.reason],
-            stop_string=stop_string,
-            stop_token_id=event.stop_token if asked_for else None,
-        )
-
-    def _end_choice(
-        self,
-        index: int,
-        ready: dict[int, Piece[engine.Token]],
-        reason: FinishReason,
-        stop_string: str | None = None,
-        stop_token_id: int | None = None,
-    ) -> Iterator[Delta | ChoiceFinished]:
-        self._choices[index].finished = True
-        self._open -= 1
-        yield from self._delta(index, ready.pop(index, Piece()))
-        yield ChoiceFinished(index, reason, stop_string, stop_token_id)
-
-    def _delta(self, index: int, piece: Piece[engine.Token]) -> Iterator[Delta]:
-        if not piece.text and not piece.tokens:
-            return
-        logprobs = (
-            [_logprob(self._tokenizer, token) for token in piece.tokens]
-            if self._with_logprobs
-            else []
-        )
-        yield Delta(index, piece.text, [token.token for token in piece.tokens], logprobs)
-
-
-def _append(ready: dict[int, Piece[engine.Token]], index: int, piece: Piece[engine.Token]) -> None:
-    whole = ready.setdefault(index, Piece())
-    whole.text += piece.text
-    whole.tokens += piece.tokens
-
-
-def _logprob(tokenizer: Tokenizer, token: engine.Token) -> TokenLogprob:
-    return TokenLogprob(
-        token_id=token.token,
-        text=tokenizer.token_text(token.token),
-        raw_bytes=tokenizer.token_bytes(token.token),
-        logprob=token.logprob,
-        top=[
-            TokenAlternative(id, tokenizer.token_text(id), tokenizer.token_bytes(id), logprob)
-            for id, logprob in token.top_logprobs
-        ],
-    )
-
-
 def _prompt_logprobs(tokenizer: Tokenizer, started: engine.Started) -> list[TokenLogprob]:
+    tops = started.prompt_top_logprobs or [()] * len(started.prompt_logprobs)
     return [
-        TokenLogprob(
-            token_id=id,
-            text=tokenizer.token_text(id),
-            raw_bytes=tokenizer.token_bytes(id),
-            # Nothing comes before the first token that could predict it.
-            logprob=logprob if position else None,
-        )
+        # Nothing comes before the first token that could predict it.
+        token_logprob(tokenizer, id, logprob if position else None, tops[position])
         for position, (id, logprob) in enumerate(started.prompt_logprobs)
     ]
 

@@ -9,14 +9,25 @@ import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from llguidance import LLMatcher, LLTokenizer
 
 from sterna_service.errors import Reason, ServiceError, invalid, out_of_range
 from sterna_service.inference.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from llguidance._lib import JsonCompileOptions
+
 LONGEST_GRAMMAR_BYTES = 256 * 1024
 MOST_TEXTS = 1024
+
+# Models trained on prose tend to fill free whitespace for ever.
+JSON_LAYOUT: JsonCompileOptions = {
+    "whitespace_flexible": False,
+    "item_separator": ", ",
+    "key_separator": ": ",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +131,12 @@ class GrammarCompiler:
         matchers = [matcher] + [matcher.deep_copy() for _ in range(choices - 1)]
         return [Guide(each, self._mask_bytes, self._end_mask) for each in matchers]
 
+    def problem(self, lark: str) -> str | None:
+        """What is wrong with a Lark grammar; None if nothing is."""
+        grammar = LLMatcher.grammar_from_lark(lark)
+        matcher = LLMatcher(self._ready_tokenizer(), grammar, log_level=0)
+        return matcher.get_error() if matcher.is_error() else None
+
     def _ready_tokenizer(self) -> LLTokenizer:
         with self._lock:
             if self._tokenizer is None:
@@ -163,10 +180,7 @@ def _source(grammar: OutputGrammar, field: str) -> str:
 
 
 def _json_grammar(schema: str) -> str:
-    # Models trained on prose tend to fill free whitespace for ever.
-    return LLMatcher.grammar_from_json_schema(
-        schema, {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-    )
+    return LLMatcher.grammar_from_json_schema(schema, JSON_LAYOUT)
 
 
 def _check_length(text: str, field: str) -> None:

@@ -10,6 +10,7 @@ the template is never affected by what lies beyond them, so everything else stay
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,17 @@ from typing import Any
 
 from sterna_service.errors import Reason, ServiceError, invalid, out_of_range
 from sterna_service.inference.chat_template import ChatTemplate, TemplateError
-from sterna_service.inference.spec import ChatPrompt, Message, Prompt, TextPrompt, TokenPrompt
+from sterna_service.inference.spec import (
+    ChatPrompt,
+    Message,
+    Prompt,
+    TextPrompt,
+    TokenPrompt,
+    ToolCall,
+)
 from sterna_service.inference.tokenizer import Tokenizer
+from sterna_service.inference.tool_prompt import in_plain_messages, speaks_of_tools
+from sterna_service.inference.tools import check_tools, offers_tools, tool_documents
 
 # A plane of private characters: no text that means something holds them.
 _PRIVATE = range(0xF0000, 0xFFFFE)
@@ -117,19 +127,25 @@ class PromptEncoder:
                 metadata={"model": self._model_id},
             )
         self._check_chat(prompt, field)
-        private = self._guard.private_characters(_texts(prompt))
+        check_tools(prompt, field)
+        with_tools = speaks_of_tools(prompt)
+        if with_tools and not self._template.knows_tools:
+            prompt = in_plain_messages(prompt)
+            with_tools = False
+        tools = tool_documents(prompt.tools) if with_tools and offers_tools(prompt) else None
+        private = self._guard.private_characters(_texts(prompt, tools))
         variables: dict[str, Any] = {
             **self._tokenizer.named_tokens,
             **private.hide(dict(prompt.template_arguments)),
             "messages": [self._plain(message, private) for message in prompt.messages],
-            "tools": None,
+            "tools": private.hide(tools),
             "documents": None,
             "add_generation_prompt": not prompt.continue_final_message,
         }
         if prompt.continue_final_message:
             variables["messages"][-1]["content"] += private.end_mark
         try:
-            rendered = self._template.render(variables)
+            rendered = self._template.render(variables, with_tools=with_tools)
             if prompt.continue_final_message:
                 rendered = _cut_at(private.end_mark, rendered)
         except TemplateError as error:
@@ -151,6 +167,10 @@ class PromptEncoder:
         plain: dict[str, Any] = {"role": role, "content": private.hide(message.content)}
         if message.name:
             plain["name"] = private.hide(message.name)
+        if message.tool_calls:
+            plain["tool_calls"] = private.hide([_call_document(c) for c in message.tool_calls])
+        if message.tool_call_id:
+            plain["tool_call_id"] = private.hide(message.tool_call_id)
         return plain
 
     @staticmethod
@@ -276,11 +296,21 @@ def _alternatives(texts: Mapping[str, Any] | Iterator[str]) -> re.Pattern[str] |
     return re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
 
-def _texts(prompt: ChatPrompt) -> Iterator[str]:
+def _call_document(call: ToolCall) -> dict[str, Any]:
+    """A call as templates know it."""
+    function = {"name": call.name, "arguments": json.loads(call.arguments)}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _texts(prompt: ChatPrompt, tools: Any) -> Iterator[str]:
     for message in prompt.messages:
         yield message.content
         yield message.name
+        yield message.tool_call_id
+        for call in message.tool_calls:
+            yield from _strings(_call_document(call))
     yield from _strings(prompt.template_arguments)
+    yield from _strings(tools)
 
 
 def _strings(value: Any) -> Iterator[str]:

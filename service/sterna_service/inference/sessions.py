@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sterna_service.errors import Reason, ServiceError, invalid, out_of_range
-from sterna_service.inference.spec import Message
+from sterna_service.inference.spec import Message, ToolCall
 from sterna_service.state.sessions import Document, SessionRecord, SessionRepository
 
 LONGEST_TTL = timedelta(days=3650)
@@ -183,12 +183,25 @@ def document_of(message: Message) -> Document:
     document: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.name:
         document["name"] = message.name
+    if message.tool_calls:
+        document["tool_calls"] = [
+            {"id": call.id, "name": call.name, "arguments": call.arguments}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        document["tool_call_id"] = message.tool_call_id
     return document
 
 
 def message_of(document: Document) -> Message:
     """A stored message."""
-    return Message(document["role"], document["content"], document.get("name", ""))
+    return Message(
+        role=document["role"],
+        content=document["content"],
+        name=document.get("name", ""),
+        tool_calls=tuple(ToolCall(**call) for call in document.get("tool_calls", ())),
+        tool_call_id=document.get("tool_call_id", ""),
+    )
 
 
 def _not_found(session_id: str) -> ServiceError:

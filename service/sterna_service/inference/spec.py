@@ -4,18 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from sterna_service.inference.grammar import OutputGrammar
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that the model made. `arguments` is the text of a JSON object."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. `role` is system, developer, user, assistant or tool."""
+    """One turn. `role` is system, developer, user, assistant or tool.
+
+    An assistant's may have tool calls; a tool's names the call that it answers.
+    """
 
     role: str
     content: str
     name: str = ""
+    tool_calls: Sequence[ToolCall] = ()
+    tool_call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may call. The schema is JSON text; empty means no arguments."""
+
+    name: str
+    description: str = ""
+    parameters_schema: str = ""
+    strict: bool = False
+
+
+class ToolMode(Enum):
+    """Whether tools may, must or must not be called."""
+
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"
+    NAMED = "named"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +59,11 @@ class ChatPrompt:
     messages: Sequence[Message]
     template_arguments: Mapping[str, Any] = field(default_factory=dict)
     continue_final_message: bool = False
+    tools: Sequence[Tool] = ()
+    tool_mode: ToolMode = ToolMode.AUTO
+    tool_name: str = ""
+    """The tool that must be called, with `ToolMode.NAMED`."""
+    parallel_tool_calls: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from sterna_service.inference.events import (
 _FINISH_REASONS = {
     FinishReason.STOP: generation_event_pb2.FINISH_REASON_STOP,
     FinishReason.LENGTH: generation_event_pb2.FINISH_REASON_LENGTH,
+    FinishReason.TOOL_CALLS: generation_event_pb2.FINISH_REASON_TOOL_CALLS,
 }
 
 
@@ -39,6 +40,15 @@ def stream_response(event: GenerationEvent) -> inference_pb2.StreamGenerateRespo
                     text=event.text,
                     token_ids=event.token_ids,
                     logprobs=_logprobs(event.logprobs),
+                    tool_calls=[
+                        generation_event_pb2.ToolCallDelta(
+                            index=piece.index,
+                            id=piece.id,
+                            name=piece.name,
+                            arguments=piece.arguments,
+                        )
+                        for piece in event.tool_calls
+                    ],
                 )
             )
         case ChoiceFinished():
@@ -78,6 +88,10 @@ class ResponseBuilder:
                 self._texts.setdefault(event.choice, []).append(event.text)
                 choice.token_ids.extend(event.token_ids)
                 choice.logprobs.extend(_logprobs(event.logprobs))
+                for piece in event.tool_calls:
+                    if piece.index == len(choice.tool_calls):
+                        choice.tool_calls.add(id=piece.id, name=piece.name)
+                    choice.tool_calls[piece.index].arguments += piece.arguments
             case ChoiceFinished():
                 choice = self._choice(event.choice)
                 choice.finish_reason = _FINISH_REASONS[event.reason]

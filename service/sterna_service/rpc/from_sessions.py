@@ -41,6 +41,11 @@ def chat_message(message: Message) -> chat_pb2.ChatMessage:
         role=_ROLES[message.role],
         content=[chat_pb2.ContentPart(text=message.content)],
         name=message.name,
+        tool_calls=[
+            chat_pb2.ToolCall(id=call.id, name=call.name, arguments=call.arguments)
+            for call in message.tool_calls
+        ],
+        tool_call_id=message.tool_call_id,
     )
 
 

@@ -30,12 +30,8 @@ from sterna_service.rpc.from_sessions import (
     session_page_token,
 )
 from sterna_service.rpc.pages import size_of_page
-from sterna_service.rpc.to_spec import (
-    generation_spec,
-    session_messages,
-    session_ttl,
-    tokenize_prompt,
-)
+from sterna_service.rpc.to_chat import session_messages
+from sterna_service.rpc.to_spec import generation_spec, session_ttl, tokenize_prompt
 
 Context = ServicerContext[Any, Any]
 

@@ -6,13 +6,10 @@ asked for which this version cannot do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from google.protobuf import struct_pb2
-
-from sterna.v1 import chat_pb2, generation_pb2, inference_pb2
+from sterna.v1 import generation_pb2, inference_pb2
 from sterna_service.errors import invalid, not_implemented, unsupported
 from sterna_service.inference.grammar import (
     AnyJsonObject,
@@ -23,24 +20,15 @@ from sterna_service.inference.grammar import (
     Regex,
 )
 from sterna_service.inference.spec import (
-    ChatPrompt,
     GenerationSpec,
     LogprobOptions,
-    Message,
     Prompt,
     SamplingParams,
     StopCriteria,
     TextPrompt,
     TokenPrompt,
 )
-
-_ROLES = {
-    chat_pb2.ROLE_SYSTEM: "system",
-    chat_pb2.ROLE_DEVELOPER: "developer",
-    chat_pb2.ROLE_USER: "user",
-    chat_pb2.ROLE_ASSISTANT: "assistant",
-    chat_pb2.ROLE_TOOL: "tool",
-}
+from sterna_service.rpc.to_chat import chat_prompt
 
 
 def generation_spec(
@@ -82,18 +70,9 @@ def tokenize_prompt(request: inference_pb2.TokenizeRequest) -> Prompt:
         case "text":
             return _text(request.text, "text", request.model_id)
         case "chat":
-            return _chat(request.chat, "chat")
+            return chat_prompt(request.chat, "chat")
         case _:
             raise invalid("input", "is required: set one of text, chat")
-
-
-def session_messages(request: inference_pb2.CreateSessionRequest) -> list[Message]:
-    """What a new session begins with.
-
-    Raises:
-        ServiceError: A message is not valid.
-    """
-    return _messages(request.messages, "messages")
 
 
 def session_ttl(request: inference_pb2.CreateSessionRequest) -> timedelta | None:
@@ -113,7 +92,7 @@ def session_ttl(request: inference_pb2.CreateSessionRequest) -> timedelta | None
 def _generation_prompt(spec: generation_pb2.GenerationSpec) -> Prompt:
     match spec.WhichOneof("prompt"):
         case "chat":
-            return _chat(spec.chat, "spec.chat")
+            return chat_prompt(spec.chat, "spec.chat")
         case "text":
             return _text(spec.text, "spec.text", spec.model_id)
         case "tokens":
@@ -145,42 +124,6 @@ def _text(prompt: generation_pb2.TextPrompt, field: str, model_id: str) -> TextP
             prompt.add_special_tokens if prompt.HasField("add_special_tokens") else None
         ),
     )
-
-
-def _chat(prompt: chat_pb2.ChatPrompt, field: str) -> ChatPrompt:
-    mode = prompt.tool_choice.mode
-    forced = mode in (chat_pb2.ToolChoice.MODE_REQUIRED, chat_pb2.ToolChoice.MODE_NAMED)
-    if forced and not prompt.tools:
-        raise invalid(f"{field}.tool_choice", "asks for a tool call, but there are no tools")
-    if prompt.tools and mode != chat_pb2.ToolChoice.MODE_NONE:
-        raise not_implemented("tools", f"{field}.tools: calling tools is")
-    return ChatPrompt(
-        messages=_messages(prompt.messages, f"{field}.messages"),
-        template_arguments=_object(prompt.template_arguments),
-        continue_final_message=prompt.continue_final_message,
-    )
-
-
-def _messages(messages: Sequence[chat_pb2.ChatMessage], field: str) -> list[Message]:
-    return [_message(message, f"{field}[{index}]") for index, message in enumerate(messages)]
-
-
-def _message(message: chat_pb2.ChatMessage, field: str) -> Message:
-    role = _ROLES.get(message.role)
-    if role is None:
-        raise invalid(f"{field}.role", "is required: system, developer, user, assistant or tool")
-    if role == "tool" or message.tool_calls or message.tool_call_id:
-        raise not_implemented("tools", f"{field}: calling tools is")
-    if not message.content:
-        raise invalid(f"{field}.content", "must have at least one part")
-    return Message(role, _content(message.content, field), message.name)
-
-
-def _content(parts: Sequence[chat_pb2.ContentPart], field: str) -> str:
-    for index, part in enumerate(parts):
-        if part.WhichOneof("part") != "text":
-            raise invalid(f"{field}.content[{index}]", "must be text")
-    return "".join(part.text for part in parts)
 
 
 def _sampling(params: generation_pb2.SamplingParams) -> SamplingParams:
@@ -227,25 +170,3 @@ def _stop(stop: generation_pb2.StopCriteria) -> StopCriteria:
         stop_token_ids=list(stop.stop_token_ids),
         ignore_eos=stop.ignore_eos,
     )
-
-
-def _object(struct: struct_pb2.Struct) -> dict[str, Any]:
-    return {key: _value(value) for key, value in struct.fields.items()}
-
-
-def _value(value: struct_pb2.Value) -> Any:
-    match value.WhichOneof("kind"):
-        case "number_value":
-            # Numbers travel as doubles, but templates compare and print whole ones as such.
-            number = value.number_value
-            return int(number) if number.is_integer() else number
-        case "string_value":
-            return value.string_value
-        case "bool_value":
-            return value.bool_value
-        case "struct_value":
-            return _object(value.struct_value)
-        case "list_value":
-            return [_value(item) for item in value.list_value.values]
-        case _:
-            return None

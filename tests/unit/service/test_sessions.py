@@ -12,12 +12,13 @@ import pytest
 
 from sterna_service.errors import Reason, ServiceError
 from sterna_service.inference.sessions import LONGEST_TTL, Sessions
-from sterna_service.inference.spec import Message
+from sterna_service.inference.spec import Message, ToolCall
 from sterna_service.state.database import Database
 from sterna_service.state.sessions import SqlSessionRepository
 
 HELLO = Message("user", "Hello! 🐦\x00 <|eot_id|>", "Ann")
-ANSWER = Message("assistant", "Hi.")
+CALL = ToolCall("call_1", "greet", '{"who": "Ann"}')
+ANSWER = Message("assistant", "Hi.", tool_calls=(CALL,))
 
 
 class Clock:
