@@ -182,7 +182,11 @@ async def test_logprobs_belong_to_the_tokens(core: CoreClient) -> None:
         assert entry.top_logprobs[0].logprob == entry.logprob
     assert len(answer.prompt_logprobs) == answer.usage.prompt_token_count
     assert not answer.prompt_logprobs[0].HasField("logprob")
-    assert all(entry.HasField("logprob") for entry in answer.prompt_logprobs[1:])
+    assert not answer.prompt_logprobs[0].top_logprobs
+    for entry in answer.prompt_logprobs[1:]:
+        assert entry.HasField("logprob")
+        assert len(entry.top_logprobs) == 3
+        assert entry.top_logprobs[0].logprob >= entry.logprob
 
 
 async def test_the_prompt_is_echoed_when_asked_for(core: CoreClient) -> None:
