@@ -16,6 +16,7 @@ from sterna_rest.errors.handlers import install_error_handlers
 from sterna_rest.http.body_limit import BodyLimitMiddleware
 from sterna_rest.http.openapi import document
 from sterna_rest.http.request_context import RequestContextMiddleware
+from sterna_rest.messages.router import router as messages_router
 from sterna_rest.models.router import router as models_router
 from sterna_rest.options import FacadeOptions
 from sterna_rest.responses.router import router as responses_router
@@ -28,8 +29,9 @@ __all__ = ["FacadeOptions", "create_app"]
 _DESCRIPTION = """\
 Ternary language models on ordinary CPUs, for clients of the OpenAI API.
 
-Errors on `/v1/*` have the form `{"error": {"message", "type", "param", "code"}}`, and elsewhere
-`{"detail"}`. Every answer carries `x-request-id`; send one to have it used, and logged, everywhere.
+Errors on `/v1/*` have the form `{"error": {"message", "type", "param", "code"}}`, under
+`/v1/messages` `{"type": "error", "error": {"type", "message"}}`, and elsewhere `{"detail"}`.
+Every answer carries `x-request-id`; send one to have it used, and logged, everywhere.
 """
 
 
@@ -69,6 +71,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
         chat_router,
         completions_router,
         responses_router,
+        messages_router,
         tokens_router,
         models_router,
         server_router,

@@ -14,6 +14,8 @@ from sterna_rest.app import FacadeOptions, create_app
 from sterna_rest.chat import schemas as chat
 from sterna_rest.completions import schemas as completions
 from sterna_rest.http.openapi import DetailBody, ErrorBody
+from sterna_rest.messages import schemas as messages
+from sterna_rest.messages.schemas import MessageErrorBody
 from sterna_rest.models import schemas as models
 from sterna_rest.responses import schemas as responses
 from sterna_rest.tokens import schemas as tokens
@@ -53,6 +55,8 @@ def test_the_endpoints() -> None:
             "post /detokenize",
             "post /tokenize",
             "post /v1/completions",
+            "post /v1/messages",
+            "post /v1/messages/count_tokens",
             "post /v1/responses",
         ]
     )
@@ -80,7 +84,9 @@ def test_every_operation_is_described(method: str, path: str, operation: dict[st
     for status, response in operation["responses"].items():
         assert response["description"]
         if int(status) >= 400:
-            body = ErrorBody if path.startswith("/v1/") else DetailBody
+            body: type[BaseModel] = ErrorBody if path.startswith("/v1/") else DetailBody
+            if path.startswith("/v1/messages"):
+                body = MessageErrorBody
             reference = response["content"]["application/json"]["schema"]["$ref"]
             assert reference.endswith(f"/{body.__name__}")
             assert ("headers" in response) == (status in ("429", "503"))
@@ -100,6 +106,8 @@ def test_chunks_are_documented() -> None:
         (chat.ChatRequest, chat.REQUEST_EXAMPLES),
         (completions.CompletionRequest, completions.REQUEST_EXAMPLES),
         (responses.ResponseRequest, responses.REQUEST_EXAMPLES),
+        (messages.MessageRequest, messages.REQUEST_EXAMPLES),
+        (messages.CountRequest, messages.COUNT_EXAMPLES),
         (tokens.TokenizeRequest, tokens.TOKENIZE_EXAMPLES),
         (tokens.DetokenizeRequest, tokens.DETOKENIZE_EXAMPLES),
     ],
@@ -118,6 +126,7 @@ def test_request_examples_are_accepted(
         (chat.ChatCompletion, chat.RESPONSE_EXAMPLE),
         (completions.Completion, completions.RESPONSE_EXAMPLE),
         (responses.ResponseBody, responses.RESPONSE_EXAMPLE),
+        (messages.MessageBody, messages.RESPONSE_EXAMPLE),
         (models.ModelList, models.LIST_EXAMPLE),
         (models.ModelBody, models.MODEL_EXAMPLE),
     ],

@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 OPENAI_PREFIX = "/v1/"
+ANTHROPIC_PREFIX = "/v1/messages"
 
 # What a client may wait before it tries again, when the core did not say.
 DEFAULT_RETRY_SECONDS = 1.0
@@ -23,6 +24,18 @@ _TYPES = {
     501: "invalid_request_error",
     503: "service_unavailable",
     504: "server_error",
+}
+
+
+# The same for Anthropic's body.
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
 }
 
 
@@ -76,9 +89,19 @@ class ApiError(HTTPException):
             body["detail"] = self.problems
         return body
 
+    def anthropic_body(self) -> dict[str, Any]:
+        """The body under `/v1/messages`."""
+        default = "invalid_request_error" if self.status_code < 500 else "api_error"
+        kind = _ANTHROPIC_TYPES.get(self.status_code, default)
+        return {"type": "error", "error": {"type": kind, "message": self.message}}
+
     def response(self, path: str) -> Response:
         """The whole HTTP answer, in the shape that belongs to `path`."""
-        body = self.openai_body() if is_openai_path(path) else {"detail": self.message}
+        body: dict[str, Any] = {"detail": self.message}
+        if path == ANTHROPIC_PREFIX or path.startswith(f"{ANTHROPIC_PREFIX}/"):
+            body = self.anthropic_body()
+        elif is_openai_path(path):
+            body = self.openai_body()
         headers = dict(self.headers or {})
         if self.retry_after is not None:
             headers["retry-after"] = str(max(1, math.ceil(self.retry_after)))
