@@ -45,6 +45,8 @@ BUILT = {
     "StreamGenerate",
     "Tokenize",
     "Detokenize",
+    "Embed",
+    "ComputeSimilarities",
     "CreateSession",
     "GetSession",
     "ListSessions",

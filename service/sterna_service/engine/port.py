@@ -16,6 +16,7 @@ from sterna_service.engine import _native
 from sterna_service.engine.bundle import Bundle, discard_bundle, ensure_bundle
 from sterna_service.engine.mailbox import Inbox, Mailbox, MailboxClosedError
 from sterna_service.engine.types import (
+    Embedded,
     EngineEvent,
     EngineOptions,
     EngineRequest,
@@ -111,6 +112,7 @@ class EnginePort:
         self.config = LoadedConfig(
             architecture=config.architecture,
             vocab_size=config.vocab_size,
+            hidden_size=config.hidden_size,
             # A sequence that runs alone has the whole cache, and no more.
             context_length=min(
                 config.context_length, options.kv_cache_tokens or config.context_length
@@ -234,6 +236,7 @@ def _to_native(request_id: int, request: EngineRequest) -> _native.Request:
     native.stop_tokens = list(request.stop_tokens)
     native.top_logprobs = request.top_logprobs
     native.prompt_logprobs = request.prompt_logprobs
+    native.embedding = None if request.embedding is None else request.embedding.value
     native.guided = request.guided
     sampling = request.sampling
     native.temperature = sampling.temperature
@@ -261,6 +264,8 @@ def _from_native(event: _native.Event) -> EngineEvent:
                 prompt_logprobs=event.prompt_logprobs,
                 prompt_top_logprobs=event.prompt_top_logprobs,
             )
+        case _native.EventKind.EMBEDDED:
+            return Embedded(event.embedding)
         case _native.EventKind.FINISHED:
             reason = _FINISH_REASONS[event.finish_reason]
             stopped = reason is FinishReason.STOP

@@ -22,6 +22,13 @@ class Sampling:
     logit_bias: Sequence[tuple[int, float]] = ()
 
 
+class Pooling(Enum):
+    """How the final states of a prompt's tokens become one vector."""
+
+    MEAN = "mean"
+    LAST_TOKEN = "last"
+
+
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
     """One prompt and how to continue it. The prompt has at least one token."""
@@ -35,6 +42,8 @@ class EngineRequest:
     top_logprobs: int = -1
     """-1: none; 0: of the chosen token; n: also of the n most likely."""
     prompt_logprobs: bool = False
+    embedding: Pooling | None = None
+    """A vector is wanted instead of an answer; then only the prompt counts."""
     guided: bool = False
     """Each token waits for its mask, see `EngineRun.guide`."""
 
@@ -80,7 +89,14 @@ class Finished:
     """The token that stopped it, with STOP. It was generated but is not reported as a `Token`."""
 
 
-EngineEvent = Started | Token | Finished
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The vector of an embedding request, before `Finished`: [hidden_size], not normalized."""
+
+    values: Sequence[float]
+
+
+EngineEvent = Started | Token | Embedded | Finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +135,7 @@ class LoadedConfig:
 
     architecture: str
     vocab_size: int
+    hidden_size: int
     context_length: int
     parameter_count: int
     weight_bytes: int

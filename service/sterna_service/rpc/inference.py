@@ -1,7 +1,4 @@
-"""InferenceService: text in, text out, and stored conversations.
-
-What is not here yet answers that it is not implemented.
-"""
+"""InferenceService: text in, text or vectors out, and stored conversations."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ from grpc.aio import ServicerContext
 from sterna.v1 import inference_pb2, inference_pb2_grpc
 from sterna_service.errors import out_of_range
 from sterna_service.inference.conversation import generate_in_session
+from sterna_service.inference.embedding import embed
 from sterna_service.inference.events import Accepted, GenerationEvent, Usage
 from sterna_service.inference.generation import encode_prompt, generate
 from sterna_service.inference.loaded_model import LoadedModel
@@ -22,6 +20,12 @@ from sterna_service.inference.prompt import check_token_ids
 from sterna_service.inference.sessions import Sessions
 from sterna_service.models.registry import ModelRegistry
 from sterna_service.rpc.calls import current_call
+from sterna_service.rpc.embeddings import (
+    compared_texts,
+    embed_inputs,
+    embed_response,
+    similarities_response,
+)
 from sterna_service.rpc.from_events import ResponseBuilder, stream_response
 from sterna_service.rpc.from_sessions import (
     chat_message,
@@ -39,7 +43,7 @@ MOST_DETOKENIZED = 1_000_000
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
-    """Generation, tokens and sessions."""
+    """Generation, tokens, embeddings and sessions."""
 
     def __init__(self, models: ModelRegistry, sessions: Sessions) -> None:
         self._models = models
@@ -109,6 +113,25 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             model_id=model.model_id, text=await asyncio.to_thread(decode)
         )
 
+    async def Embed(
+        self, request: inference_pb2.EmbedRequest, context: Context
+    ) -> inference_pb2.EmbedResponse:
+        inputs = embed_inputs(request)
+        model = self._models.resolve(request.model_id)
+        dimensions = request.dimension_count if request.HasField("dimension_count") else None
+        embeddings = await embed(model, inputs, dimensions, request.instruction)
+        _note(model, embeddings.usage)
+        return await asyncio.to_thread(embed_response, model.model_id, embeddings)
+
+    async def ComputeSimilarities(
+        self, request: inference_pb2.ComputeSimilaritiesRequest, context: Context
+    ) -> inference_pb2.ComputeSimilaritiesResponse:
+        texts = compared_texts(request)
+        model = self._models.resolve(request.model_id)
+        embeddings = await embed(model, texts, field="texts")
+        _note(model, embeddings.usage)
+        return await asyncio.to_thread(similarities_response, model.model_id, embeddings)
+
     async def CreateSession(
         self, request: inference_pb2.CreateSessionRequest, context: Context
     ) -> inference_pb2.CreateSessionResponse:
@@ -171,7 +194,17 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                     call.notes["response_id"] = event.response_id
                     await call.greet(context)
                 elif isinstance(event, Usage):
-                    call.notes["prompt_tokens"] = event.prompt_tokens
-                    call.notes["completion_tokens"] = event.completion_tokens
-                    call.notes["cached_tokens"] = event.cached_tokens
+                    _note_usage(event)
                 yield event
+
+
+def _note(model: LoadedModel, usage: Usage) -> None:
+    current_call().notes["model"] = model.model_id
+    _note_usage(usage)
+
+
+def _note_usage(usage: Usage) -> None:
+    notes = current_call().notes
+    notes["prompt_tokens"] = usage.prompt_tokens
+    notes["completion_tokens"] = usage.completion_tokens
+    notes["cached_tokens"] = usage.cached_tokens

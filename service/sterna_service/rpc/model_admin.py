@@ -24,7 +24,15 @@ from sterna_service.telemetry.host import CpuMeter, memory
 
 Context = ServicerContext[Any, Any]
 
-_FEATURES = ("chat", "completions", "streaming", "tokenize")
+_FEATURES = (
+    "chat",
+    "completions",
+    "embeddings",
+    "sessions",
+    "streaming",
+    "tokenize",
+    "tools",
+)
 _FORMATS = ("safetensors",)
 
 

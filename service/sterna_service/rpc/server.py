@@ -61,7 +61,7 @@ class RpcServer:
         )
         # The generated base classes count as abstract, but answer for every RPC that a servicer
         # leaves out; the interceptor makes NOT_IMPLEMENTED of that. Speech leaves out all of them.
-        inference = InferenceServicer(models, sessions)  # type: ignore[abstract]
+        inference = InferenceServicer(models, sessions)
         admin = ModelAdminServicer(models, self.book, lambda: self._endpoints)  # type: ignore[abstract]
         speech = speech_pb2_grpc.SpeechServiceServicer()  # type: ignore[abstract]
         inference_pb2_grpc.add_InferenceServiceServicer_to_server(inference, self._server)
