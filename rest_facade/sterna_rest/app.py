@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
+from sterna_rest.api.router import router as api_router
+from sterna_rest.api.schemas import ApiChunk
 from sterna_rest.chat.router import router as chat_router
 from sterna_rest.chat.schemas import ChatChunk
 from sterna_rest.completions.router import router as completions_router
@@ -72,12 +74,13 @@ def create_app(options: FacadeOptions) -> FastAPI:
         completions_router,
         responses_router,
         messages_router,
+        api_router,
         tokens_router,
         models_router,
         server_router,
     ):
         app.include_router(router)
-    document(app, ChatChunk)
+    document(app, ChatChunk, ApiChunk)
     own_routes = {id(route) for route in app.router.routes}
     return app
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
+from sterna_rest.api import schemas as api
 from sterna_rest.app import FacadeOptions, create_app
 from sterna_rest.chat import schemas as chat
 from sterna_rest.completions import schemas as completions
@@ -47,7 +48,11 @@ def test_the_endpoints() -> None:
     assert sorted(IDS) == sorted(
         [
             "get /",
+            "get /api/models",
+            "get /api/models/{model}",
             "get /health",
+            "post /api/chat",
+            "post /api/generate",
             "get /ready",
             "get /v1/models",
             "get /v1/models/{model}",
@@ -108,6 +113,8 @@ def test_chunks_are_documented() -> None:
         (responses.ResponseRequest, responses.REQUEST_EXAMPLES),
         (messages.MessageRequest, messages.REQUEST_EXAMPLES),
         (messages.CountRequest, messages.COUNT_EXAMPLES),
+        (api.ApiChatRequest, api.CHAT_EXAMPLES),
+        (api.ApiGenerateRequest, api.GENERATE_EXAMPLES),
         (tokens.TokenizeRequest, tokens.TOKENIZE_EXAMPLES),
         (tokens.DetokenizeRequest, tokens.DETOKENIZE_EXAMPLES),
     ],
@@ -127,6 +134,9 @@ def test_request_examples_are_accepted(
         (completions.Completion, completions.RESPONSE_EXAMPLE),
         (responses.ResponseBody, responses.RESPONSE_EXAMPLE),
         (messages.MessageBody, messages.RESPONSE_EXAMPLE),
+        (api.ApiChatBody, api.CHAT_EXAMPLE),
+        (api.ApiGenerateBody, api.GENERATE_EXAMPLE),
+        (api.ApiModel, api.MODEL_EXAMPLE),
         (models.ModelList, models.LIST_EXAMPLE),
         (models.ModelBody, models.MODEL_EXAMPLE),
     ],

@@ -35,6 +35,9 @@ class EventEncoder(ABC):
     def finished(self, prompt_index: int, finished: ChoiceFinished) -> bytes:
         """The end of one choice."""
 
+    async def complete(self) -> None:  # noqa: B027  (most streams wait for nothing)
+        """What must have happened before the end of a success is told. May raise `ApiError`."""
+
     @abstractmethod
     def end(self, usage: Usage) -> bytes:
         """The end of a stream that succeeded. Called once, after every choice ended."""
@@ -96,4 +99,5 @@ async def encoded(
             yield chunk
     if finished != prompt_count * encoder.choice_count or len(usages) != prompt_count:
         raise internal_error()
+    await encoder.complete()
     yield encoder.end(sum_of_usage(usages))

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Path, Request
 
 from sterna.v1.model_admin_pb2 import GetModelRequest, ListModelsRequest
+from sterna.v1.model_pb2 import Model
 from sterna_rest.core import CoreLink, core_link
 from sterna_rest.http.openapi import error_documentation
 from sterna_rest.models.schemas import LIST_EXAMPLE, MODEL_EXAMPLE, ModelBody, ModelList
@@ -28,11 +29,16 @@ _PAGE_SIZE = 1000
 )
 async def list_models(request: Request, core: Annotated[CoreLink, Depends(core_link)]) -> ModelList:
     """Every model that the server has, loaded or not."""
-    models = ModelList(data=[])
+    return ModelList(data=[model_body(model) for model in await all_models(request, core)])
+
+
+async def all_models(request: Request, core: CoreLink) -> list[Model]:
+    """Every model, page by page. Raises `ApiError`."""
+    models: list[Model] = []
     page = ListModelsRequest(page_size=_PAGE_SIZE)
     while True:
         response = await core.control(request, core.admin.ListModels, page)
-        models.data.extend(model_body(model) for model in response.models)
+        models.extend(response.models)
         if not response.next_page_token:
             return models
         page.page_token = response.next_page_token

@@ -1,0 +1,1 @@
+"""`/api/*`: models, conversations that the server keeps, and plain generation."""
