@@ -77,6 +77,50 @@ async def test_a_named_tool_is_called_every_time(core: CoreClient, name: str) ->
         check_arguments(name, call.arguments)
 
 
+OPEN_ENDED: dict[str, dict[str, Any]] = {
+    "no properties": {"type": "object"},
+    "anything": {"type": "object", "properties": {"a": {}, "b": True}, "required": ["a", "b"]},
+    "members of any name": {
+        "type": "object",
+        "properties": {"a": {"type": "object", "additionalProperties": {"type": "number"}}},
+        "required": ["a"],
+    },
+    "a large number": {
+        "type": "object",
+        "properties": {"a": {"type": "number", "exclusiveMinimum": 1e12}},
+        "required": ["a"],
+    },
+    "a list of anything": {
+        "type": "object",
+        "properties": {"a": {"type": "array", "minItems": 2}},
+        "required": ["a"],
+    },
+    "objects in objects": {
+        "type": "object",
+        "properties": {"a": {"type": "object", "properties": {"b": {"type": "string"}}}},
+        "required": ["a"],
+    },
+    "either": {
+        "type": "object",
+        "properties": {"a": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
+        "required": ["a"],
+    },
+    "not a schema": {"type": "object", "properties": {"a": {"enum": 5}}},
+}
+
+
+@pytest.mark.parametrize("kind", OPEN_ENDED)
+async def test_arguments_without_limits_come_to_an_end(core: CoreClient, kind: str) -> None:
+    for seed in range(4):
+        spec = asking(Choice.MODE_NAMED, "f", seed)
+        del spec.chat.tools[:]
+        spec.chat.tools.add(name="f", parameters_schema=json.dumps(OPEN_ENDED[kind]))
+        choice = (await core.generate(spec)).choices[0]
+        assert choice.finish_reason == TOOL_CALLS
+        arguments = json.loads(choice.tool_calls[0].arguments)
+        assert set(OPEN_ENDED[kind].get("required", ())) <= set(arguments)
+
+
 async def test_some_tool_is_called_when_one_must_be(core: CoreClient) -> None:
     ids: list[str] = []
     for seed in range(12):

@@ -19,8 +19,12 @@ _LARGEST = 2**53 - 1
 _LARGEST_FRACTION = 10**9
 _SMALLEST_STEP = 1e-6
 _NUMBER_CHARACTERS = 20
+_LONGEST_NAME = 32
 _COMBINED = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SIZED = ("enum", "const", "maxLength", "pattern", "format", "$ref")
+
+# Keywords that say what a value looks like; without any of them it may be anything.
+_SHAPING = ("type", "properties", "enum", "const", "$ref", "not", "if", *_COMBINED)
 
 
 def bounded(schema: dict[str, Any], room: int) -> dict[str, Any]:
@@ -40,7 +44,7 @@ def _types(schema: dict[str, Any]) -> list[str]:
 
 def _measure(schema: Any) -> tuple[int, int]:
     """Characters that a value needs besides its texts, and how many texts there are, at most."""
-    if not isinstance(schema, dict):
+    if _is_anything(schema):
         return 0, 1
     if "enum" in schema or "const" in schema:
         values = schema.get("enum", [schema.get("const")])
@@ -53,6 +57,9 @@ def _measure(schema: Any) -> tuple[int, int]:
         more_fixed, more_texts = _measure(part)
         fixed += len(name) + 6 + more_fixed
         texts += more_texts
+    if _is_open(schema):
+        fixed += _MOST_ITEMS * (_LONGEST_NAME + 6)
+        texts += _MOST_ITEMS
     if "array" in types:
         item_fixed, item_texts = _measure(schema.get("items"))
         count = int(schema.get("maxItems", _MOST_ITEMS))
@@ -66,34 +73,60 @@ def _measure(schema: Any) -> tuple[int, int]:
     return fixed, texts
 
 
+def _is_anything(schema: Any) -> bool:
+    """Whether a schema allows every JSON value."""
+    return not isinstance(schema, dict) or not any(keyword in schema for keyword in _SHAPING)
+
+
+def _is_open(schema: dict[str, Any]) -> bool:
+    """Whether an object may have members of any name, and has no other members."""
+    if "object" not in _types(schema) or schema.get("additionalProperties") is False:
+        return False
+    return not any(schema.get(keyword) for keyword in ("properties", "patternProperties"))
+
+
 def _limit(schema: Any, longest: int) -> Any:
-    if not isinstance(schema, dict):
+    if schema is False:
         return schema
+    if _is_anything(schema):
+        return {"type": ["string", "boolean", "null"], "maxLength": longest}
     limited = dict(schema)
     types = _types(schema)
     if "string" in types and not any(keyword in schema for keyword in _SIZED):
         limited["maxLength"] = max(longest, int(schema.get("minLength", 0)))
     if ("integer" in types or "number" in types) and not ("enum" in schema or "const" in schema):
-        largest = _LARGEST
-        if "number" in types:
-            # Without a step the digits behind the point would never end.
-            limited.setdefault("multipleOf", _SMALLEST_STEP)
-            largest = _LARGEST_FRACTION
-        if "minimum" not in schema and "exclusiveMinimum" not in schema:
-            limited["minimum"] = -largest
-        if "maximum" not in schema and "exclusiveMaximum" not in schema:
-            limited["maximum"] = largest
+        _limit_number(limited, "number" in types)
     if "array" in types:
         limited.setdefault("maxItems", max(_MOST_ITEMS, int(schema.get("minItems", 0))))
-    for keyword in ("items", "additionalProperties"):
-        if keyword in schema:
-            limited[keyword] = _limit(schema[keyword], longest)
-    for keyword in ("properties", "$defs", "definitions"):
+        limited["items"] = _limit(schema.get("items", True), longest)
+    for keyword in ("properties", "patternProperties", "$defs", "definitions"):
         if isinstance(schema.get(keyword), dict):
             limited[keyword] = {
                 name: _limit(part, longest) for name, part in schema[keyword].items()
             }
+    if _is_open(schema):
+        # Names have a length, too.
+        value = _limit(schema.get("additionalProperties", True), longest)
+        limited["patternProperties"] = {f"^[A-Za-z0-9_ -]{{1,{_LONGEST_NAME}}}$": value}
+        limited.setdefault("maxProperties", max(_MOST_ITEMS, int(schema.get("minProperties", 0))))
+        limited["additionalProperties"] = False
+    elif "properties" in schema or "patternProperties" in schema:
+        limited["additionalProperties"] = False
     for keyword in _COMBINED:
         if isinstance(schema.get(keyword), list):
             limited[keyword] = [_limit(part, longest) for part in schema[keyword]]
     return limited
+
+
+def _limit_number(schema: dict[str, Any], with_fraction: bool) -> None:
+    largest = _LARGEST
+    if with_fraction:
+        # Without a step the digits behind the point would never end.
+        schema.setdefault("multipleOf", _SMALLEST_STEP)
+        largest = _LARGEST_FRACTION
+    low = schema.get("minimum", schema.get("exclusiveMinimum"))
+    high = schema.get("maximum", schema.get("exclusiveMaximum"))
+    if low is None:
+        schema["minimum"] = -largest if high is None else min(-largest, high - largest)
+    if high is None:
+        schema["maximum"] = largest if low is None else max(largest, low + largest)

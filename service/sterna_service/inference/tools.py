@@ -161,21 +161,25 @@ def _call_rule(
     schema = schema_of(tool, field)
     # Models invent arguments where they may.
     schema.setdefault("additionalProperties", False)
+    lenient = False
     trouble = problem(f"start: {_json(schema)}")
     if trouble is not None:
         if tool.strict:
             raise _unusable(f"{field}.parameters_schema", trouble)
-        schema = _ANY_OBJECT
+        # Without the keywords that are not known, or, failing that, without any.
+        lenient = True
+        if problem(f"start: {_json(schema, lenient)}") is not None:
+            schema = _ANY_OBJECT
     if room is not None:
         frame = len(call_text(tool.name, "")) + len("<tool_call>\n")
         tighter = bounded(schema, room - frame)
-        if problem(f"start: {_json(tighter)}") is None:
+        if problem(f"start: {_json(tighter, lenient)}") is None:
             schema = tighter
     name = f"call_{index}"
     return name, (
         f'{name}: "\\n{{\\"name\\": \\"{tool.name}\\", \\"arguments\\": " arguments_{index} '
         f'"}}\\n</tool_call>"\n'
-        f"arguments_{index}: {_json(schema)}"
+        f"arguments_{index}: {_json(schema, lenient)}"
     )
 
 
@@ -199,8 +203,9 @@ def _answer_rule(answer: OutputGrammar, field: str) -> str:
             )
 
 
-def _json(schema: dict[str, Any]) -> str:
-    return f"%json {json.dumps({'x-guidance': JSON_LAYOUT, **schema}, ensure_ascii=False)}"
+def _json(schema: dict[str, Any], lenient: bool = False) -> str:
+    options = {**JSON_LAYOUT, "lenient": lenient}
+    return f"%json {json.dumps({**schema, 'x-guidance': options}, ensure_ascii=False)}"
 
 
 def call_text(name: str, arguments: str) -> str:

@@ -111,14 +111,20 @@ def test_an_answer_in_json_or_a_call(compiler: GrammarCompiler, tokenizer: Token
 
 
 def test_a_schema_that_cannot_be_compiled(compiler: GrammarCompiler, tokenizer: Tokenizer) -> None:
-    odd = json.dumps({"type": "object", "properties": {"a": {"if": {}, "then": {}}}})
+    properties = {"a": {"type": "integer", "if": {}}, "b": {"type": "string", "format": "poem"}}
+    odd = json.dumps({"type": "object", "properties": properties, "required": ["a"]})
     lenient = replace(BOTH, tools=[Tool("odd", parameters_schema=odd)])
-    assert allows(compiler, tokenizer, lenient, call_text("odd", '{"a": [1]}'))
+    # What is known of it still holds.
+    assert allows(compiler, tokenizer, lenient, call_text("odd", '{"a": 1, "b": "x"}'))
+    assert not allows(compiler, tokenizer, lenient, call_text("odd", '{"a": "x"}'))
     strict = replace(BOTH, tools=[TIME, Tool("odd", parameters_schema=odd, strict=True)])
     with pytest.raises(ServiceError) as caught:
         allows(compiler, tokenizer, strict, "")
     assert caught.value.reason is Reason.GRAMMAR_INVALID
     assert caught.value.field == "spec.chat.tools[1].parameters_schema"
+    broken = json.dumps({"type": "object", "properties": {"a": {"enum": 5}}})
+    anything = replace(BOTH, tools=[Tool("odd", parameters_schema=broken)])
+    assert allows(compiler, tokenizer, anything, call_text("odd", '{"c": [1]}'))
 
 
 @pytest.mark.parametrize(
