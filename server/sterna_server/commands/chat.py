@@ -78,10 +78,10 @@ def chat(
         config,
     )
 
-    from sterna_server import logs
     from sterna_server.chat.run import chat as run_chat
+    from sterna_service.telemetry.logs import configure_logging
 
-    logs.configure(settings)
+    configure_logging(settings.log_level, settings.log_format)
     answers: ChatOptions = {}
     if temperature is not None:
         answers["temperature"] = temperature

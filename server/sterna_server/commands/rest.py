@@ -37,7 +37,8 @@ def rest(
     flags = {name: value for name, value in locals().items() if name != "config"}
     settings = load_settings(flags, config)
 
-    from sterna_server import banner, logs, serving
+    from sterna_server import banner, serving
+    from sterna_service.telemetry.logs import configure_logging
 
-    logs.configure(settings)
+    configure_logging(settings.log_level, settings.log_format)
     serving.run(serving.serve_rest(settings, ready=banner.announce))

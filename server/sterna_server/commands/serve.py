@@ -44,7 +44,8 @@ def serve(
     flags = {name: value for name, value in locals().items() if name != "config"}
     settings = load_settings(flags, config)
 
-    from sterna_server import banner, logs, serving
+    from sterna_server import banner, serving
+    from sterna_service.telemetry.logs import configure_logging
 
-    logs.configure(settings)
+    configure_logging(settings.log_level, settings.log_format)
     serving.run(serving.serve(settings, ready=banner.announce))

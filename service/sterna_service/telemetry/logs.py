@@ -13,10 +13,16 @@ from datetime import UTC, datetime
 from typing import Literal, TextIO
 
 # What every record has; whatever else it has came from `extra`.
-_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+# (uvicorn repeats its messages in colour there).
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",
+}
 
 # Libraries whose ordinary talk is of no use to whoever runs the server.
-_QUIET = ("asyncio", "grpc._cython.cygrpc", "httpx")
+_QUIET = ("alembic", "asyncio", "grpc", "httpx", "uvicorn")
 
 
 def configure_logging(
@@ -34,8 +40,9 @@ def configure_logging(
     for previous in list(root.handlers):
         root.removeHandler(previous)
     root.addHandler(handler)
+    quiet = logging.NOTSET if root.level <= logging.DEBUG else logging.WARNING
     for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(quiet)
 
 
 class TextFormatter(logging.Formatter):
