@@ -138,9 +138,13 @@ async def test_a_waiting_request_can_be_cancelled(slow_core: CoreClient) -> None
     async for _ in running:
         break
     waiting = slow_core.stream(endless_answer())
-    # Initial metadata says that it is queued.
+    # Initial metadata says that it is queued; the engine counts it at its next step.
     await waiting.initial_metadata()
-    assert (await slow_core.engine()).waiting_count == 1
+
+    async def counted() -> bool:
+        return (await slow_core.engine()).waiting_count == 1
+
+    await eventually(counted)
     waiting.cancel()
 
     async def gone() -> bool:

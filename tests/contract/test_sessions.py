@@ -12,7 +12,8 @@ import pytest
 from google.protobuf import duration_pb2
 
 from sterna.v1 import chat_pb2, generation_pb2, inference_pb2, session_pb2
-from sterna_service.app import CoreOptions
+from sterna_service.app import CoreOptions, start_core
+from sterna_service.errors import StartupError
 from tests.support.core import (
     PATIENCE,
     CoreClient,
@@ -128,6 +129,30 @@ async def test_sessions_survive_the_server(home: Path) -> None:
             "Who are you?",
             answer.choices[0].text,
         ]
+
+
+async def test_a_damaged_database_keeps_the_server_from_starting(home: Path) -> None:
+    path = home / "state.db"
+    path.write_bytes(b"\x00not a database" * 1000)
+    with pytest.raises(StartupError, match="move the file away"):
+        await start_core(CoreOptions(home=home, port=0))
+    path.unlink()
+    async with running_core(CoreOptions(home=home, port=0)) as core:
+        await create(core, "s")
+
+
+async def test_a_home_that_cannot_be_written_keeps_sessions_in_memory(home: Path) -> None:
+    (home / "state.db").mkdir()
+    async with running_core(CoreOptions(home=home, port=0)) as core:
+        await create(core, "s")
+        await core.generate(chat("Hi", session_id="s", stop=STOP(max_tokens=4)))
+        assert len(await texts(core, "s")) == 2
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, 1e12, float("nan")])
+async def test_a_default_life_that_makes_no_sense(home: Path, seconds: float) -> None:
+    with pytest.raises(StartupError, match="session_ttl_seconds must be 1 to 315360000"):
+        await start_core(CoreOptions(home=home, port=0, session_ttl_seconds=seconds))
 
 
 async def test_a_cancelled_call_leaves_the_session_as_it_was(
