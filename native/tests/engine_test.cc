@@ -1,103 +1,20 @@
 // The engine as its users see it: requests in, events out.
 #include "sterna/engine.h"
 
-#include <poll.h>
 #include <time.h>
 
-#include <chrono>
-#include <map>
-#include <random>
+#include <algorithm>
+#include <array>
+#include <cmath>
 #include <thread>
 #include <vector>
 
 #include "check.h"
+#include "engine_harness.h"
 #include "tiny_model.h"
 
 using namespace sterna;
-
-namespace {
-
-using Tokens = std::vector<TokenId>;
-using Answers = std::map<std::pair<std::uint64_t, int>, Tokens>;  // by request and choice
-
-const std::shared_ptr<const Model>& tiny() {
-  static const auto model = test::make_tiny_model();
-  return model;
-}
-
-std::unique_ptr<Engine> make_engine(EngineOptions options = {}) {
-  if (options.threads == 0) options.threads = 2;
-  return Engine::create(tiny(), options);
-}
-
-Request make_request(std::uint64_t id, Tokens prompt, int max_tokens = 12) {
-  Request request;
-  request.id = id;
-  request.prompt = std::move(prompt);
-  request.max_tokens = max_tokens;
-  request.sampling.temperature = 0.0f;
-  return request;
-}
-
-Tokens some_prompt(int seed, int length) {
-  std::mt19937 random(seed);
-  Tokens tokens(length);
-  for (auto& token : tokens) token = static_cast<TokenId>(random() % 96);
-  return tokens;
-}
-
-// Waits for events until `done` says so; false after ten seconds.
-template <typename Done>
-bool collect(Engine& engine, std::vector<Event>& events, Done done) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (!done(events)) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    pollfd descriptor{engine.outbox_fd(), POLLIN, 0};
-    poll(&descriptor, 1, 100);
-    for (Event& event : engine.drain_outbox()) events.push_back(std::move(event));
-  }
-  return true;
-}
-
-auto finished_choices(int count) {
-  return [count](const std::vector<Event>& events) {
-    int finished = 0;
-    for (const Event& event : events) finished += event.kind == EventKind::kFinished;
-    return finished >= count;
-  };
-}
-
-Answers answers_of(const std::vector<Event>& events) {
-  Answers answers;
-  for (const Event& event : events) {
-    if (event.kind == EventKind::kToken) {
-      answers[{event.request_id, event.choice}].push_back(event.token);
-    }
-  }
-  return answers;
-}
-
-std::vector<Event> run(Engine& engine, const Request& request) {
-  std::vector<Event> events;
-  engine.submit(request);
-  CHECK(collect(engine, events, finished_choices(request.choices)));
-  return events;
-}
-
-Tokens answer(Engine& engine, const Request& request) {
-  return answers_of(run(engine, request))[{request.id, 0}];
-}
-
-bool becomes_idle(Engine& engine) {
-  for (int i = 0; i < 500; ++i) {
-    const EngineStats stats = engine.stats();
-    if (stats.running == 0 && stats.waiting == 0 && stats.kv_blocks_used == 0) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return false;
-}
-
-}  // namespace
+using namespace sterna::test;
 
 TEST(events_come_in_order) {
   auto engine = make_engine();
@@ -371,95 +288,6 @@ TEST(a_llama_generates_too) {
   shape.bitnet = false;
   auto engine = Engine::create(test::make_tiny_model(shape), {});
   CHECK_EQ(answer(*engine, make_request(1, some_prompt(1, 40), 10)).size(), std::size_t{10});
-}
-
-namespace {
-
-std::vector<std::uint32_t> allow(const Tokens& tokens) {
-  std::vector<std::uint32_t> mask(3, 0);
-  for (const TokenId token : tokens) mask[token / 32] |= 1u << (token % 32);
-  return mask;
-}
-
-const std::vector<std::uint32_t> kAnything(3, ~0u);
-
-// Answers every token of a guided request with the mask for the next one.
-template <typename MaskFor>
-std::vector<Event> run_guided(Engine& engine, const Request& request, MaskFor mask_for) {
-  engine.submit(request);
-  std::vector<int> given(request.choices, 0);
-  for (int i = 0; i < request.choices; ++i) engine.guide(request.id, i, 0, mask_for(0));
-  std::vector<Event> events;
-  CHECK(collect(engine, events, [&](const std::vector<Event>& all) {
-    std::vector<int> tokens(request.choices, 0);
-    for (const Event& event : all) tokens[event.choice] += event.kind == EventKind::kToken;
-    for (int i = 0; i < request.choices; ++i) {
-      if (tokens[i] == given[i]) continue;
-      given[i] = tokens[i];
-      engine.guide(request.id, i, given[i], mask_for(given[i]));
-    }
-    return finished_choices(request.choices)(all);
-  }));
-  return events;
-}
-
-}  // namespace
-
-TEST(a_guided_answer_takes_only_allowed_tokens) {
-  auto engine = make_engine();
-  Request request = make_request(1, some_prompt(8, 20), 16);
-  request.guided = true;
-  request.choices = 3;
-  request.sampling.temperature = 1.0f;
-  const auto events = run_guided(
-      *engine, request, [](int index) { return allow({(7 * index) % 96, (7 * index + 1) % 96}); });
-  for (const auto& [key, tokens] : answers_of(events)) {
-    CHECK_EQ(tokens.size(), std::size_t{16});
-    for (int i = 0; i < 16; ++i) {
-      CHECK(tokens[i] == (7 * i) % 96 || tokens[i] == (7 * i + 1) % 96);
-    }
-  }
-  CHECK(becomes_idle(*engine));
-}
-
-TEST(a_mask_that_allows_everything_changes_nothing) {
-  auto engine = make_engine();
-  Request request = make_request(1, some_prompt(9, 33), 24);
-  const Tokens free = answer(*engine, request);
-  request.guided = true;
-  const auto events = run_guided(*engine, request, [](int) { return kAnything; });
-  CHECK((answers_of(events)[{1, 0}]) == free);
-}
-
-TEST(others_go_on_while_a_guided_request_waits) {
-  auto engine = make_engine();
-  Request guided = make_request(1, some_prompt(1, 10), 5);
-  guided.guided = true;
-  engine->submit(guided);  // and its mask does not come
-  CHECK_EQ(answer(*engine, make_request(2, some_prompt(2, 10), 30)).size(), std::size_t{30});
-  engine->guide(1, 0, 3, kAnything);   // another position
-  engine->guide(1, 9, 0, kAnything);   // another choice
-  engine->guide(77, 0, 0, kAnything);  // another request
-  engine->cancel(1);
-  CHECK(becomes_idle(*engine));
-}
-
-TEST(a_stop_token_ends_a_guided_answer_when_nothing_else_is_allowed) {
-  auto engine = make_engine();
-  Request request = make_request(1, some_prompt(1, 10), 20);
-  request.guided = true;
-  request.stop_tokens = {5};
-  request.min_tokens = 10;
-  const auto events =
-      run_guided(*engine, request, [](int index) { return index < 3 ? kAnything : allow({5}); });
-  CHECK_EQ((answers_of(events)[{1, 0}]).size(), std::size_t{3});
-  CHECK(events.back().finish_reason == FinishReason::kStop);
-}
-
-TEST(masks_of_the_wrong_size_or_without_a_token_are_refused) {
-  auto engine = make_engine();
-  CHECK_THROWS(engine->guide(1, 0, 0, {1u}), ErrorCode::kInvalidArgument);
-  CHECK_THROWS(engine->guide(1, 0, 0, {0u, 0u, 0u}), ErrorCode::kInvalidArgument);
 }
 
 TEST(one_choice_can_be_cancelled) {
