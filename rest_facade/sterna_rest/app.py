@@ -23,6 +23,8 @@ from sterna_rest.models.router import router as models_router
 from sterna_rest.options import FacadeOptions
 from sterna_rest.responses.router import router as responses_router
 from sterna_rest.server.router import router as server_router
+from sterna_rest.socket.router import router as socket_router
+from sterna_rest.system.router import router as system_router
 from sterna_rest.tokens.router import router as tokens_router
 from sterna_rest.version import VERSION
 
@@ -76,7 +78,10 @@ def create_app(options: FacadeOptions) -> FastAPI:
         messages_router,
         api_router,
         tokens_router,
+        # Before the models': `{model:path}` there takes whatever is left.
+        system_router,
         models_router,
+        socket_router,
         server_router,
     ):
         app.include_router(router)

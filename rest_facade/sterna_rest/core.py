@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import grpc
-from fastapi import Request
 from fastapi.requests import HTTPConnection
 from grpc_health.v1 import health_pb2_grpc
 
@@ -66,8 +65,8 @@ class CoreLink:
             raise core_error(error, parameter) from None
 
 
-def core_link(request: Request) -> CoreLink:
+def core_link(connection: HTTPConnection) -> CoreLink:
     """The application's connection, as a FastAPI dependency."""
-    link = request.app.state.sterna_core
+    link = connection.app.state.sterna_core
     assert isinstance(link, CoreLink)
     return link

@@ -28,6 +28,7 @@ class Live:
     """A whole server in the event loop of the test module."""
 
     url: str
+    core_address: str
     admin: ModelAdminServiceAsyncStub
 
     async def engine(self) -> EngineStatus:
@@ -56,7 +57,7 @@ async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
             facade_server(create_app(options)) as url,
             grpc.aio.insecure_channel(core.address) as channel,
         ):
-            yield Live(url, ModelAdminServiceStub(channel))
+            yield Live(url, core.address, ModelAdminServiceStub(channel))
     finally:
         await core.stop(0)
 

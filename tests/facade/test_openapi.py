@@ -19,6 +19,7 @@ from sterna_rest.messages import schemas as messages
 from sterna_rest.messages.schemas import MessageErrorBody
 from sterna_rest.models import schemas as models
 from sterna_rest.responses import schemas as responses
+from sterna_rest.system import schemas as system
 from sterna_rest.tokens import schemas as tokens
 from tests.support.facade_server import facade_server
 from tests.support.sse import parse_events
@@ -55,6 +56,10 @@ def test_the_endpoints() -> None:
             "post /api/generate",
             "get /ready",
             "get /v1/models",
+            "get /v1/models/{model}/info",
+            "get /v1/models/{model}/status",
+            "get /v1/server/info",
+            "get /v1/system/status",
             "get /v1/models/{model}",
             "post /v1/chat/completions",
             "post /detokenize",
@@ -137,6 +142,10 @@ def test_request_examples_are_accepted(
         (api.ApiChatBody, api.CHAT_EXAMPLE),
         (api.ApiGenerateBody, api.GENERATE_EXAMPLE),
         (api.ApiModel, api.MODEL_EXAMPLE),
+        (system.ModelStatusBody, system.STATUS_EXAMPLE),
+        (system.ModelInfoBody, system.INFO_EXAMPLE),
+        (system.SystemStatusBody, system.SYSTEM_EXAMPLE),
+        (system.ServerInfoBody, system.SERVER_EXAMPLE),
         (models.ModelList, models.LIST_EXAMPLE),
         (models.ModelBody, models.MODEL_EXAMPLE),
     ],

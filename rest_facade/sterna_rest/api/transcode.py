@@ -23,7 +23,7 @@ _OPTIONS = frozenset({"temperature", "top_p", "top_k", "max_tokens"})
 
 def chat_spec(body: ApiChatRequest) -> GenerationSpec:
     """The whole request; a session that is still to be made is left out."""
-    spec = _spec(body.model, body.options)
+    spec = spec_with_options(body.model, body.options)
     spec.session_id = body.session_id or ""
     spec.chat.messages.extend(_messages(body))
     return spec
@@ -31,7 +31,7 @@ def chat_spec(body: ApiChatRequest) -> GenerationSpec:
 
 def generate_spec(body: ApiGenerateRequest) -> GenerationSpec:
     """The whole request."""
-    spec = _spec(body.model, body.options)
+    spec = spec_with_options(body.model, body.options)
     spec.text.text = body.prompt
     spec.text.SetInParent()
     return spec
@@ -42,7 +42,7 @@ def new_session(body: ApiChatRequest, session_id: str, answer: str) -> CreateSes
     return CreateSessionRequest(
         session_id=session_id,
         model_id=body.model or "",
-        messages=[*_messages(body), _message("assistant", answer)],
+        messages=[*_messages(body), message("assistant", answer)],
     )
 
 
@@ -57,14 +57,16 @@ def api_parameter(field: str) -> str:
 
 
 def _messages(body: ApiChatRequest) -> list[ChatMessage]:
-    return [_message(message.role, message.content) for message in body.messages]
+    return [message(turn.role, turn.content) for turn in body.messages]
 
 
-def _message(role: str, text: str) -> ChatMessage:
+def message(role: str, text: str) -> ChatMessage:
+    """One turn."""
     return ChatMessage(role=ROLES[role], content=[ContentPart(text=text)])
 
 
-def _spec(model: str | None, options: Options | None) -> GenerationSpec:
+def spec_with_options(model: str | None, options: Options | None) -> GenerationSpec:
+    """Everything but the prompt."""
     spec = GenerationSpec(model_id=model or "")
     if options is None:
         return spec

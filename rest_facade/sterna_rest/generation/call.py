@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import cast
 
 import grpc
-from fastapi import Request
+from fastapi.requests import HTTPConnection
 
 from sterna.v1.generation_pb2 import GenerationSpec
 from sterna.v1.inference_pb2 import (
@@ -35,7 +35,7 @@ Parameter = Callable[[str, int], str]
 class Generator:
     """Makes the generation calls of one HTTP request."""
 
-    def __init__(self, core: CoreLink, request: Request, parameter: Parameter) -> None:
+    def __init__(self, core: CoreLink, request: HTTPConnection, parameter: Parameter) -> None:
         self._core = core
         self._timeout = core.options.generation_timeout_seconds
         self._metadata = request_context(request.scope).metadata()

@@ -15,11 +15,16 @@ _STATES: dict[int, Literal["starting", "running", "draining"]] = {
 }
 
 
+def server_state(state: ServerState) -> Literal["starting", "running", "draining"]:
+    """Where the server stands."""
+    return _STATES.get(state, "starting")
+
+
 def server_info(response: GetServerInfoResponse) -> ServerInfoBody:
     """The answer to `GET /`."""
     return ServerInfoBody(
         name=response.info.name,
         version=response.info.version,
-        status=_STATES.get(response.state, "starting"),
+        status=server_state(response.state),
         models_available=response.model_available_count,
     )

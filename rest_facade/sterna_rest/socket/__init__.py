@@ -1,0 +1,1 @@
+"""`WS /v1/ws`: one conversation on one connection."""

@@ -1,0 +1,128 @@
+"""`WS /v1/ws`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Depends
+from fastapi.websockets import WebSocket, WebSocketDisconnect
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from sterna_rest.core import CoreLink, core_link
+from sterna_rest.errors import ApiError
+from sterna_rest.errors.api_error import internal_error
+from sterna_rest.errors.validation import validation_error
+from sterna_rest.http.request_context import request_context
+from sterna_rest.http.strict_json import parse_json
+from sterna_rest.socket.conversation import Conversation
+from sterna_rest.socket.schemas import INCOMING, Cancel, ChatMessage
+
+router = APIRouter()
+
+_logger = logging.getLogger("sterna.rest")
+
+_POLICY_VIOLATION = 1008
+
+
+@router.websocket("/v1/ws")
+async def converse(socket: WebSocket, core: Annotated[CoreLink, Depends(core_link)]) -> None:
+    """One conversation, as long as the connection lasts. docs/rest.md has the events."""
+    if not _same_origin(socket):
+        # A browser lets any page open a socket to any server.
+        await socket.close(_POLICY_VIOLATION)
+        return
+    await socket.accept()
+
+    async def send(event: dict[str, Any]) -> None:
+        await socket.send_text(to_json(event).decode())
+
+    conversation = Conversation(core, socket, send)
+    answer: asyncio.Task[None] | None = None
+    try:
+        while True:
+            raw = await _receive(socket)
+            try:
+                incoming = _parse(raw, core.options.max_body_bytes)
+                running = answer is not None and not answer.done()
+                if isinstance(incoming, Cancel):
+                    if answer is not None and running:
+                        await _stop(answer)
+                        await send({"type": "done", "finish_reason": "cancelled"})
+                elif running:
+                    raise ApiError(
+                        409,
+                        "The previous message is still being answered; wait for `done`, or send "
+                        '{"type": "cancel"}.',
+                        code="session_busy",
+                    )
+                else:
+                    answer = asyncio.create_task(_answer(socket, conversation, incoming, send))
+            except ApiError as error:
+                await send(_error(error))
+    except WebSocketDisconnect:
+        pass
+    finally:
+        if answer is not None:
+            await _stop(answer)
+        await conversation.forget()
+
+
+async def _answer(
+    socket: WebSocket, conversation: Conversation, body: ChatMessage, send: Any
+) -> None:
+    """One answer, or the event that says why there is none."""
+    try:
+        try:
+            await conversation.answer(body)
+        except ApiError as error:
+            await send(_error(error))
+        except (WebSocketDisconnect, OSError):
+            raise
+        except Exception:
+            _logger.exception("request %s failed", request_context(socket.scope).request_id)
+            await send(_error(internal_error()))
+    except (WebSocketDisconnect, OSError, RuntimeError):
+        pass  # the client left while we were writing
+
+
+async def _stop(answer: asyncio.Task[None]) -> None:
+    answer.cancel()
+    with suppress(asyncio.CancelledError):
+        await answer
+
+
+async def _receive(socket: WebSocket) -> bytes:
+    event = await socket.receive()
+    if event["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(event.get("code", 1005))
+    text: str | None = event.get("text")
+    return text.encode() if text is not None else event.get("bytes") or b""
+
+
+def _parse(raw: bytes, limit: int) -> ChatMessage | Cancel:
+    if len(raw) > limit:
+        raise ApiError(
+            413,
+            f"The message is larger than the limit of {limit} bytes; send less.",
+            code="request_too_large",
+        )
+    try:
+        return INCOMING.validate_python(parse_json(raw))
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        raise validation_error([{**p, "loc": ("body", *p["loc"])} for p in problems]) from None
+
+
+def _error(error: ApiError) -> dict[str, Any]:
+    return {"type": "error", "error": error.envelope()}
+
+
+def _same_origin(socket: WebSocket) -> bool:
+    """Whether the socket was opened by a page of this server, or by no page at all."""
+    origin = socket.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == socket.headers.get("host")

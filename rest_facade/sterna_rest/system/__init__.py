@@ -1,0 +1,1 @@
+"""How models and the server do."""
