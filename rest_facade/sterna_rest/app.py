@@ -14,6 +14,7 @@ from sterna_rest.chat.router import router as chat_router
 from sterna_rest.chat.schemas import ChatChunk
 from sterna_rest.completions.router import router as completions_router
 from sterna_rest.core import CoreLink
+from sterna_rest.embeddings.router import router as embeddings_router
 from sterna_rest.errors.handlers import install_error_handlers
 from sterna_rest.http.body_limit import BodyLimitMiddleware
 from sterna_rest.http.openapi import document
@@ -78,6 +79,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
         messages_router,
         api_router,
         tokens_router,
+        embeddings_router,
         # Before the models': `{model:path}` there takes whatever is left.
         system_router,
         models_router,

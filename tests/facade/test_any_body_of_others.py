@@ -14,6 +14,12 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from sterna_rest.api.schemas import ApiChatRequest, ApiGenerateRequest
 from sterna_rest.api.transcode import chat_spec, generate_spec
+from sterna_rest.embeddings.schemas import (
+    ApiEmbeddingRequest,
+    EmbeddingRequest,
+    SimilarityRequest,
+)
+from sterna_rest.embeddings.transcode import embed_requests, similarity_request
 from sterna_rest.errors import ApiError
 from sterna_rest.errors.validation import validation_error
 from sterna_rest.generation.unsupported import (
@@ -40,7 +46,13 @@ FORMATS = st.one_of(
 )
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "messages": MESSAGES,
-    "input": st.one_of(st.text(max_size=5), MESSAGES),
+    "input": st.one_of(
+        st.text(max_size=5),
+        MESSAGES,
+        st.lists(st.one_of(st.text(max_size=3), st.lists(st.integers(-1, 2**31)))),
+    ),
+    "sentences": st.lists(st.text(max_size=3)),
+    "dimensions": NUMBERS,
     "system": st.one_of(st.text(max_size=5), VALUES),
     "max_tokens": NUMBERS,
     "text": st.fixed_dictionaries({}, optional={"format": FORMATS, "verbosity": VALUES}),
@@ -58,6 +70,9 @@ CASES: list[tuple[type[BaseModel], Callable[[Any], Message], dict[str, Any]]] = 
     (ApiChatRequest, chat_spec, {}),
     (ApiGenerateRequest, generate_spec, {}),
     (TokenizeRequest, tokenize_request, {}),
+    (EmbeddingRequest, lambda body: embed_requests(body, 4096)[-1], {}),
+    (ApiEmbeddingRequest, lambda body: embed_requests(body, 4096)[-1], {}),
+    (SimilarityRequest, lambda body: similarity_request(body, 4096), {}),
 ]
 
 

@@ -14,6 +14,7 @@ from sterna_rest.api import schemas as api
 from sterna_rest.app import FacadeOptions, create_app
 from sterna_rest.chat import schemas as chat
 from sterna_rest.completions import schemas as completions
+from sterna_rest.embeddings import schemas as embeddings
 from sterna_rest.http.openapi import DetailBody, ErrorBody
 from sterna_rest.messages import schemas as messages
 from sterna_rest.messages.schemas import MessageErrorBody
@@ -53,6 +54,7 @@ def test_the_endpoints() -> None:
             "get /api/models/{model}",
             "get /health",
             "post /api/chat",
+            "post /api/embeddings",
             "post /api/generate",
             "get /ready",
             "get /v1/models",
@@ -65,6 +67,8 @@ def test_the_endpoints() -> None:
             "post /detokenize",
             "post /tokenize",
             "post /v1/completions",
+            "post /v1/embeddings",
+            "post /v1/similarities",
             "post /v1/messages",
             "post /v1/messages/count_tokens",
             "post /v1/responses",
@@ -122,6 +126,9 @@ def test_chunks_are_documented() -> None:
         (api.ApiGenerateRequest, api.GENERATE_EXAMPLES),
         (tokens.TokenizeRequest, tokens.TOKENIZE_EXAMPLES),
         (tokens.DetokenizeRequest, tokens.DETOKENIZE_EXAMPLES),
+        (embeddings.EmbeddingRequest, embeddings.EMBEDDING_EXAMPLES),
+        (embeddings.SimilarityRequest, embeddings.SIMILARITY_EXAMPLES),
+        (embeddings.ApiEmbeddingRequest, embeddings.API_EXAMPLES),
     ],
 )
 def test_request_examples_are_accepted(
@@ -146,6 +153,9 @@ def test_request_examples_are_accepted(
         (system.ModelInfoBody, system.INFO_EXAMPLE),
         (system.SystemStatusBody, system.SYSTEM_EXAMPLE),
         (system.ServerInfoBody, system.SERVER_EXAMPLE),
+        (embeddings.EmbeddingList, embeddings.EMBEDDING_EXAMPLE),
+        (embeddings.SimilarityBody, embeddings.SIMILARITY_EXAMPLE),
+        (embeddings.ApiEmbeddingBody, embeddings.API_EXAMPLE),
         (models.ModelList, models.LIST_EXAMPLE),
         (models.ModelBody, models.MODEL_EXAMPLE),
     ],

@@ -4,43 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import BaseModel, Field, Tag
 
-from sterna_rest.generation.fields import INT32_MAX, MAX_TOP_LOGPROBS, GenerationFields
+from sterna_rest.generation.fields import MAX_TOP_LOGPROBS, GenerationFields
 from sterna_rest.generation.grammar import Grammar
 from sterna_rest.generation.schemas import UsageBody
+from sterna_rest.generation.text_input import TEXTS_OR_TOKENS, TokenList
 
 MAX_PROMPTS = 256
-
-TokenId = Annotated[int, Field(ge=0, le=INT32_MAX)]
-TokenList = Annotated[list[TokenId], Field(min_length=1)]
-
-
-def _kind_of_prompt(value: Any) -> str | None:
-    if isinstance(value, str):
-        return "(string)"
-    if isinstance(value, list):
-        first = value[0] if value else ""
-        if isinstance(first, str):
-            return "(strings)"
-        if isinstance(first, list):
-            return "(token lists)"
-        if isinstance(first, int) and not isinstance(first, bool):
-            return "(tokens)"
-    return None
-
 
 Prompt = Annotated[
     Annotated[str, Tag("(string)")]
     | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS), Tag("(strings)")]
     | Annotated[TokenList, Tag("(tokens)")]
     | Annotated[list[TokenList], Field(min_length=1, max_length=MAX_PROMPTS), Tag("(token lists)")],
-    Discriminator(
-        _kind_of_prompt,
-        custom_error_type="prompt_type",
-        custom_error_message="Input should be a string, a list of strings, a list of token ids, "
-        "or a list of such lists",
-    ),
+    TEXTS_OR_TOKENS,
 ]
 
 

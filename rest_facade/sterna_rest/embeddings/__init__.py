@@ -1,0 +1,1 @@
+"""`/v1/embeddings`, `/v1/similarities` and `/api/embeddings`."""

@@ -1,0 +1,144 @@
+"""Vectors of a core that is wider, or slower, than the real one can be made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+
+from sterna.v1.generation_event_pb2 import Usage
+from sterna.v1.inference_pb2 import (
+    ComputeSimilaritiesRequest,
+    Embedding,
+    EmbedRequest,
+    EmbedResponse,
+)
+from sterna_rest.app import FacadeOptions, create_app
+from tests.support.facade_server import facade_server
+
+WIDTH = 8192
+# gRPC's own limit for what a client receives.
+USUAL_LIMIT = 4 * 1024 * 1024
+
+
+class WideCore:
+    """Answers with `WIDTH` numbers per input, or never."""
+
+    def __init__(self, *, stuck: bool) -> None:
+        self._stuck = stuck
+        self.requests: list[EmbedRequest] = []
+        self.largest = 0
+        self.cancelled = asyncio.Event()
+
+    async def _embed(self, request: EmbedRequest, context: Any) -> EmbedResponse:
+        self.requests.append(request)
+        await self._wait()
+        first = int(request.inputs[0].text)
+        response = EmbedResponse(
+            model_id="org/wide",
+            embeddings=[
+                Embedding(values=[float(first + offset)] * WIDTH)
+                for offset in range(len(request.inputs))
+            ],
+            usage=Usage(prompt_token_count=len(request.inputs)),
+        )
+        self.largest = max(self.largest, response.ByteSize())
+        return response
+
+    async def _compare(self, request: ComputeSimilaritiesRequest, context: Any) -> Any:
+        await self._wait()
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        return grpc.method_handlers_generic_handler(
+            "sterna.v1.InferenceService",
+            {
+                "Embed": grpc.unary_unary_rpc_method_handler(
+                    self._embed,
+                    request_deserializer=EmbedRequest.FromString,
+                    response_serializer=EmbedResponse.SerializeToString,
+                ),
+                "ComputeSimilarities": grpc.unary_unary_rpc_method_handler(
+                    self._compare,
+                    request_deserializer=ComputeSimilaritiesRequest.FromString,
+                ),
+            },
+        )
+
+    async def _wait(self) -> None:
+        try:
+            if self._stuck:
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+
+@asynccontextmanager
+async def facade(
+    *, stuck: bool = False, **options: Any
+) -> AsyncIterator[tuple[httpx.AsyncClient, WideCore]]:
+    server = grpc.aio.server(options=[("grpc.max_send_message_length", -1)])
+    core = WideCore(stuck=stuck)
+    server.add_generic_rpc_handlers((core.handler(),))
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    try:
+        async with (
+            facade_server(create_app(FacadeOptions(core_address=address, **options))) as url,
+            httpx.AsyncClient(base_url=url, timeout=60) as client,
+        ):
+            yield client, core
+    finally:
+        await server.stop(0)
+
+
+@pytest.mark.parametrize("encoding_format", ["float", "base64"])
+async def test_a_large_answer_comes_in_parts(encoding_format: str) -> None:
+    async with facade() as (client, core):
+        body = {
+            "input": [str(index) for index in range(300)],
+            "model": "wide",
+            "dimensions": WIDTH,
+            "encoding_format": encoding_format,
+        }
+        answer = (await client.post("/v1/embeddings", json=body)).json()
+    assert [len(request.inputs) for request in core.requests] == [256, 44]
+    assert core.largest > USUAL_LIMIT
+    assert {request.dimension_count for request in core.requests} == {WIDTH}
+    # The first answer says which model it is; the name alone might mean another one later.
+    assert [request.model_id for request in core.requests] == ["wide", "org/wide"]
+    assert answer["model"] == "org/wide"
+    assert answer["usage"] == {"prompt_tokens": 300, "total_tokens": 300}
+    assert [item["index"] for item in answer["data"]] == list(range(300))
+    if encoding_format == "float":
+        assert [item["embedding"][-1] for item in answer["data"]] == list(range(300))
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/embeddings", {"input": "1"}),
+        ("/v1/embeddings", {"input": ["1"] * 300}),
+        ("/v1/similarities", {"sentences": ["a", "b"]}),
+        ("/api/embeddings", {"input": "1"}),
+    ],
+)
+async def test_a_client_that_leaves(path: str, body: Any) -> None:
+    async with facade(stuck=True) as (client, core):
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post(path, json=body, timeout=0.5)
+        await asyncio.wait_for(core.cancelled.wait(), 5)
+        assert len(core.requests) <= 1
+
+
+async def test_all_calls_share_one_time_limit() -> None:
+    async with facade(stuck=True, generation_timeout_seconds=0.3) as (client, core):
+        answer = await client.post("/v1/embeddings", json={"input": ["1"] * 300})
+        assert answer.status_code == 504
+        assert answer.json()["error"]["code"] == "deadline_exceeded"
+        assert len(core.requests) == 1
