@@ -61,6 +61,25 @@ MESSAGES = st.lists(
     ),
     max_size=3,
 )
+FUNCTIONS = st.fixed_dictionaries(
+    {"name": st.text(max_size=3)},
+    optional={"description": SCALARS, "parameters": VALUES, "strict": SCALARS},
+)
+TOOLS = st.lists(
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["function", "custom"])},
+        optional={"function": FUNCTIONS | VALUES},
+    ),
+    max_size=3,
+)
+TOOL_CHOICES = st.one_of(
+    st.sampled_from(["none", "auto", "required"]),
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["function", "custom"])},
+        optional={"function": FUNCTIONS | VALUES},
+    ),
+    VALUES,
+)
 BIASES = st.dictionaries(
     st.one_of(st.integers(-1, 2**34).map(str), st.text(max_size=3)), NUMBERS, max_size=3
 )
@@ -70,6 +89,8 @@ def bodies(model: type[ChatRequest | CompletionRequest]) -> st.SearchStrategy[di
     known = (CHAT_FIELDS if model is ChatRequest else COMPLETION_FIELDS).keys()
     optional = dict.fromkeys([*model.model_fields, *known], VALUES)
     optional |= {"logit_bias": BIASES, "unknown": VALUES}
+    if model is ChatRequest:
+        optional |= {"tools": TOOLS, "tool_choice": TOOL_CHOICES}
     prompts: st.SearchStrategy[Any] = st.one_of(
         st.text(max_size=5), st.lists(NUMBERS, max_size=3), st.lists(st.lists(NUMBERS), max_size=2)
     )

@@ -123,9 +123,6 @@ def test_roles_and_parts() -> None:
     assert messages[3].content[0].text == "no"
 
 
-CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-
-
 @pytest.mark.parametrize(
     ("message", "param", "code"),
     [
@@ -136,14 +133,14 @@ CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{
             "missing_required_parameter",
         ),
         (
-            {"role": "tool", "content": "x", "tool_call_id": "c"},
-            "messages[0].role",
-            "unsupported_parameter",
+            {"role": "tool", "content": "x"},
+            "messages[0].tool_call_id",
+            "missing_required_parameter",
         ),
         (
-            {"role": "assistant", "content": None, "tool_calls": [CALL]},
-            "messages[0].tool_calls",
-            "unsupported_parameter",
+            {"role": "tool", "tool_call_id": "c", "content": None},
+            "messages[0].content",
+            "missing_required_parameter",
         ),
         (
             {"role": "user", "content": [{"type": "text"}]},

@@ -219,7 +219,12 @@ async def test_the_prefix_of_a_conversation_is_reused(api: openai.AsyncOpenAI) -
         ({"model": "nothing/here"}, openai.NotFoundError, "model_not_found", "model"),
         ({"temperature": 3}, openai.UnprocessableEntityError, "invalid_value", "temperature"),
         ({"n": "two"}, openai.BadRequestError, "invalid_type", "n"),
-        ({"tools": [{}]}, openai.BadRequestError, "unsupported_parameter", "tools"),
+        (
+            {"tools": [{"type": "custom"}]},
+            openai.BadRequestError,
+            "unsupported_parameter",
+            "tools[0].type",
+        ),
         (
             {"max_tokens": 10**6},
             openai.BadRequestError,

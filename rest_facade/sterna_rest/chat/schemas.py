@@ -6,6 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, Tag
 
+from sterna_rest.chat.tool_schemas import (
+    FunctionTool,
+    MessageToolCall,
+    ToolCallBody,
+    ToolCallDeltaBody,
+    ToolChoice,
+)
 from sterna_rest.generation.fields import (
     INT32_MAX,
     MAX_TOP_LOGPROBS,
@@ -31,30 +38,19 @@ Content = Annotated[
 ]
 
 
-class CalledFunction(RequestModel):
-    """Which function was called, and with what."""
-
-    name: str
-    arguments: str = Field(description="A JSON object as text.")
-
-
-class MessageToolCall(RequestModel):
-    """A call that the assistant made earlier in the conversation."""
-
-    id: str
-    type: Literal["function"] = "function"
-    function: CalledFunction
-
-
 class Message(RequestModel):
     """One turn of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content | None = Field(
-        None, description="Text, or a list of text parts, which are joined."
+        None,
+        description="Text, or a list of text parts, which are joined. May be null on an "
+        "assistant's message with `tool_calls`.",
     )
     name: str | None = None
-    tool_calls: list[MessageToolCall] | None = None
+    tool_calls: list[MessageToolCall] | None = Field(
+        None, description="Assistant messages: the calls of that turn, as they were answered."
+    )
     tool_call_id: str | None = Field(None, description="Tool messages: the call it answers.")
 
 
@@ -73,6 +69,17 @@ class ChatRequest(GenerationFields):
         None, description="Hold the answer to JSON. Tell the model so in the prompt, too."
     )
     grammar: Grammar | None = Field(None, description="Hold the answer to another form.")
+    tools: list[FunctionTool] | None = Field(
+        None, description="What the model may call; at most 128."
+    )
+    tool_choice: ToolChoice | None = Field(
+        None,
+        description="`auto` (the default), `none`, `required` (at least one call), or an object "
+        "that names the function to call.",
+    )
+    parallel_tool_calls: bool | None = Field(
+        None, description="Whether one answer may hold several calls. Default: true."
+    )
 
 
 class AlternativeLogprob(BaseModel):
@@ -100,7 +107,8 @@ class AssistantMessage(BaseModel):
     """The answer."""
 
     role: Literal["assistant"]
-    content: str
+    content: str | None = Field(description="Null when there are only calls.")
+    tool_calls: list[ToolCallBody] | None = Field(None, description="Left out without calls.")
 
 
 class ChatChoice(BaseModel):
@@ -128,6 +136,7 @@ class ChatDelta(BaseModel):
 
     role: Literal["assistant"] | None = None
     content: str | None = None
+    tool_calls: list[ToolCallDeltaBody] | None = None
 
 
 class ChatChunkChoice(BaseModel):
@@ -149,6 +158,19 @@ class ChatChunk(BaseModel):
     choices: list[ChatChunkChoice]
     usage: UsageBody | None = None
 
+
+_WEATHER: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather in a city now.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string", "maxLength": 40}},
+            "required": ["city"],
+        },
+    },
+}
 
 REQUEST_EXAMPLES: dict[str, Any] = {
     "chat": {
@@ -200,6 +222,39 @@ REQUEST_EXAMPLES: dict[str, Any] = {
         "value": {
             "messages": [{"role": "user", "content": "Is a tern a bird?"}],
             "grammar": {"choice": ["yes", "no", "unknown"]},
+        },
+    },
+    "tools": {
+        "summary": "A question that the model answers by calling a tool",
+        "value": {
+            "messages": [{"role": "user", "content": "What is the weather in Paris?"}],
+            "tools": [_WEATHER],
+            "tool_choice": "required",
+        },
+    },
+    "tool_result": {
+        "summary": "The same conversation, after the tool was called",
+        "value": {
+            "messages": [
+                {"role": "user", "content": "What is the weather in Paris?"},
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [
+                        {
+                            "id": "call_5d1f7f3c0a9b4e62",
+                            "type": "function",
+                            "function": {"name": "weather", "arguments": '{"city": "Paris"}'},
+                        }
+                    ],
+                },
+                {
+                    "role": "tool",
+                    "tool_call_id": "call_5d1f7f3c0a9b4e62",
+                    "content": "Sunny, 24 degrees",
+                },
+            ],
+            "tools": [_WEATHER],
         },
     },
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic_core import to_json
 
 from sterna.v1.generation_event_pb2 import GenerationDelta, GenerationStarted, Usage
+from sterna_rest.chat.tool_transcode import call_delta_json
 from sterna_rest.chat.transcode import logprobs_json
 from sterna_rest.generation.chunks import ChunkEncoder
 from sterna_rest.generation.transcode import json_string, usage_json
@@ -33,15 +34,22 @@ class ChatChunks(ChunkEncoder):
         ).encode()
 
     def delta(self, prompt_index: int, delta: GenerationDelta) -> bytes:
-        """More text of one choice; nothing when there is neither text nor a log-probability."""
+        """More of one choice: text, then pieces of calls, each in a chunk of its own.
+
+        Clients put pieces together chunk by chunk. Log-probabilities belong to all that comes
+        together, and go with the first chunk; they alone come with an empty text.
+        """
+        pieces = [f'"tool_calls":[{call_delta_json(call)}]' for call in delta.tool_calls]
         logprobs = ""
         if delta.logprobs:
             logprobs = f'"logprobs":{to_json(logprobs_json(delta.logprobs)).decode()},'
-        elif not delta.text:
-            return b""
-        return (
-            f'{self._choice_head}{delta.choice_index},"delta":{{"content":'
-            f'{json_string(delta.text)}}},{logprobs}"finish_reason":null{self._tail}'
+        if delta.text or (logprobs and not pieces):
+            pieces.insert(0, f'"content":{json_string(delta.text)}')
+        head = f'{self._choice_head}{delta.choice_index},"delta":{{'
+        tail = f'"finish_reason":null{self._tail}'
+        return "".join(
+            f"{head}{piece}}},{'' if index else logprobs}{tail}"
+            for index, piece in enumerate(pieces)
         ).encode()
 
     def finish(self, prompt_index: int, choice_index: int, reason: str) -> bytes:

@@ -9,8 +9,21 @@ from sterna.v1.generation_event_pb2 import Choice, TokenLogprob
 from sterna.v1.generation_pb2 import GenerationSpec
 from sterna.v1.inference_pb2 import GenerateResponse
 from sterna_rest.chat.schemas import ChatRequest, Message, Part
+from sterna_rest.chat.tool_transcode import (
+    call_json,
+    protocol_calls,
+    protocol_choice,
+    protocol_tools,
+    tool_parameter,
+)
 from sterna_rest.errors import ApiError
-from sterna_rest.generation.grammar import extension_grammar, format_grammar, only_one_form
+from sterna_rest.errors.api_error import missing
+from sterna_rest.generation.grammar import (
+    JsonSchemaFormat,
+    extension_grammar,
+    format_grammar,
+    only_one_form,
+)
 from sterna_rest.generation.transcode import (
     FINISH_REASONS,
     finite,
@@ -52,28 +65,43 @@ def chat_spec(body: ChatRequest) -> GenerationSpec:
         spec.logprobs.SetInParent()
     for index, message in enumerate(body.messages):
         spec.chat.messages.append(chat_message(message, f"messages[{index}]"))
+    spec.chat.tools.extend(protocol_tools(body.tools or ()))
+    if body.tool_choice is not None:
+        spec.chat.tool_choice.CopyFrom(protocol_choice(body.tool_choice))
+    if body.parallel_tool_calls is not None:
+        spec.chat.parallel_tool_calls = body.parallel_tool_calls
     return spec
 
 
 def chat_parameter(body: ChatRequest, field: str) -> str:
     """As `parameter_of_field`, in the spelling that this request used."""
-    name = parameter_of_field(field)
+    name = tool_parameter(parameter_of_field(field))
     if name == "prompt":
         return "messages"
     if name.startswith("grammar") and body.grammar is None:
-        return "response_format.json_schema.schema"
+        if isinstance(body.response_format, JsonSchemaFormat) and not forces_call(body):
+            return "response_format.json_schema.schema"
+        return "response_format"
     if name == "max_tokens" and body.max_completion_tokens is not None:
         return "max_completion_tokens"
     return name
 
 
+def forces_call(body: ChatRequest) -> bool:
+    """Whether the answer must call a tool, and so has no text that a form could hold for."""
+    return body.tool_choice not in (None, "none", "auto")
+
+
 def chat_message(message: Message, where: str) -> ChatMessage:
     """One turn. Raises `ApiError` for what cannot be read; `where` names it."""
-    if message.role == "tool":
-        raise unsupported(f"{where}.role", "tool calling is")
-    if message.tool_calls:
-        raise unsupported(f"{where}.tool_calls", "tool calling is")
-    result = ChatMessage(role=ROLES[message.role], name=message.name or "")
+    if message.role == "tool" and not message.tool_call_id:
+        raise missing(f"{where}.tool_call_id")
+    result = ChatMessage(
+        role=ROLES[message.role],
+        name=message.name or "",
+        tool_calls=protocol_calls(message.tool_calls or ()),
+        tool_call_id=message.tool_call_id or "",
+    )
     if isinstance(message.content, str):
         result.content.append(ContentPart(text=message.content))
     elif message.content is not None:
@@ -81,25 +109,21 @@ def chat_message(message: Message, where: str) -> ChatMessage:
             ContentPart(text=_part_text(part, f"{where}.content[{index}]"))
             for index, part in enumerate(message.content)
         )
-    else:
-        raise _missing(f"{where}.content")
+    elif not message.tool_calls:
+        raise missing(f"{where}.content")
     return result
 
 
 def _part_text(part: Part, where: str) -> str:
     if part.type == "text":
         if part.text is None:
-            raise _missing(f"{where}.text")
+            raise missing(f"{where}.text")
         return part.text
     if part.type == "refusal":
         if part.refusal is None:
-            raise _missing(f"{where}.refusal")
+            raise missing(f"{where}.refusal")
         return part.refusal
     raise unsupported(f"{where}.type", f"content of type {part.type!r} is")
-
-
-def _missing(param: str) -> ApiError:
-    return ApiError(400, f"`{param}` is required.", code="missing_required_parameter", param=param)
 
 
 def chat_completion(response: GenerateResponse) -> dict[str, Any]:
@@ -115,9 +139,13 @@ def chat_completion(response: GenerateResponse) -> dict[str, Any]:
 
 
 def _choice(choice: Choice) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": choice.text}
+    if choice.tool_calls:
+        message["content"] = choice.text or None
+        message["tool_calls"] = [call_json(call) for call in choice.tool_calls]
     result: dict[str, Any] = {
         "index": choice.index,
-        "message": {"role": "assistant", "content": choice.text},
+        "message": message,
         "finish_reason": FINISH_REASONS[choice.finish_reason],
     }
     if choice.logprobs:

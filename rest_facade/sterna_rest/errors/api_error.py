@@ -122,6 +122,11 @@ def is_openai_path(path: str) -> bool:
     return path == OPENAI_PREFIX[:-1] or path.startswith(OPENAI_PREFIX)
 
 
+def missing(param: str) -> ApiError:
+    """A field that this request needs is not there."""
+    return ApiError(400, f"`{param}` is required.", code="missing_required_parameter", param=param)
+
+
 def internal_error() -> ApiError:
     """A bug: says nothing of what happened inside."""
     return ApiError(

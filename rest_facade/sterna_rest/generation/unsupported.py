@@ -27,14 +27,12 @@ _COMMON: dict[str, tuple[tuple[Any, ...], str]] = {
 
 CHAT_FIELDS = _COMMON | {
     "audio": ((), "spoken answers are"),
-    "function_call": (("none", "auto"), "function calling is"),
-    "functions": (([],), "function calling is"),
+    "function_call": (("none", "auto"), "function calling, other than through `tools`, is"),
+    "functions": (([],), "function calling, other than through `tools`, is"),
     "modalities": ((["text"],), "modalities other than text are"),
     "prediction": ((), "predicted outputs are"),
     "reasoning_effort": (("none",), "reasoning is"),
     "store": ((False,), "storing answers is"),
-    "tool_choice": (("none", "auto"), "tool calling is"),
-    "tools": (([],), "tool calling is"),
     "verbosity": (("medium",), "verbosity is"),
     "web_search_options": ((), "web search through this field is"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sterna.v1.inference_pb2 import TokenizeRequest as Request
 from sterna.v1.inference_pb2 import TokenizeResponse
+from sterna_rest.chat.tool_transcode import tool_parameter
 from sterna_rest.chat.transcode import chat_message
 from sterna_rest.tokens.schemas import TokenizeBody, TokenizeRequest
 
@@ -40,4 +41,4 @@ def token_parameter(field: str) -> str:
     for known, name in _PARAMETERS.items():
         if field == known or field.startswith(f"{known}["):
             return name + field[len(known) :]
-    return field.removeprefix("chat.")
+    return tool_parameter(field.removeprefix("chat."))

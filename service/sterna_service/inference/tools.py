@@ -199,7 +199,7 @@ def _answer_rule(answer: OutputGrammar, field: str) -> str:
             raise invalid(
                 f"{field}.grammar",
                 "cannot be combined with tools unless it is json_schema or json_object; set "
-                "tool_choice to MODE_NONE",
+                "tool_choice to none",
             )
 
 
