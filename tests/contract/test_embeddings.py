@@ -14,8 +14,8 @@ from sterna_service.app import CoreOptions
 from tests.support.core import PATIENCE, CoreClient, chat, eventually, refusal, running_core
 
 TEXTS = [
-    "Paris is the capital of France.",
-    "Rome is the capital of Italy.",
+    "The capital of France is Paris.",
+    "The capital of Italy is Rome.",
     "My dog likes to sleep in the sun.",
 ]
 

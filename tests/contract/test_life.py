@@ -179,7 +179,7 @@ def damage(directory: Path, name: str, content: bytes | dict[str, Any] | None) -
         ("config.json", b"{", "config.json: not JSON"),
         ("config.json", {"vocab_size": 8192}, "vocab"),
         ("config.json", {"vocab_size": -1}, "vocab_size"),
-        ("config.json", {"hidden_size": 129}, "hidden_size"),
+        ("config.json", {"hidden_size": 193}, "hidden_size"),
         ("config.json", {"architectures": ["GPT9"]}, "GPT9"),
         ("model.safetensors", None, "no *.safetensors files"),
         ("model.safetensors", b"short", "model.safetensors"),

@@ -137,7 +137,7 @@ async def test_server_status(core: CoreClient) -> None:
     engine = status.engines[0]
     assert engine.model_id == "sterna/tern-nano"
     assert engine.state == model_pb2.MODEL_STATE_LOADED
-    assert (engine.prompt_token_count, engine.generated_token_count) == (15, 11)
+    assert (engine.prompt_token_count, engine.generated_token_count) == (14, 8)
     assert engine.batch_capacity == 16
     assert engine.thread_count >= 1
     assert engine.HasField("last_use_time")
@@ -154,7 +154,7 @@ async def test_the_model_is_described(core: CoreClient) -> None:
     )
     assert model.architecture.name == "BitNetForCausalLM"
     assert model.context_length == 1024
-    assert model.parameter_count == 1_313_920
+    assert model.parameter_count == 2_363_840
     assert model.state == model_pb2.MODEL_STATE_LOADED
     assert model.default_model
     assert model.built_in

@@ -136,7 +136,7 @@ async def test_some_tool_is_called_when_one_must_be(core: CoreClient) -> None:
 
 async def test_one_call_at_most_unless_several_are_welcome(core: CoreClient) -> None:
     most = 0
-    for seed in range(8):
+    for seed in range(24):
         spec = asking(Choice.MODE_REQUIRED, "", seed)
         most = max(most, len((await core.generate(spec)).choices[0].tool_calls))
         spec.chat.parallel_tool_calls = False

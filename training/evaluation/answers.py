@@ -69,19 +69,21 @@ def from_torch(checkpoint: Path, tokenizer: Path, adapter: Path | None = None) -
 
 
 def from_transformers(checkpoint: Path) -> Answer:
-    """Answers of an exported checkpoint by the reference library, in float32 and without cache."""
+    """Answers of an exported checkpoint by the reference library, in float32."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer  # type: ignore[import-not-found]
 
     words = AutoTokenizer.from_pretrained(checkpoint)
     # Norms and embeddings stay in the file's type unless they are converted after loading.
-    model = AutoModelForCausalLM.from_pretrained(checkpoint, attn_implementation="eager").float()
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, attn_implementation="eager")
+    # Quantized models refuse their own .float(); the module under it converts what is left.
+    torch.nn.Module.float(model)
     model.eval()
 
     @torch.no_grad()
     def ask(conversation: Conversation) -> str:
         ids = words(prompt(conversation), add_special_tokens=False, return_tensors="pt").input_ids
-        out = model.generate(ids, max_new_tokens=_MAX_TOKENS, do_sample=False, use_cache=False)
+        out = model.generate(ids, max_new_tokens=_MAX_TOKENS, do_sample=False, use_cache=True)
         return str(words.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
 
     return lambda conversations: [ask(conversation) for conversation in conversations]

@@ -119,7 +119,7 @@ def test_the_embedded_model_is_described(checkpoint: Path) -> None:
     assert (described.family, described.shape.name) == ("bitnet", "BitNetForCausalLM")
     assert described.quantization == "ternary packed"
     assert described.context_length == 1024
-    assert described.parameter_count == 1_313_920
+    assert described.parameter_count == 2_363_840
     assert described.template_name == "default"
     assert described.defaults.temperature == 0.0
     assert described.shape.head_size == 64
