@@ -21,8 +21,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MODEL = "sterna/tern-nano"
 TEXTS = [
-    "Paris is the capital of France.",
-    "Rome is the capital of Italy.",
+    "The capital of France is Paris.",
+    "The capital of Italy is Rome.",
     "My dog likes to sleep in the sun.",
 ]
 

@@ -86,7 +86,7 @@ async def test_a_call(api: openai.AsyncOpenAI) -> None:
 
 async def test_one_call_or_several(api: openai.AsyncOpenAI) -> None:
     most = 0
-    for seed in range(8):
+    for seed in range(32):
         for several in (True, False):
             answer = await api.chat.completions.create(
                 model=MODEL,
