@@ -15,13 +15,16 @@ from datetime import timedelta
 from pathlib import Path
 
 from sterna_service.engine.types import EngineOptions
-from sterna_service.errors import ModelLoadError, StartupError
+from sterna_service.errors import ModelLoadError, ServiceError, StartupError
 from sterna_service.inference.sessions import LONGEST_TTL, Sessions
 from sterna_service.models.catalogue import ModelSource
-from sterna_service.models.registry import ModelRegistry
+from sterna_service.models.events import EventKind
+from sterna_service.models.registry import ModelRegistry, RegistryOptions
+from sterna_service.models.resident import FOR_GOOD
 from sterna_service.rpc.server import RpcServer, ServerLimits
 from sterna_service.state.database import Database
 from sterna_service.state.sessions import SqlSessionRepository
+from sterna_service.telemetry.host import memory
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +52,13 @@ class CoreOptions:
     """The TCP port; 0 takes any free one, which `Core.address` then names."""
     unix_path: Path | None = None
     """The path of the Unix socket; None makes one in a private directory of its own."""
+
+    autoload: bool = True
+    """Whether a request for a model of the store loads it."""
+    keep_alive_seconds: float = -1.0
+    """How long a model stays loaded without a request; negative: for good."""
+    model_memory_bytes: int = 0
+    """What the loaded models may take together; 0: four fifths of the memory there is."""
 
     threads: int = 0
     """Threads of the engine; 0 takes what the process may use."""
@@ -129,6 +139,8 @@ class Core:
         book = self._server.book
         try:
             await self._server.begin_draining()
+            self._models.events.add(EventKind.SERVER_DRAINING)
+            self._models.events.close()
             _log.info("stopping", extra={"active": book.active, "grace_seconds": grace_seconds})
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(book.wait_idle(), grace_seconds)
@@ -161,7 +173,9 @@ async def start_core(options: CoreOptions) -> Core:
             Nothing is left running.
     """
     _check(options)
-    models = ModelRegistry(options.home.expanduser(), options.aliases, _engine_options(options))
+    models = ModelRegistry(
+        options.home.expanduser(), _registry_options(options), _engine_options(options)
+    )
     try:
         source = models.select_default(options.model)
     except ModelLoadError as error:
@@ -183,8 +197,8 @@ async def start_core(options: CoreOptions) -> Core:
 
 async def _load(models: ModelRegistry, source: ModelSource) -> None:
     try:
-        await models.load(source)
-    except ModelLoadError as error:
+        await models.load_default(source)
+    except (ModelLoadError, ServiceError) as error:
         raise StartupError(f"cannot load the model {source.model_id}: {error}") from None
 
 
@@ -227,6 +241,21 @@ def _engine_options(options: CoreOptions) -> EngineOptions:
         kv_cache_tokens=options.kv_cache_tokens,
         prefix_cache=options.prefix_cache,
     )
+
+
+def _registry_options(options: CoreOptions) -> RegistryOptions:
+    return RegistryOptions(
+        aliases=options.aliases,
+        autoload=options.autoload,
+        keep_alive=options.keep_alive_seconds if options.keep_alive_seconds >= 0 else FOR_GOOD,
+        memory_bytes=options.model_memory_bytes or _most_memory(),
+    )
+
+
+def _most_memory() -> int:
+    """Four fifths of what this process may have; 0 when the system does not tell."""
+    now = memory()
+    return (now.limit or now.host_total) * 4 // 5
 
 
 def _check(options: CoreOptions) -> None:

@@ -141,5 +141,10 @@ class StartupError(Exception):
 class ModelLoadError(Exception):
     """A model's files cannot be served: missing, damaged, or of a kind that is not supported.
 
-    The message is one line that names the file or tensor at fault and the remedy.
+    The message is one line that names the file or tensor at fault and the remedy. `reason` tells a
+    damaged model from one that this engine cannot run.
     """
+
+    def __init__(self, message: str, reason: Reason = Reason.CHECKPOINT_INVALID) -> None:
+        super().__init__(message)
+        self.reason = reason

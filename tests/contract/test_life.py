@@ -241,7 +241,7 @@ async def test_while_the_model_loads_the_server_says_so(
         await may_load.wait()
         return await load_model(*arguments)
 
-    monkeypatch.setattr("sterna_service.models.registry.load_model", load_slowly)
+    monkeypatch.setattr("sterna_service.models.residency.load_model", load_slowly)
     path = tmp_path / "s.sock"
     options = CoreOptions(home=tmp_path, host=None, unix_path=path)
     starting = asyncio.create_task(start_core(options))

@@ -34,6 +34,8 @@ class Bundle:
 
     path: Path
     temporary: bool
+    packed_now: bool = False
+    """It was not there, or was made for other files or settings."""
 
     def release(self) -> None:
         """Deletes a temporary bundle; what is mapped stays mapped."""
@@ -94,15 +96,16 @@ def ensure_bundle(checkpoint: Path, name: str, home: Path, pack: Pack) -> Bundle
         )
         return _temporary(checkpoint, file_name, pack)
     with lock, _locked(lock.fileno()):
-        if not target.exists():
+        missing = not target.exists()
+        if missing:
             _log.info("packing %s into %s", checkpoint, target)
             pack(checkpoint, target)
-    return Bundle(target, temporary=False)
+    return Bundle(target, temporary=False, packed_now=missing)
 
 
 def _temporary(checkpoint: Path, file_name: str, pack: Pack) -> Bundle:
     directory = Path(tempfile.mkdtemp(prefix="sterna-bundle-"))
-    bundle = Bundle(directory / file_name, temporary=True)
+    bundle = Bundle(directory / file_name, temporary=True, packed_now=True)
     try:
         pack(checkpoint, bundle.path)
     except BaseException:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from sterna_service.engine import _native
@@ -45,9 +46,15 @@ class EngineRun:
     """One queued request: its events, as many at a time as are ready."""
 
     def __init__(
-        self, inbox: Inbox[_native.Event], choices: int, engine: _native.Engine, request_id: int
+        self,
+        inbox: Inbox[_native.Event],
+        choices: int,
+        engine: _native.Engine,
+        request_id: int,
+        closing: Callable[[], ServiceError],
     ) -> None:
         self._inbox = inbox
+        self._closing = closing
         self._engine = engine
         self._request_id = request_id
         self._ended: set[int] = set()
@@ -81,7 +88,7 @@ class EngineRun:
         try:
             batch = await self._inbox.take()
         except MailboxClosedError:
-            raise _draining() from None
+            raise self._closing() from None
         events: list[EngineEvent] = []
         for native in batch:
             if native.kind == _native.EventKind.FAILED:
@@ -91,7 +98,7 @@ class EngineRun:
             if isinstance(event, Finished):
                 if event.reason is FinishReason.CANCELLED and event.choice not in self._ended:
                     # Nobody else cancels and goes on reading: the engine is stopping.
-                    raise _draining()
+                    raise self._closing()
                 self.unfinished -= 1
             events.append(event)
         return events
@@ -101,10 +108,18 @@ class EnginePort:
     """Runs requests on one model."""
 
     def __init__(
-        self, engine: _native.Engine, model: _native.Model, options: EngineOptions
+        self,
+        engine: _native.Engine,
+        model: _native.Model,
+        options: EngineOptions,
+        *,
+        packed_now: bool = False,
     ) -> None:
         self._engine = engine
         self.options = options
+        self.packed_now = packed_now
+        """The checkpoint had to be packed for this engine."""
+        self._farewell = "the server is stopping; ask another one, or try again in a moment"
         self._mailbox: Mailbox[_native.Event] = Mailbox(engine)
         self._ids = itertools.count(1)
         self._closed = False
@@ -130,8 +145,10 @@ class EnginePort:
         Raises:
             ModelLoadError: The checkpoint or an option cannot be used.
         """
-        engine, model = await asyncio.to_thread(_open_blocking, checkpoint, name, home, options)
-        return cls(engine, model, options)
+        engine, model, packed_now = await asyncio.to_thread(
+            _open_blocking, checkpoint, name, home, options
+        )
+        return cls(engine, model, options, packed_now=packed_now)
 
     @contextlib.asynccontextmanager
     async def run(self, request: EngineRequest) -> AsyncIterator[EngineRun]:
@@ -144,12 +161,15 @@ class EnginePort:
             ServiceError: The request was refused: the queue is full, or it is too long.
         """
         request_id = next(self._ids)
-        run = EngineRun(self._mailbox.open(request_id), request.choices, self._engine, request_id)
+        inbox = self._mailbox.open(request_id)
+        run = EngineRun(inbox, request.choices, self._engine, request_id, self._closing)
         try:
             try:
                 self._engine.submit(_to_native(request_id, request))
             except _native.NativeError as error:
                 run.unfinished = 0
+                if error.code == "shutting_down":
+                    raise self._closing() from None
                 raise _service_error(error.code, str(error), error.field) from None
             yield run
         finally:
@@ -175,19 +195,27 @@ class EnginePort:
             preemptions=stats.preemptions,
         )
 
-    async def close(self) -> None:
-        """Ends running requests with an error and stops the threads. May be called twice."""
+    async def close(self, farewell: str = "") -> None:
+        """Ends running requests with an error and stops the threads. May be called twice.
+
+        `farewell` is what those requests are told; by default, that the server is stopping.
+        """
         if self._closed:
             return
         self._closed = True
+        self._farewell = farewell or self._farewell
         self._mailbox.close()
         # Joins threads that may be in the middle of a step.
         await asyncio.to_thread(self._engine.close)
 
+    def _closing(self) -> ServiceError:
+        return ServiceError(Reason.SERVER_DRAINING, self._farewell, retry_after=QUEUE_RETRY_SECONDS)
+
 
 def _open_blocking(
     checkpoint: Path, name: str, home: Path, options: EngineOptions
-) -> tuple[_native.Engine, _native.Model]:
+) -> tuple[_native.Engine, _native.Model, bool]:
+    """The engine, its model, and whether the checkpoint was packed for it."""
     try:
         bundle = ensure_bundle(checkpoint, name, home, _pack)
         try:
@@ -196,12 +224,17 @@ def _open_blocking(
             # Damaged after it was written, or left by a different version: make it once more.
             _log.warning("packing %s again: its bundle cannot be used (%s)", checkpoint, error)
             discard_bundle(bundle)
-            model = _map(ensure_bundle(checkpoint, name, home, _pack))
-        return _native.Engine(model, _native_options(options)), model
+            bundle = ensure_bundle(checkpoint, name, home, _pack)
+            model = _map(bundle)
+        return _native.Engine(model, _native_options(options)), model, bundle.packed_now
     except _native.NativeError as error:
-        raise ModelLoadError(str(error)) from None
+        unsupported = error.code == "unsupported_model"
+        reason = Reason.MODEL_UNSUPPORTED if unsupported else Reason.CHECKPOINT_INVALID
+        raise ModelLoadError(str(error), reason) from None
     except OSError as error:
-        raise ModelLoadError(f"{error.filename or checkpoint}: {error.strerror}") from None
+        full = error.errno == errno.ENOSPC
+        reason = Reason.DISK_FULL if full else Reason.CHECKPOINT_INVALID
+        raise ModelLoadError(f"{error.filename or checkpoint}: {error.strerror}", reason) from None
 
 
 def _pack(checkpoint: Path, target: Path) -> None:
@@ -274,14 +307,6 @@ def _from_native(event: _native.Event) -> EngineEvent:
             raise AssertionError(f"unknown kind of event: {event.kind}")
 
 
-def _draining() -> ServiceError:
-    return ServiceError(
-        Reason.SERVER_DRAINING,
-        "the server is stopping; ask another one, or try again in a moment",
-        retry_after=QUEUE_RETRY_SECONDS,
-    )
-
-
 def _service_error(code: str, message: str, field: str) -> ServiceError:
     match code:
         case "queue_full":
@@ -290,8 +315,6 @@ def _service_error(code: str, message: str, field: str) -> ServiceError:
                 "too many requests are waiting already; try again in a moment",
                 retry_after=QUEUE_RETRY_SECONDS,
             )
-        case "shutting_down":
-            return _draining()
         case "context_length":
             return ServiceError(Reason.CONTEXT_LENGTH_EXCEEDED, message)
         case "invalid_argument":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from sterna_service.errors import invalid, out_of_range
@@ -16,7 +16,7 @@ from sterna_service.inference.spec import ChatPrompt, GenerationSpec, Message, T
 
 
 async def generate_in_session(
-    sessions: Sessions, spec: GenerationSpec, resolve: Callable[[str], LoadedModel]
+    sessions: Sessions, spec: GenerationSpec, resolve: Callable[[str], Awaitable[LoadedModel]]
 ) -> AsyncGenerator[GenerationEvent]:
     """Answers as `generate`, after what the session holds, and adds the turn to the session.
 
@@ -34,7 +34,7 @@ async def generate_in_session(
     if not prompt.messages:
         raise invalid("spec.chat.messages", "must hold at least one message")
     async with sessions.turn(spec.session_id) as turn:
-        model = resolve(spec.model_id or turn.record.model_id)
+        model = await resolve(spec.model_id or turn.record.model_id)
         whole = replace(prompt, messages=[*turn.messages, *prompt.messages])
         answer = _Answer()
         async with contextlib.aclosing(generate(model, replace(spec, prompt=whole))) as events:

@@ -40,6 +40,11 @@ class LoadedModel:
         """Tokens that prompt and answer may have together."""
         return self.port.config.context_length
 
+    @property
+    def memory_bytes(self) -> int:
+        """Weights and cache."""
+        return self.port.config.weight_bytes
+
     def touch(self) -> None:
         """Notes that the model is being used now."""
         self.last_use_time = datetime.now(UTC)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from sterna_service.errors import ModelLoadError
+from sterna_service.errors import ModelLoadError, Reason, ServiceError
 from sterna_service.models.naming import is_model_id
 
 EMBEDDED_MODEL_ID = "sterna/tern-nano"
@@ -28,12 +30,18 @@ class ModelSource:
         organisation, slash, _ = self.model_id.partition("/")
         return organisation if slash else "local"
 
+    @property
+    def bundle_stem(self) -> str:
+        """What the names of its packed forms begin with."""
+        return self.model_id.replace("/", "--")
+
 
 class Catalogue:
     """The models of one home directory. Looks at the disk at every call, so it is never stale."""
 
     def __init__(self, home: Path) -> None:
         self._store = home / "models"
+        self._bundles = home / "bundles"
         self._given: dict[str, ModelSource] = {}
 
     def add(self, path: Path) -> ModelSource:
@@ -54,6 +62,45 @@ class Catalogue:
         source = ModelSource(name, path)
         self._given[name] = source
         return source
+
+    def at(self, path: str) -> ModelSource | None:
+        """The model in a directory of the store, given absolutely or from the store's own; None
+        when there is none.
+
+        Raises:
+            ServiceError: The path leads out of the store.
+        """
+        store = self._store.resolve()
+        try:
+            target = (store / path).resolve()
+        except (OSError, ValueError):
+            # A null character, or a loop of links.
+            return None
+        if not target.is_relative_to(store):
+            raise ServiceError(
+                Reason.PATH_FORBIDDEN,
+                "the path leads out of the model store; give a path inside of it, or a model's id",
+                metadata={"path": path[:200]},
+            )
+        sources = (source for source in self.sources() if self.stores(source))
+        return next((source for source in sources if source.path.resolve() == target), None)
+
+    def stores(self, source: ModelSource) -> bool:
+        """Whether a model lies in the store, rather than in a directory of the user's."""
+        return source.path.resolve().is_relative_to(self._store.resolve())
+
+    def remove(self, source: ModelSource) -> None:
+        """Deletes a model of the store with its packed forms. Blocks."""
+        # First out of sight, so that nobody finds half of it.
+        doomed = source.path.with_name(f".{source.path.name}.deleted")
+        shutil.rmtree(doomed, ignore_errors=True)
+        source.path.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+        fingerprint = "[0-9a-f]" * 16
+        for bundle in self._bundles.glob(f"{source.bundle_stem}-{fingerprint}*.safetensors"):
+            bundle.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            source.path.parent.rmdir()
 
     def sources(self) -> list[ModelSource]:
         """All models, by id."""

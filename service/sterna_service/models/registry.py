@@ -1,41 +1,36 @@
-"""Which models are loaded, and what a request gets when the one it wants is not."""
+"""What models there are, what a name means, and what a request gets."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sterna_service.engine.types import EngineOptions
 from sterna_service.errors import ModelLoadError, Reason, ServiceError
-from sterna_service.inference.loaded_model import LoadedModel, load_model
+from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.models.catalogue import EMBEDDED_MODEL_ID, Catalogue, ModelSource
 from sterna_service.models.description import ModelDescription, describe
+from sterna_service.models.events import EventKind, EventLog
 from sterna_service.models.naming import aliases_of, is_model_id, match_model
+from sterna_service.models.residency import LoadOutcome, ModelState, Residency
+from sterna_service.models.resident import FOR_GOOD, Lease, ModelSettings
 
-_log = logging.getLogger(__name__)
-
-# How long a client should wait for a model that is being loaded, in seconds.
-LOADING_RETRY_SECONDS = 2.0
-
-
-class ModelState(Enum):
-    """The life of a model, as in the protocol."""
-
-    UNLOADED = "unloaded"
-    LOADING = "loading"
-    LOADED = "loaded"
-    FAILED = "failed"
+__all__ = ["ModelRecord", "ModelRegistry", "ModelState", "RegistryOptions"]
 
 
-@dataclass(slots=True)
-class _Entry:
-    state: ModelState
-    message: str = ""
-    model: LoadedModel | None = None
+@dataclass(frozen=True, slots=True)
+class RegistryOptions:
+    """How models are found and kept."""
+
+    aliases: Mapping[str, str]
+    autoload: bool = True
+    """Whether a request for a model in the store loads it."""
+    keep_alive: float = FOR_GOOD
+    """Seconds that a model stays loaded without a request, unless its loader says otherwise."""
+    memory_bytes: int = 0
+    """What the loaded models may take together; 0: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +43,7 @@ class ModelRecord:
     aliases: list[str]
     default: bool
     model: LoadedModel | None
+    settings: ModelSettings
 
     @property
     def model_id(self) -> str:
@@ -57,12 +53,13 @@ class ModelRecord:
 class ModelRegistry:
     """The models of one server. Belongs to the event loop."""
 
-    def __init__(self, home: Path, aliases: Mapping[str, str], options: EngineOptions) -> None:
+    def __init__(self, home: Path, options: RegistryOptions, engine: EngineOptions) -> None:
         self._home = home
-        self._aliases = dict(aliases)
         self._options = options
         self._catalogue = Catalogue(home)
-        self._entries: dict[str, _Entry] = {}
+        self.events = EventLog()
+        """What happens to the models."""
+        self._residency = Residency(home, engine, options.memory_bytes, self.events)
         self.default_model_id: str | None = None
         """The model of requests that name none."""
 
@@ -72,8 +69,8 @@ class ModelRegistry:
         Raises:
             ModelLoadError: There is no such model.
         """
-        sources = {source.model_id: source for source in self._catalogue.sources()}
-        found = match_model(name or EMBEDDED_MODEL_ID, list(sources), self._aliases, None)
+        sources = self._sources()
+        found = match_model(name or EMBEDDED_MODEL_ID, list(sources), self._options.aliases, None)
         if found is not None:
             source = sources[found]
         elif name is not None and not Path(name).expanduser().is_dir() and is_model_id(name):
@@ -86,36 +83,84 @@ class ModelRegistry:
         self.default_model_id = source.model_id
         return source
 
-    async def load(self, source: ModelSource) -> LoadedModel:
-        """Loads a model that is not loaded.
+    async def load_default(self, source: ModelSource) -> None:
+        """Loads the model that the server starts with; it stays until somebody unloads it.
 
         Raises:
-            ModelLoadError: It cannot be used; its record says why from then on.
+            ModelLoadError, ServiceError: It cannot be used; its record says why from then on.
         """
-        entry = self._entries[source.model_id] = _Entry(ModelState.LOADING)
-        try:
-            model = await load_model(source.model_id, source.path, self._home, self._options)
-        except ModelLoadError as error:
-            entry.state, entry.message = ModelState.FAILED, str(error)
-            raise
-        except BaseException:
-            del self._entries[source.model_id]
-            raise
-        entry.model, entry.state = model, ModelState.LOADED
-        _log.info(
-            "model loaded",
-            extra={
-                "model": source.model_id,
-                "parameters": model.port.config.parameter_count,
-                "context_length": model.context_length,
-                "kernels": model.port.stats().kernels,
-                "threads": model.port.stats().threads,
-            },
-        )
-        return model
+        await self._residency.load(source, ModelSettings())
 
-    def resolve(self, name: str, adapter_id: str = "") -> LoadedModel:
-        """The loaded model that a request means by a name and an adapter.
+    def settings_of(self, source: ModelSource) -> ModelSettings:
+        """How a model was loaded last, or how it would be."""
+        slot = self._residency.slot(source.model_id)
+        if slot.resident is not None:
+            return slot.resident.settings
+        return replace(slot.settings, keep_alive=self._options.keep_alive)
+
+    async def load(
+        self,
+        source: ModelSource,
+        settings: ModelSettings,
+        drain_seconds: float,
+        *,
+        make_default: bool = False,
+    ) -> LoadOutcome:
+        """Loads a model or swaps it, and returns when it answers.
+
+        Raises:
+            ServiceError: It cannot be loaded; what was loaded before stays as it is.
+        """
+        try:
+            outcome = await self._residency.load(source, settings, drain_seconds)
+        except ModelLoadError as error:
+            raise ServiceError(
+                error.reason,
+                f"the model {source.model_id} cannot be loaded: {error}",
+                metadata={"model": source.model_id},
+            ) from None
+        if make_default:
+            self.default_model_id = source.model_id
+        return outcome
+
+    async def unload(self, name: str, drain_seconds: float) -> ModelRecord:
+        """Takes a model out of memory, if it is there.
+
+        Raises:
+            ServiceError: There is no such model, or a change of it is running.
+        """
+        model_id = self._match_base(name)
+        await self._residency.unload(model_id, drain_seconds)
+        return await self.record(model_id)
+
+    async def delete(self, model_id: str) -> None:
+        """Removes a model from the store, by its full id.
+
+        Raises:
+            ServiceError: There is no such model, or it is loaded, or is not the store's to remove.
+        """
+        source = self._sources().get(model_id)
+        if source is None:
+            raise self._not_found(model_id)
+        slot = self._residency.slot(model_id)
+        why = ""
+        if source.built_in:
+            why = "comes with the server"
+        elif not self._catalogue.stores(source):
+            why = "lies outside of the model store"
+        elif slot.resident is not None or slot.change is not None:
+            why = "is loaded: unload it first"
+        if why:
+            raise ServiceError(
+                Reason.MODEL_IN_USE,
+                f"the model {model_id} cannot be deleted: it {why}",
+                metadata={"model": model_id},
+            )
+        await asyncio.to_thread(self._catalogue.remove, source)
+        self.events.add(EventKind.MODEL_DELETED, model_id=model_id)
+
+    async def acquire(self, name: str, adapter_id: str = "") -> Lease:
+        """The right to use the model that a request means by a name and an adapter.
 
         Raises:
             ServiceError: There is no such model or adapter, or it cannot answer now.
@@ -128,24 +173,27 @@ class ModelRegistry:
                 f"the model {model_id} has no adapter {adapter!r}; none is loaded",
                 metadata={"adapter": adapter, "model": model_id},
             )
-        entry = self._entries.get(model_id, _Entry(ModelState.UNLOADED))
-        if entry.model is not None:
-            return entry.model
-        metadata = {"model": model_id}
-        if entry.state is ModelState.LOADING:
-            raise ServiceError(
-                Reason.MODEL_LOADING,
-                f"the model {model_id} is being loaded; try again in a moment",
-                metadata=metadata,
-                retry_after=LOADING_RETRY_SECONDS,
-            )
-        why = f" (loading it failed: {entry.message})" if entry.message else ""
-        loaded = ", ".join(id for id, other in self._entries.items() if other.model) or "none"
-        raise ServiceError(
-            Reason.MODEL_NOT_LOADED,
-            f"the model {model_id} is not loaded{why}; loaded: {loaded}",
-            metadata=metadata,
-        )
+        slot = self._residency.slot(model_id)
+        source = slot.source or self._sources().get(model_id)
+        if source is None:
+            raise self._not_found(name)
+        autoload = self.settings_of(source) if self._options.autoload else None
+        return await self._residency.acquire(source, autoload=autoload)
+
+    def find(self, name: str) -> ModelSource:
+        """The model that an operator means: by any of its names, or by its path in the store.
+
+        Raises:
+            ServiceError: There is none, or the path leads out of the store.
+        """
+        sources = self._sources()
+        found = match_model(name, list(sources), self._options.aliases, self.default_model_id)
+        if found is not None:
+            return sources[found]
+        by_path = self._catalogue.at(name)
+        if by_path is None:
+            raise self._not_found(name)
+        return by_path
 
     def identify(self, name: str) -> str:
         """The id of the model that a name means, with its adapter if the name has one.
@@ -170,16 +218,21 @@ class ModelRegistry:
         Raises:
             ServiceError: There is no such model.
         """
-        model_id, _ = self._match(name)
-        sources = self._catalogue.sources()
-        source = next(source for source in sources if source.model_id == model_id)
-        description = await asyncio.to_thread(describe, source)
-        return self._record(description, [source.model_id for source in sources])
+        model_id = self._match_base(name)
+        sources = self._sources()
+        if model_id not in sources:
+            raise self._not_found(name)
+        description = await asyncio.to_thread(describe, sources[model_id])
+        return self._record(description, list(sources))
 
     def default_is_ready(self) -> bool:
         """Whether a request that names no model is answered."""
-        entry = self._entries.get(self.default_model_id or "")
-        return entry is not None and entry.state is ModelState.LOADED
+        if self.default_model_id is None:
+            return False
+        slot = self._residency.slot(self.default_model_id)
+        # One that left memory comes back for the next request.
+        comes_back = slot.state in (ModelState.UNLOADED, ModelState.UNLOADING) and slot.was_loaded
+        return slot.resident is not None or (comes_back and self._options.autoload)
 
     def count(self) -> int:
         """How many models there are."""
@@ -187,50 +240,61 @@ class ModelRegistry:
 
     def loaded(self) -> list[LoadedModel]:
         """The models that can answer."""
-        return [entry.model for entry in self._entries.values() if entry.model is not None]
+        return self._residency.loaded()
 
     def states(self) -> dict[str, ModelState]:
         """Every model that was ever asked to load, and how it stands."""
-        return {model_id: entry.state for model_id, entry in self._entries.items()}
+        return self._residency.states()
 
     async def close(self) -> None:
         """Unloads everything; running requests fail."""
-        for model in self.loaded():
-            await model.port.close()
-        self._entries.clear()
+        await self._residency.close()
+
+    def _sources(self) -> dict[str, ModelSource]:
+        return {source.model_id: source for source in self._catalogue.sources()}
 
     def _record(self, description: ModelDescription, ids: list[str]) -> ModelRecord:
         model_id = description.source.model_id
-        entry = self._entries.get(model_id, _Entry(ModelState.UNLOADED))
+        slot = self._residency.slot(model_id)
         return ModelRecord(
             description=description,
-            state=entry.state,
-            message=entry.message,
-            aliases=aliases_of(model_id, ids, self._aliases),
+            state=slot.state,
+            message=slot.message,
+            aliases=aliases_of(model_id, ids, self._options.aliases),
             default=model_id == self.default_model_id,
-            model=entry.model,
+            model=None if slot.resident is None else slot.resident.model,
+            settings=self.settings_of(description.source),
         )
+
+    def _match_base(self, name: str) -> str:
+        model_id, _ = self._match(name)
+        return model_id
 
     def _match(self, name: str) -> tuple[str, str]:
         """The id of a model and the adapter in its name, if there is one."""
         if not name and self.default_model_id is not None:
             return self.default_model_id, ""
-        if name in self._entries:
+        if self._residency.slot(name).resident is not None:
+            # The common case, which need not look at the disk.
             return name, ""
-        ids = [source.model_id for source in self._catalogue.sources()]
+        ids = list(self._sources())
         # Before aliases: the alias `*` would take the adapter for a part of the model's name.
         base, colon, adapter = name.partition(":")
-        if colon and name not in self._aliases:
+        if colon and name not in self._options.aliases:
             found = match_model(base, ids, {}, None)
             if found is not None:
                 return found, adapter
-        found = match_model(name, ids, self._aliases, self.default_model_id)
+        found = match_model(name, ids, self._options.aliases, self.default_model_id)
         if found is not None:
             return found, ""
+        raise self._not_found(name, ids)
+
+    def _not_found(self, name: str, ids: list[str] | None = None) -> ServiceError:
         shown = name if len(name) <= 200 else f"{name[:200]}…"
-        raise ServiceError(
+        there = _list(ids if ids is not None else list(self._sources()))
+        return ServiceError(
             Reason.MODEL_NOT_FOUND,
-            f"there is no model {shown!r}; there are: {_list(ids)}",
+            f"there is no model {shown!r}; there are: {there}",
             metadata={"model": shown},
         )
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from google.protobuf import duration_pb2
 
-from sterna.v1 import generation_pb2, model_pb2, server_status_pb2
+from sterna.v1 import event_pb2, generation_pb2, model_pb2, server_status_pb2
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.sampling import SamplingDefaults
 from sterna_service.models.description import Shape
+from sterna_service.models.events import ServerEvent
 from sterna_service.models.registry import ModelRecord, ModelState
-from sterna_service.rpc.from_events import timestamp
+from sterna_service.models.resident import FOR_GOOD
+from sterna_service.rpc.from_events import duration, timestamp
+from sterna_service.rpc.to_models import EVENT_TYPES
 
 STATES = {
     ModelState.UNLOADED: model_pb2.MODEL_STATE_UNLOADED,
     ModelState.LOADING: model_pb2.MODEL_STATE_LOADING,
     ModelState.LOADED: model_pb2.MODEL_STATE_LOADED,
+    ModelState.UNLOADING: model_pb2.MODEL_STATE_UNLOADING,
     ModelState.FAILED: model_pb2.MODEL_STATE_FAILED,
 }
 
@@ -44,11 +48,10 @@ def model_message(record: ModelRecord) -> model_pb2.Model:
         owner=source.owner,
         built_in=source.built_in,
         default_model=record.default,
-        pinned=loaded is not None,
+        pinned=record.settings.pinned,
         state=STATES[record.state],
         state_message=record.message if record.state is ModelState.FAILED else "",
-        # Nothing unloads a model by itself.
-        keep_alive=duration_pb2.Duration(seconds=-1),
+        keep_alive=_keep_alive(record.settings.keep_alive),
         harness=generation_pb2.HARNESS_DEFAULT,
     )
     if description.create_time is not None:
@@ -56,20 +59,34 @@ def model_message(record: ModelRecord) -> model_pb2.Model:
     if loaded is not None:
         message.context_length = loaded.context_length
         message.parameter_count = loaded.port.config.parameter_count
-        message.memory_bytes = loaded.port.config.weight_bytes
+        message.memory_bytes = loaded.memory_bytes
         message.load_time.CopyFrom(timestamp(loaded.load_time))
         if loaded.last_use_time is not None:
             message.last_use_time.CopyFrom(timestamp(loaded.last_use_time))
     return message
 
 
-def engine_message(model: LoadedModel) -> server_status_pb2.EngineStatus:
+def event_message(event: ServerEvent) -> event_pb2.ServerEvent:
+    """Something that happened."""
+    return event_pb2.ServerEvent(
+        revision=event.revision,
+        type=EVENT_TYPES[event.kind],
+        event_time=timestamp(event.time),
+        model_id=event.model_id,
+        adapter_id=event.adapter_id,
+        transcription_id=event.transcription_id,
+        reason=event.reason,
+        message=event.message,
+    )
+
+
+def engine_message(model: LoadedModel, state: ModelState) -> server_status_pb2.EngineStatus:
     """A loaded model at work."""
     stats = model.port.stats()
     options = model.port.options
     message = server_status_pb2.EngineStatus(
         model_id=model.model_id,
-        state=model_pb2.MODEL_STATE_LOADED,
+        state=STATES[state],
         kernel=stats.kernels,
         thread_count=stats.threads,
         running_count=stats.running,
@@ -84,12 +101,16 @@ def engine_message(model: LoadedModel) -> server_status_pb2.EngineStatus:
         generated_token_count=stats.generated_tokens,
         step_count=stats.steps,
         preemption_count=stats.preemptions,
-        memory_bytes=model.port.config.weight_bytes,
+        memory_bytes=model.memory_bytes,
         load_time=timestamp(model.load_time),
     )
     if model.last_use_time is not None:
         message.last_use_time.CopyFrom(timestamp(model.last_use_time))
     return message
+
+
+def _keep_alive(seconds: float) -> duration_pb2.Duration:
+    return duration_pb2.Duration(seconds=-1) if seconds == FOR_GOOD else duration(seconds)
 
 
 def _architecture(shape: Shape) -> model_pb2.ModelArchitecture:

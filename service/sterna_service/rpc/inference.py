@@ -18,6 +18,7 @@ from sterna_service.inference.generation import encode_prompt, generate
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.prompt import check_token_ids
 from sterna_service.inference.sessions import Sessions
+from sterna_service.inference.spec import Prompt
 from sterna_service.models.registry import ModelRegistry
 from sterna_service.rpc.calls import current_call
 from sterna_service.rpc.embeddings import (
@@ -71,29 +72,8 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self, request: inference_pb2.TokenizeRequest, context: Context
     ) -> inference_pb2.TokenizeResponse:
         prompt = tokenize_prompt(request)
-        model = self._models.resolve(request.model_id)
-        tokenizer = model.tokenizer
-        if request.WhichOneof("input") == "text" and not request.text.text:
-            # An empty text is no prompt, but it does have tokens: perhaps one, perhaps none.
-            added = request.text.HasField("add_special_tokens")
-            ids = tokenizer.encode(
-                "", add_special_tokens=request.text.add_special_tokens if added else None
-            )
-            text = ""
-        else:
-            encoded = await encode_prompt(model, prompt, "")
-            ids, text = list(encoded.token_ids), encoded.text or ""
-        response = inference_pb2.TokenizeResponse(model_id=model.model_id, token_ids=ids)
-        if request.include_pieces:
-            response.pieces.extend(
-                inference_pb2.TokenPiece(
-                    token_id=id, raw_bytes=tokenizer.token_bytes(id), text=tokenizer.token_text(id)
-                )
-                for id in ids
-            )
-        if request.WhichOneof("input") == "chat":
-            response.prompt_text = text
-        return response
+        with await self._models.acquire(request.model_id) as model:
+            return await _tokenize(model, request, prompt)
 
     async def Detokenize(
         self, request: inference_pb2.DetokenizeRequest, context: Context
@@ -102,24 +82,24 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             raise out_of_range(
                 "token_ids", f"at most {MOST_DETOKENIZED} ids", len(request.token_ids)
             )
-        model = self._models.resolve(request.model_id)
+        with await self._models.acquire(request.model_id) as model:
 
-        def decode() -> str:
-            ids = request.token_ids
-            check_token_ids(ids, model.vocabulary_size, "token_ids")
-            return model.tokenizer.decode(ids, skip_special_tokens=request.skip_special_tokens)
+            def decode() -> str:
+                ids = request.token_ids
+                check_token_ids(ids, model.vocabulary_size, "token_ids")
+                return model.tokenizer.decode(ids, skip_special_tokens=request.skip_special_tokens)
 
-        return inference_pb2.DetokenizeResponse(
-            model_id=model.model_id, text=await asyncio.to_thread(decode)
-        )
+            return inference_pb2.DetokenizeResponse(
+                model_id=model.model_id, text=await asyncio.to_thread(decode)
+            )
 
     async def Embed(
         self, request: inference_pb2.EmbedRequest, context: Context
     ) -> inference_pb2.EmbedResponse:
         inputs = embed_inputs(request)
-        model = self._models.resolve(request.model_id)
         dimensions = request.dimension_count if request.HasField("dimension_count") else None
-        embeddings = await embed(model, inputs, dimensions, request.instruction)
+        with await self._models.acquire(request.model_id) as model:
+            embeddings = await embed(model, inputs, dimensions, request.instruction)
         _note(model, embeddings.usage)
         return await asyncio.to_thread(embed_response, model.model_id, embeddings)
 
@@ -127,8 +107,8 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self, request: inference_pb2.ComputeSimilaritiesRequest, context: Context
     ) -> inference_pb2.ComputeSimilaritiesResponse:
         texts = compared_texts(request)
-        model = self._models.resolve(request.model_id)
-        embeddings = await embed(model, texts, field="texts")
+        with await self._models.acquire(request.model_id) as model:
+            embeddings = await embed(model, texts, field="texts")
         _note(model, embeddings.usage)
         return await asyncio.to_thread(similarities_response, model.model_id, embeddings)
 
@@ -179,23 +159,53 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         spec = generation_spec(request)
         call = current_call()
 
-        def resolve(name: str) -> LoadedModel:
-            model = self._models.resolve(name, request.spec.adapter_id)
-            call.notes["model"] = model.model_id
-            return model
+        with contextlib.ExitStack() as leases:
 
-        if spec.session_id:
-            answer = generate_in_session(self._sessions, spec, resolve)
-        else:
-            answer = generate(resolve(spec.model_id), spec)
-        async with contextlib.aclosing(answer) as events:
-            async for event in events:
-                if isinstance(event, Accepted):
-                    call.notes["response_id"] = event.response_id
-                    await call.greet(context)
-                elif isinstance(event, Usage):
-                    _note_usage(event)
-                yield event
+            async def acquire(name: str) -> LoadedModel:
+                lease = await self._models.acquire(name, request.spec.adapter_id)
+                model = leases.enter_context(lease)
+                call.notes["model"] = model.model_id
+                return model
+
+            if spec.session_id:
+                answer = generate_in_session(self._sessions, spec, acquire)
+            else:
+                answer = generate(await acquire(spec.model_id), spec)
+            async with contextlib.aclosing(answer) as events:
+                async for event in events:
+                    if isinstance(event, Accepted):
+                        call.notes["response_id"] = event.response_id
+                        await call.greet(context)
+                    elif isinstance(event, Usage):
+                        _note_usage(event)
+                    yield event
+
+
+async def _tokenize(
+    model: LoadedModel, request: inference_pb2.TokenizeRequest, prompt: Prompt
+) -> inference_pb2.TokenizeResponse:
+    tokenizer = model.tokenizer
+    if request.WhichOneof("input") == "text" and not request.text.text:
+        # An empty text is no prompt, but it does have tokens: perhaps one, perhaps none.
+        added = request.text.HasField("add_special_tokens")
+        ids = tokenizer.encode(
+            "", add_special_tokens=request.text.add_special_tokens if added else None
+        )
+        text = ""
+    else:
+        encoded = await encode_prompt(model, prompt, "")
+        ids, text = list(encoded.token_ids), encoded.text or ""
+    response = inference_pb2.TokenizeResponse(model_id=model.model_id, token_ids=ids)
+    if request.include_pieces:
+        response.pieces.extend(
+            inference_pb2.TokenPiece(
+                token_id=id, raw_bytes=tokenizer.token_bytes(id), text=tokenizer.token_text(id)
+            )
+            for id in ids
+        )
+    if request.WhichOneof("input") == "chat":
+        response.prompt_text = text
+    return response
 
 
 def _note(model: LoadedModel, usage: Usage) -> None:

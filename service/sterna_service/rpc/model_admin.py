@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -18,8 +18,9 @@ from sterna_service.engine.host import inspect_host
 from sterna_service.models.registry import ModelRegistry, ModelState
 from sterna_service.rpc.calls import CallBook
 from sterna_service.rpc.from_events import duration, timestamp
-from sterna_service.rpc.from_models import STATES, engine_message, model_message
+from sterna_service.rpc.from_models import STATES, engine_message, event_message, model_message
 from sterna_service.rpc.pages import page_of
+from sterna_service.rpc.to_models import drain_seconds, load_settings, named_model, watch
 from sterna_service.telemetry.host import CpuMeter, memory
 
 Context = ServicerContext[Any, Any]
@@ -88,10 +89,11 @@ class ModelAdminServicer(model_admin_pb2_grpc.ModelAdminServiceServicer):
         self, request: model_admin_pb2.GetServerStatusRequest, context: Context
     ) -> model_admin_pb2.GetServerStatusResponse:
         loaded = self._models.loaded()
-        engines = [engine_message(model) for model in loaded]
+        states = self._models.states()
+        engines = [engine_message(model, states[model.model_id]) for model in loaded]
         engines += [
             server_status_pb2.EngineStatus(model_id=model_id, state=STATES[state])
-            for model_id, state in self._models.states().items()
+            for model_id, state in states.items()
             if state is ModelState.LOADING
         ]
         status = server_status_pb2.ServerStatus(
@@ -127,6 +129,47 @@ class ModelAdminServicer(model_admin_pb2_grpc.ModelAdminServiceServicer):
     ) -> model_admin_pb2.GetModelResponse:
         record = await self._models.record(request.model_id)
         return model_admin_pb2.GetModelResponse(model=model_message(record))
+
+    async def LoadModel(
+        self, request: model_admin_pb2.LoadModelRequest, context: Context
+    ) -> model_admin_pb2.LoadModelResponse:
+        source = self._models.find(named_model(request.model_id))
+        outcome = await self._models.load(
+            source,
+            load_settings(request, self._models.settings_of(source)),
+            drain_seconds(request),
+            make_default=request.make_default,
+        )
+        record = await self._models.record(source.model_id)
+        return model_admin_pb2.LoadModelResponse(
+            model=model_message(record),
+            recompiled=outcome.recompiled,
+            already_loaded=outcome.already_loaded,
+        )
+
+    async def UnloadModel(
+        self, request: model_admin_pb2.UnloadModelRequest, context: Context
+    ) -> model_admin_pb2.UnloadModelResponse:
+        record = await self._models.unload(named_model(request.model_id), drain_seconds(request))
+        return model_admin_pb2.UnloadModelResponse(model=model_message(record))
+
+    async def DeleteModel(
+        self, request: model_admin_pb2.DeleteModelRequest, context: Context
+    ) -> model_admin_pb2.DeleteModelResponse:
+        await self._models.delete(named_model(request.model_id))
+        return model_admin_pb2.DeleteModelResponse()
+
+    async def WatchEvents(
+        self, request: model_admin_pb2.WatchEventsRequest, context: Context
+    ) -> AsyncGenerator[model_admin_pb2.WatchEventsResponse]:
+        wanted = watch(request)
+        log = self._models.events
+        async for event in log.watch(wanted.after, wanted.kinds, wanted.heartbeat_seconds):
+            if event is None:
+                beat = model_admin_pb2.Heartbeat(revision=log.revision)
+                yield model_admin_pb2.WatchEventsResponse(heartbeat=beat)
+            else:
+                yield model_admin_pb2.WatchEventsResponse(event=event_message(event))
 
     def _state(self) -> server_status_pb2.ServerState:
         if self._book.draining:

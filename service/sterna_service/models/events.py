@@ -1,0 +1,135 @@
+"""What happened in the server: numbered, kept for a while, and told to whoever watches."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+
+from sterna_service.errors import Reason, ServiceError
+
+# Of so many events the latest are kept for watchers that come back.
+MOST_KEPT = 10_000
+
+
+class EventKind(Enum):
+    """What can happen; the values are the names that webhooks use."""
+
+    MODEL_STARTED = "model.started"
+    MODEL_STOPPED = "model.stopped"
+    MODEL_FAILED = "model.failed"
+    MODEL_ADDED = "model.added"
+    MODEL_DELETED = "model.deleted"
+    ADAPTER_LOADED = "adapter.loaded"
+    ADAPTER_UNLOADED = "adapter.unloaded"
+    TRANSCRIPTION_COMPLETED = "transcription.completed"
+    SERVER_DRAINING = "server.draining"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """One thing that happened. Strings that do not apply are empty."""
+
+    revision: int
+    kind: EventKind
+    time: datetime
+    model_id: str = ""
+    adapter_id: str = ""
+    transcription_id: str = ""
+    reason: str = ""
+    message: str = ""
+
+
+class EventLog:
+    """The latest events of one server. Belongs to the event loop.
+
+    Revisions grow by one, also across restarts: the first one is taken from the clock, in
+    microseconds, and no server makes a million events a second for long.
+    """
+
+    def __init__(self, most_kept: int = MOST_KEPT) -> None:
+        self._first = self.revision = time.time_ns() // 1000
+        """The revision of the latest event."""
+        self._kept: deque[ServerEvent] = deque(maxlen=most_kept)
+        self._news = asyncio.Event()
+        self._closed = False
+
+    def add(
+        self,
+        kind: EventKind,
+        *,
+        model_id: str = "",
+        adapter_id: str = "",
+        transcription_id: str = "",
+        reason: str = "",
+        message: str = "",
+    ) -> None:
+        """Notes an event and wakes the watchers."""
+        self.revision += 1
+        now = datetime.now(UTC)
+        self._kept.append(
+            ServerEvent(
+                self.revision, kind, now, model_id, adapter_id, transcription_id, reason, message
+            )
+        )
+        self._wake()
+
+    def close(self) -> None:
+        """Ends every watch once it has told all."""
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def watch(
+        self, after: int | None, kinds: Collection[EventKind], heartbeat_seconds: float
+    ) -> AsyncIterator[ServerEvent | None]:
+        """Events as they come, until the caller leaves or the log is closed; None is a heartbeat.
+
+        The first item is a heartbeat, so that a watcher knows that it misses nothing from now on.
+        Those after revision `after` come before new ones; 0 means all that are kept, None none.
+        `kinds` that are empty stand for all.
+
+        Raises:
+            ServiceError: Events after that revision have been dropped.
+        """
+        seen = self._start(after)
+        yield None
+        while True:
+            news = self._news
+            for event in list(self._kept):
+                if event.revision <= seen:
+                    continue
+                seen = event.revision
+                if not kinds or event.kind in kinds:
+                    yield event
+            if news.is_set():
+                continue
+            if self._closed:
+                return
+            try:
+                await asyncio.wait_for(news.wait(), heartbeat_seconds)
+            except TimeoutError:
+                yield None
+
+    def _start(self, after: int | None) -> int:
+        if after is None:
+            return self.revision
+        oldest = self._kept[0].revision if self._kept else self.revision + 1
+        if after == 0:
+            return oldest - 1
+        # A revision of the future is one of another server, or of a clock that was set back.
+        if not oldest - 1 <= after <= self.revision:
+            raise ServiceError(
+                Reason.REVISION_COMPACTED,
+                f"the events after revision {after} are no longer kept; the oldest kept one is "
+                f"{oldest}: list the models, then watch without after_revision",
+                metadata={"oldest_revision": str(oldest)},
+            )
+        return after

@@ -1,0 +1,94 @@
+"""A model in memory, and the requests that hold it there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from sterna_service.inference.loaded_model import LoadedModel
+
+FOR_GOOD = float("inf")
+"""The keep-alive of a model that no lack of requests takes out of memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """How a model is loaded and kept; whoever loads it may choose."""
+
+    threads: int = 0
+    """Threads that compute; 0: what the process may use."""
+    head_precision: str = ""
+    """How the output head is held; empty: as the checkpoint has it."""
+    keep_alive: float = FOR_GOOD
+    """Seconds that it stays loaded without a request."""
+    pinned: bool = False
+    """It never leaves memory by itself."""
+
+    def computes_alike(self, other: ModelSettings) -> bool:
+        """Whether both ask for the same engine; the rest can change while it runs."""
+        return (self.threads, self.head_precision) == (other.threads, other.head_precision)
+
+
+@dataclass(slots=True, eq=False)
+class Resident:
+    """A loaded model with the number of requests that use it."""
+
+    model: LoadedModel
+    settings: ModelSettings
+    active: int = 0
+    last_use: float = field(default_factory=time.monotonic)
+    expiry: asyncio.TimerHandle | None = None
+    """Fires when it was idle for long enough."""
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.idle.set()
+
+    @property
+    def memory_bytes(self) -> int:
+        """Weights and cache."""
+        return self.model.memory_bytes
+
+    def enter(self) -> None:
+        """A request begins."""
+        self.active += 1
+        self.idle.clear()
+        if self.expiry is not None:
+            self.expiry.cancel()
+            self.expiry = None
+
+    def leave(self) -> None:
+        """A request ended."""
+        self.active -= 1
+        self.last_use = time.monotonic()
+        if self.active == 0:
+            self.idle.set()
+
+
+class Lease:
+    """The right to use a model: it stays in memory until the block is left."""
+
+    def __init__(self, resident: Resident, on_idle: Callable[[Resident], None]) -> None:
+        self._resident = resident
+        self._on_idle = on_idle
+        resident.enter()
+
+    @property
+    def model(self) -> LoadedModel:
+        return self._resident.model
+
+    def __enter__(self) -> LoadedModel:
+        return self._resident.model
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._resident.leave()
+        if self._resident.active == 0:
+            self._on_idle(self._resident)

@@ -1,0 +1,130 @@
+"""Requests about models as plain values: pure functions that check what they read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from google.protobuf import duration_pb2
+
+from sterna.v1 import event_pb2, generation_pb2, model_admin_pb2, model_pb2
+from sterna_service.errors import invalid, not_implemented, out_of_range
+from sterna_service.models.events import EventKind
+from sterna_service.models.resident import FOR_GOOD, ModelSettings
+
+DEFAULT_DRAIN_SECONDS = 60.0
+_LONGEST_DRAIN_SECONDS = 3600.0
+_MOST_THREADS = 1024
+_LONGEST_NAME = 512
+_DEFAULT_HEARTBEAT_SECONDS = 30.0
+
+EVENT_TYPES = {
+    EventKind.MODEL_STARTED: event_pb2.EVENT_TYPE_MODEL_STARTED,
+    EventKind.MODEL_STOPPED: event_pb2.EVENT_TYPE_MODEL_STOPPED,
+    EventKind.MODEL_FAILED: event_pb2.EVENT_TYPE_MODEL_FAILED,
+    EventKind.MODEL_ADDED: event_pb2.EVENT_TYPE_MODEL_ADDED,
+    EventKind.MODEL_DELETED: event_pb2.EVENT_TYPE_MODEL_DELETED,
+    EventKind.ADAPTER_LOADED: event_pb2.EVENT_TYPE_ADAPTER_LOADED,
+    EventKind.ADAPTER_UNLOADED: event_pb2.EVENT_TYPE_ADAPTER_UNLOADED,
+    EventKind.TRANSCRIPTION_COMPLETED: event_pb2.EVENT_TYPE_TRANSCRIPTION_COMPLETED,
+    EventKind.SERVER_DRAINING: event_pb2.EVENT_TYPE_SERVER_DRAINING,
+}
+_KINDS: dict[int, EventKind] = {number: kind for kind, number in EVENT_TYPES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What a watcher wants to see."""
+
+    after: int | None
+    kinds: Collection[EventKind]
+    heartbeat_seconds: float
+
+
+def named_model(model_id: str) -> str:
+    """The name in a request that needs one.
+
+    Raises:
+        ServiceError: It is missing, or no name.
+    """
+    if not model_id:
+        raise invalid("model_id", "is required: a model's id, for example sterna/tern-nano")
+    if len(model_id) > _LONGEST_NAME:
+        raise out_of_range("model_id", f"at most {_LONGEST_NAME} characters", len(model_id))
+    return model_id
+
+
+def load_settings(
+    request: model_admin_pb2.LoadModelRequest, before: ModelSettings
+) -> ModelSettings:
+    """How a model shall be loaded; what the request leaves out stays as it was.
+
+    Raises:
+        ServiceError: A field is out of its range, or not available.
+    """
+    if request.adapter_path:
+        raise not_implemented("adapters", "adapters are")
+    if request.harness not in (
+        generation_pb2.HARNESS_UNSPECIFIED,
+        generation_pb2.HARNESS_DEFAULT,
+    ):
+        raise not_implemented("harness", "the search harness is")
+    if request.head_precision != model_pb2.WEIGHT_PRECISION_UNSPECIFIED:
+        raise not_implemented("head_precision", "choosing the precision of the output head is")
+    if request.adapter_precision != model_pb2.WEIGHT_PRECISION_UNSPECIFIED:
+        raise not_implemented("adapter_precision", "choosing the precision of adapters is")
+    settings = before
+    if request.HasField("thread_count"):
+        if not 0 <= request.thread_count <= _MOST_THREADS:
+            raise out_of_range("thread_count", f"0 to {_MOST_THREADS}", request.thread_count)
+        settings = replace(settings, threads=request.thread_count)
+    if request.HasField("keep_alive"):
+        seconds = _seconds(request.keep_alive)
+        settings = replace(settings, keep_alive=seconds if seconds >= 0 else FOR_GOOD)
+    if request.HasField("pinned"):
+        settings = replace(settings, pinned=request.pinned)
+    return settings
+
+
+def drain_seconds(
+    request: model_admin_pb2.LoadModelRequest | model_admin_pb2.UnloadModelRequest,
+) -> float:
+    """How long running requests may take to finish.
+
+    Raises:
+        ServiceError: It is out of its range.
+    """
+    if not request.HasField("drain_timeout"):
+        return DEFAULT_DRAIN_SECONDS
+    seconds = _seconds(request.drain_timeout)
+    if not 0 <= seconds <= _LONGEST_DRAIN_SECONDS:
+        raise out_of_range(
+            "drain_timeout", f"0 s to {_LONGEST_DRAIN_SECONDS:.0f} s", f"{seconds} s"
+        )
+    return seconds
+
+
+def watch(request: model_admin_pb2.WatchEventsRequest) -> Watch:
+    """What to watch.
+
+    Raises:
+        ServiceError: A field is out of its range.
+    """
+    after = request.after_revision if request.HasField("after_revision") else None
+    if after is not None and after < 0:
+        raise out_of_range("after_revision", "0 or more", after)
+    heartbeat = _DEFAULT_HEARTBEAT_SECONDS
+    if request.HasField("heartbeat_interval"):
+        heartbeat = _seconds(request.heartbeat_interval)
+        if not 1 <= heartbeat <= 600:
+            raise out_of_range("heartbeat_interval", "1 s to 600 s", f"{heartbeat} s")
+    kinds = set()
+    for index, number in enumerate(request.types):
+        if number not in _KINDS:
+            raise invalid(f"types[{index}]", "is no type of event")
+        kinds.add(_KINDS[number])
+    return Watch(after, kinds, heartbeat)
+
+
+def _seconds(duration: duration_pb2.Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9
