@@ -19,6 +19,7 @@ from sterna_rest.errors.handlers import install_error_handlers
 from sterna_rest.http.body_limit import BodyLimitMiddleware
 from sterna_rest.http.openapi import document
 from sterna_rest.http.request_context import RequestContextMiddleware
+from sterna_rest.lifecycle.router import router as lifecycle_router
 from sterna_rest.messages.router import router as messages_router
 from sterna_rest.models.router import router as models_router
 from sterna_rest.options import FacadeOptions
@@ -77,6 +78,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
         completions_router,
         responses_router,
         messages_router,
+        lifecycle_router,
         api_router,
         tokens_router,
         embeddings_router,

@@ -55,10 +55,32 @@ class CoreLink:
 
         `parameter` gives the caller's name for a field of the protocol.
         """
+        timeout = self.options.control_timeout_seconds
+        return await self._call(request, method, message, parameter, timeout)
+
+    async def load(
+        self,
+        request: HTTPConnection,
+        method: Callable[..., Awaitable[T]],
+        message: object,
+        parameter: Callable[[str], str],
+    ) -> T:
+        """As `control`, for calls that bring models in or out, which may take minutes."""
+        timeout = self.options.load_timeout_seconds
+        return await self._call(request, method, message, parameter, timeout)
+
+    async def _call(
+        self,
+        request: HTTPConnection,
+        method: Callable[..., Awaitable[T]],
+        message: object,
+        parameter: Callable[[str], str],
+        timeout: float,
+    ) -> T:
         try:
             return await method(
                 message,
-                timeout=self.options.control_timeout_seconds,
+                timeout=timeout,
                 metadata=request_context(request.scope).metadata(),
             )
         except grpc.aio.AioRpcError as error:

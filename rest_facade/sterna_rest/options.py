@@ -20,6 +20,9 @@ class FacadeOptions:
     control_timeout_seconds: float = 10.0
     """Deadline of every call that generates nothing."""
 
+    load_timeout_seconds: float = 600.0
+    """Deadline of every call that loads or unloads a model; the core goes on after it."""
+
     keepalive_seconds: float = 5.0
     """A stream that was silent for this long carries a `:` comment."""
 
@@ -38,6 +41,7 @@ class FacadeOptions:
         for name in (
             "generation_timeout_seconds",
             "control_timeout_seconds",
+            "load_timeout_seconds",
             "keepalive_seconds",
             "max_body_bytes",
             "max_message_bytes",

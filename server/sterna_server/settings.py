@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ByteSize, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -57,6 +57,14 @@ class Settings(BaseSettings):
     """Where models and packed bundles live."""
     aliases: dict[str, str] = Field(default_factory=dict)
     """Further names for models, alias to id; an alias may be a glob (`gpt-*`, `*`)."""
+
+    autoload: bool = True
+    """Whether a request for a model of the store loads it."""
+    keep_alive: float = Field(default=-1.0, ge=-1, le=3650 * 86400)
+    """How long a model stays loaded without a request; negative: for good."""
+    model_memory: ByteSize = Field(default=ByteSize(0), ge=0)
+    """What the loaded models may take together, for example `16GiB`; 0: four fifths of what there
+    is."""
 
     host: str = Field(default="127.0.0.1", min_length=1)
     """The address of the REST listener."""

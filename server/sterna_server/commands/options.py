@@ -83,6 +83,31 @@ CoreAddress = Annotated[
         show_default=False,
     ),
 ]
+Autoload = Annotated[
+    bool | None,
+    typer.Option(
+        "--autoload/--no-autoload",
+        help="Load a model of the store when a request names it. [default: on]",
+        show_default=False,
+    ),
+]
+KeepAlive = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="How long a model stays loaded without a request; -1: for good. [default: -1]",
+        show_default=False,
+    ),
+]
+ModelMemory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="What the loaded models may take together, for example 16GiB. "
+        "[default: four fifths of the memory]",
+        show_default=False,
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(

@@ -69,6 +69,8 @@ def load_settings(
         generation_pb2.HARNESS_DEFAULT,
     ):
         raise not_implemented("harness", "the search harness is")
+    if request.search_provider != generation_pb2.SEARCH_PROVIDER_UNSPECIFIED:
+        raise not_implemented("search_provider", "the search harness is")
     if request.head_precision != model_pb2.WEIGHT_PRECISION_UNSPECIFIED:
         raise not_implemented("head_precision", "choosing the precision of the output head is")
     if request.adapter_precision != model_pb2.WEIGHT_PRECISION_UNSPECIFIED:
