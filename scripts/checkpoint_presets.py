@@ -2,37 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A decoder's sizes and the way its ternary matrices are stored.
-
-    `storage` is one of
-    - "multiply": 2-bit codes, outputs multiplied by weight_scale (autobitlinear, offline);
-    - "divide": 2-bit codes, outputs divided by weight_scale (bitlinear);
-    - "online-bf16", "online-f32": latent floats that are quantized when the model is loaded.
-    """
-
-    architecture: str  # "bitnet" (sub-norms, squared ReLU) or "llama" (SwiGLU)
-    storage: str
-    hidden: int
-    intermediate: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    vocab: int
-    context: int = 256
-    rope_theta: float = 10000.0
-    eps: float = 1e-5
-    tied: bool = True
-
+from sterna_service.models.synthetic.shapes import SHAPES, Shape
 
 # The tiny shapes are odd on purpose: widths that no vector register divides, vocabularies that
 # no tile divides, every group size from 1 to 5 and each head width that published models have.
-PRESETS: dict[str, Shape] = {
+_TINY: dict[str, Shape] = {
     "bitnet-multiply": Shape("bitnet", "multiply", 128, 384, 2, 2, 1, 64, 512),
     "bitnet-multiply-hd32": Shape("bitnet", "multiply", 160, 344, 2, 5, 1, 32, 333),
     "bitnet-multiply-hd96": Shape("bitnet", "multiply", 288, 500, 2, 3, 1, 96, 389),
@@ -51,14 +25,7 @@ PRESETS: dict[str, Shape] = {
     "bitnet-multiply-wide": Shape(
         "bitnet", "multiply", 2560, 6912, 1, 20, 5, 128, 512, rope_theta=5e5
     ),
-    # The shape of microsoft/bitnet-b1.58-2B-4T, for measurements of speed.
-    "bitnet-b1.58-2B-4T": Shape(
-        "bitnet", "multiply", 2560, 6912, 30, 20, 5, 128, 128256, context=4096, rope_theta=5e5
-    ),
-    # The same with four layers, for quick trials.
-    "bitnet-b1.58-2B-4T-4layers": Shape(
-        "bitnet", "multiply", 2560, 6912, 4, 20, 5, 128, 128256, context=4096, rope_theta=5e5
-    ),
 }
 
-TINY_PRESETS: tuple[str, ...] = tuple(name for name in PRESETS if "2B-4T" not in name)
+PRESETS: dict[str, Shape] = _TINY | SHAPES
+TINY_PRESETS: tuple[str, ...] = tuple(_TINY)

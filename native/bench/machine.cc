@@ -20,7 +20,7 @@ constexpr int kRounds = 1000;
 #if defined(__x86_64__)
 __attribute__((target("avx2")))
 #endif
-void read_all(const std::uint8_t* memory, std::size_t size) {
+void read_lines(const std::uint8_t* memory, std::size_t size) {
   using Vector = std::uint64_t __attribute__((vector_size(32)));
   const auto* vectors = reinterpret_cast<const Vector*>(memory);
   Vector sums[4] = {};
@@ -98,29 +98,35 @@ __attribute__((target("arch=armv8.2-a+dotprod"))) void dot_rounds() {
 
 #endif
 
-double peak_of(void (*rounds)(), int macs_per_instruction, int repeats) {
-  const Timing timing = measure(repeats, 0.002, rounds);
-  return static_cast<double>(kRounds) * kChains * macs_per_instruction / timing.best;
+Int8Work work_of(void (*rounds)(), int macs_per_instruction) {
+  return {rounds, static_cast<double>(kRounds) * kChains * macs_per_instruction};
 }
 
 }  // namespace
 
+void read_memory(const std::uint8_t* memory, std::size_t size) { read_lines(memory, size); }
+
+Int8Work int8_work(const std::string& table) {
+#if defined(__x86_64__)
+  if (table == "avx512_vnni") return work_of(vnni_rounds, 64);
+  if (table == "avx2") return work_of(maddubs_rounds, 32);
+#elif defined(__aarch64__)
+  if (table == "neon_dotprod") return work_of(dot_rounds, 16);
+#endif
+  (void)table;
+  return {};
+}
+
 Timing streaming_read(const std::uint8_t* memory, std::size_t size, int repeats) {
-  const Timing timing = measure(repeats, 0.0, [&] { read_all(memory, size); });
+  const Timing timing = measure(repeats, 0.0, [&] { read_lines(memory, size); });
   const auto bytes = static_cast<double>(size);
   return {bytes / timing.best, bytes / timing.median};
 }
 
 double int8_peak(const std::string& table, int repeats) {
-#if defined(__x86_64__)
-  if (table == "avx512_vnni") return peak_of(vnni_rounds, 64, repeats);
-  if (table == "avx2") return peak_of(maddubs_rounds, 32, repeats);
-#elif defined(__aarch64__)
-  if (table == "neon_dotprod") return peak_of(dot_rounds, 16, repeats);
-#endif
-  (void)table;
-  (void)repeats;
-  return 0.0;
+  const Int8Work work = int8_work(table);
+  if (work.run == nullptr) return 0.0;
+  return work.macs / measure(repeats, 0.002, work.run).best;
 }
 
 }  // namespace sterna::bench

@@ -1,4 +1,4 @@
-// What this machine can do at best on one core: the floors that kernels are measured against.
+// What this machine can do at best: the floors that kernels and engines are measured against.
 #pragma once
 
 #include <time.h>
@@ -42,12 +42,32 @@ Timing measure(int repeats, double batch_seconds, Call call) {
   return {times.front(), times[times.size() / 2]};
 }
 
-// Bytes per second of a read in address order: the best and the median of `repeats`. `memory` is
-// page-aligned and larger than every cache.
+// Reads `memory` in address order. It is page-aligned; the size is a multiple of 128.
+void read_memory(const std::uint8_t* memory, std::size_t size);
+
+// The int8 dot product that a table is built on, from registers: `run` does `macs`
+// multiply-accumulates in some microseconds. Null for a table that has none.
+struct Int8Work {
+  void (*run)() = nullptr;
+  double macs = 0.0;
+};
+Int8Work int8_work(const std::string& table);
+
+// Bytes per second of a read in address order on one core: the best and the median of `repeats`.
+// `memory` is larger than every cache.
 Timing streaming_read(const std::uint8_t* memory, std::size_t size, int repeats);
 
-// Multiply-accumulates per second of the int8 dot product that a table is built on, from registers;
-// 0 for a table that uses none.
+// Multiply-accumulates per second of `int8_work` on one core; 0 for a table that has none.
 double int8_peak(const std::string& table, int repeats);
+
+// What several threads reach together by the clock on the wall: the best of a few rounds.
+struct Floors {
+  double read_bytes_per_second = 0.0;
+  double int8_macs_per_second = 0.0;  // 0 for a table without int8 dot products
+};
+
+// Every thread reads its own share of `bytes` (some hundred million, allocated here in huge pages
+// where the system gives them), then multiplies what stays in registers; about half a second.
+Floors measure_floors(int threads, std::size_t bytes, const std::string& table);
 
 }  // namespace sterna::bench

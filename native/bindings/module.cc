@@ -259,5 +259,6 @@ PYBIND11_MODULE(_native, module) {
     return names;
   });
   module.def("cpu_budget", &cpu_budget);
+  bind_floors(module);
   bind_testing(module);
 }

@@ -22,10 +22,10 @@ import transformers
 from transformers.integrations import bitnet
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPOSITORY))
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "service")]
 
 from scripts.checkpoint_presets import PRESETS, TINY_PRESETS  # noqa: E402
-from scripts.make_tiny_checkpoint import make_checkpoint  # noqa: E402
+from sterna_service.models.synthetic.checkpoint import make_checkpoint  # noqa: E402
 
 EMBEDDED = REPOSITORY / "service" / "sterna_service" / "models" / "embedded"
 SEEDS = (0, 1, 2, 3, 4, 5)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scripts.checkpoint_presets import PRESETS, TINY_PRESETS
-from scripts.make_tiny_checkpoint import make_checkpoint
 from sterna_service.engine import _native
+from sterna_service.models.synthetic.checkpoint import make_checkpoint
 from tests.parity.compare import Golden
 
 Array = npt.NDArray[Any]

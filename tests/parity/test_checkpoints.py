@@ -13,7 +13,7 @@ from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from scripts.checkpoint_presets import PRESETS, TINY_PRESETS
-from scripts.make_tiny_checkpoint import RandomStream, tensor_plans, to_bfloat16
+from sterna_service.models.synthetic.checkpoint import RandomStream, tensor_plans, to_bfloat16
 from tests.parity.fixtures import REPOSITORY, Workbench
 from tests.parity.numpy_model import read_safetensors, unpack_codes
 

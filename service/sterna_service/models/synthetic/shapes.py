@@ -1,0 +1,52 @@
+"""The sizes of random checkpoints, and the published models whose shape can be measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A decoder's sizes and the way its ternary matrices are stored.
+
+    `storage` is one of
+    - "multiply": 2-bit codes, outputs multiplied by weight_scale (autobitlinear, offline);
+    - "divide": 2-bit codes, outputs divided by weight_scale (bitlinear);
+    - "online-bf16", "online-f32": latent floats that are quantized when the model is loaded.
+    """
+
+    architecture: str  # "bitnet" (sub-norms, squared ReLU) or "llama" (SwiGLU)
+    storage: str
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocab: int
+    context: int = 256
+    rope_theta: float = 10000.0
+    eps: float = 1e-5
+    tied: bool = True
+
+
+# Random weights in the shape of published models: speed hardly depends on their values.
+SHAPES: dict[str, Shape] = {
+    # microsoft/bitnet-b1.58-2B-4T
+    "bitnet-b1.58-2B-4T": Shape(
+        "bitnet", "multiply", 2560, 6912, 30, 20, 5, 128, 128256, context=4096, rope_theta=5e5
+    ),
+    # The same with four layers, for quick trials.
+    "bitnet-b1.58-2B-4T-4layers": Shape(
+        "bitnet", "multiply", 2560, 6912, 4, 20, 5, 128, 128256, context=4096, rope_theta=5e5
+    ),
+}
+
+
+def match_shape(name: str) -> str | None:
+    """The key of `SHAPES` that a name means: case and `b1.58-` may differ, as in bitnet-2b-4t."""
+
+    def plain(text: str) -> str:
+        return text.lower().replace("b1.58-", "")
+
+    return next((key for key in SHAPES if plain(key) == plain(name)), None)
