@@ -77,6 +77,7 @@ Floors measure_floors(int threads, std::size_t bytes, const std::string& table) 
   // Each thread touches its own share first, so that the pages lie near the core that reads them.
   together(threads, [&](int t) { std::memset(memory.data() + share * t, t + 1, share); });
   Floors floors;
+  floors.table = table;
   const double read =
       best_of(kReadRounds, threads, [&](int t) { read_memory(memory.data() + share * t, share); });
   floors.read_bytes_per_second = static_cast<double>(share) * threads / read;

@@ -62,6 +62,7 @@ double int8_peak(const std::string& table, int repeats);
 
 // What several threads reach together by the clock on the wall: the best of a few rounds.
 struct Floors {
+  std::string table;
   double read_bytes_per_second = 0.0;
   double int8_macs_per_second = 0.0;  // 0 for a table without int8 dot products
 };

@@ -34,6 +34,7 @@ bench::Floors measure(int threads, std::int64_t bytes) {
 
 void bind_floors(py::module_& module) {
   py::class_<bench::Floors>(module, "Floors")
+      .def_readonly("kernels", &bench::Floors::table)
       .def_readonly("read_bytes_per_second", &bench::Floors::read_bytes_per_second)
       .def_readonly("int8_macs_per_second", &bench::Floors::int8_macs_per_second);
   module.def("measure_floors", &measure, py::arg("threads"), py::arg("bytes"),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.server_process import run_sterna
 
-COMMANDS = ("serve", "core", "rest", "chat", "models", "version")
+COMMANDS = ("serve", "core", "rest", "chat", "models", "bench", "version")
 
 
 def test_help_lists_every_command(home: Path) -> None:

@@ -126,6 +126,7 @@ def kernel_names() -> list[str]: ...
 def cpu_budget() -> int: ...
 
 class Floors:
+    kernels: str
     read_bytes_per_second: float
     int8_macs_per_second: float
 

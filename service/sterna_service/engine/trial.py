@@ -1,0 +1,173 @@
+"""The native engine driven directly, so that nothing but the engine is timed.
+
+An `EnginePort` serves requests on an event loop; a `Trial` runs equal requests, waits for them and
+says when each token came.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from enum import Enum
+from pathlib import Path
+
+from sterna_service.engine import _native
+from sterna_service.engine.bundle import ensure_bundle
+from sterna_service.engine.types import EngineOptions
+from sterna_service.errors import ModelLoadError
+
+# An engine that says nothing for so long has failed, whatever the model.
+_SILENCE_SECONDS = 600.0
+
+
+class TrialError(Exception):
+    """The engine refused or failed what it was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one token costs at least when every weight is used, whatever the engine does."""
+
+    ternary_bytes: float
+    """Of the ternary matrices as they are mapped."""
+    head_bytes: float
+    """Of the output head as it is mapped."""
+    ternary_macs: float
+    """Multiply-accumulates of the ternary matrices; the head's are left out, as in a prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """When the tokens of each stream came, in seconds after the requests were given."""
+
+    streams: list[list[float]]
+    cached_tokens: int
+    """Tokens of all prompts that were found in the prefix cache."""
+
+    @property
+    def first_token(self) -> float:
+        """Seconds to the first token of any stream."""
+        return min(times[0] for times in self.streams)
+
+    @property
+    def decoded_per_second(self) -> float:
+        """Tokens per second while every stream was decoding; no prompt is part of it."""
+        begin = max(times[0] for times in self.streams)
+        end = min(times[-1] for times in self.streams)
+        count = sum(begin < at <= end for times in self.streams for at in times)
+        return count / (end - begin) if end > begin else 0.0
+
+
+class Trial:
+    """One engine and its model. Close it, or use it as a context manager."""
+
+    def __init__(self, engine: _native.Engine, model: _native.Model) -> None:
+        self._engine = engine
+        self._model = model
+        config = model.config
+        self.vocab_size = config.vocab_size
+        self.context_length = config.context_length
+        self.weight_bytes = model.weight_bytes
+        self.parameter_count = model.parameter_count
+        self.work = _work(model)
+
+    @classmethod
+    def open(cls, bundle: Path, options: EngineOptions) -> Trial:
+        """Maps a bundle and starts the threads.
+
+        Raises:
+            ModelLoadError: The bundle or an option cannot be used.
+        """
+        try:
+            model = _native.Model.open(str(bundle))
+            return cls(_native.Engine(model, _native_options(options)), model)
+        except _native.NativeError as error:
+            raise ModelLoadError(str(error)) from None
+
+    def run(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Arrivals:
+        """Continues every prompt greedily by `new_tokens` tokens, all at the same time.
+
+        Raises:
+            TrialError: The engine refused a request or failed.
+        """
+        arrivals: list[list[float]] = [[] for _ in prompts]
+        cached = 0
+        running = len(prompts)
+        begin = time.perf_counter()
+        for number, prompt in enumerate(prompts):
+            self._submit(number, prompt, new_tokens)
+        while running:
+            if not select.select([self._engine.outbox_fd()], [], [], _SILENCE_SECONDS)[0]:
+                raise TrialError(f"the engine has said nothing for {_SILENCE_SECONDS:.0f} seconds")
+            now = time.perf_counter() - begin
+            for event in self._engine.drain_outbox():
+                match event.kind:
+                    case _native.EventKind.TOKEN:
+                        arrivals[event.request_id].append(now)
+                    case _native.EventKind.STARTED:
+                        cached += event.cached_tokens
+                    case _native.EventKind.FINISHED:
+                        running -= 1
+                    case _native.EventKind.FAILED:
+                        raise TrialError(event.error_message)
+        return Arrivals(arrivals, cached)
+
+    def _submit(self, number: int, prompt: Sequence[int], new_tokens: int) -> None:
+        request = _native.Request()
+        request.id = number
+        request.prompt = list(prompt)
+        request.max_tokens = new_tokens
+        request.temperature = 0.0
+        try:
+            self._engine.submit(request)
+        except _native.NativeError as error:
+            raise TrialError(str(error)) from None
+
+    def close(self) -> None:
+        """Stops the threads. May be called twice."""
+        self._engine.close()
+
+    def __enter__(self) -> Trial:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def find_bundle(checkpoint: Path, name: str, home: Path) -> Path:
+    """The packed form of a checkpoint in `home`; packs it first if there is none.
+
+    Raises:
+        ModelLoadError: The checkpoint cannot be used, or `home` cannot be written to.
+    """
+
+    def pack(source: Path, target: Path) -> None:
+        _native.pack_checkpoint(str(source), str(target))
+
+    try:
+        bundle = ensure_bundle(checkpoint, name, home, pack)
+    except _native.NativeError as error:
+        raise ModelLoadError(str(error)) from None
+    if bundle.temporary:
+        bundle.release()
+        raise ModelLoadError(f"{home}: cannot be written to; the packed model is kept there")
+    return bundle.path
+
+
+def _work(model: _native.Model) -> Work:
+    config = model.config
+    tables = 1 if config.tied_embeddings else 2
+    ternary = model.parameter_count - tables * config.vocab_size * config.hidden_size
+    # Two bits each. A tied table is the head; an untied embedding table is only looked up.
+    head = (model.weight_bytes - ternary / 4) / tables
+    return Work(ternary_bytes=ternary / 4, head_bytes=head, ternary_macs=float(ternary))
+
+
+def _native_options(options: EngineOptions) -> _native.EngineOptions:
+    native = _native.EngineOptions()
+    for field in fields(options):
+        value = getattr(options, field.name)
+        setattr(native, field.name, value.value if isinstance(value, Enum) else value)
+    return native
