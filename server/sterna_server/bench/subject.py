@@ -9,7 +9,7 @@ from pathlib import Path
 from sterna_server.errors import CommandError
 from sterna_service.engine.trial import find_bundle
 from sterna_service.engine.types import EngineOptions
-from sterna_service.models.registry import ModelRegistry
+from sterna_service.models.registry import ModelRegistry, RegistryOptions
 from sterna_service.models.synthetic.checkpoint import make_checkpoint
 from sterna_service.models.synthetic.shapes import SHAPES, match_shape
 
@@ -36,7 +36,9 @@ def find_subject(model: str, shape: str, home: Path, tell: Callable[[str], None]
     path = Path(model).expanduser()
     if model and path.is_file():
         return Subject(path.name, path)
-    source = ModelRegistry(home, {}, EngineOptions()).select_default(model or None)
+    source = ModelRegistry(home, RegistryOptions(aliases={}), EngineOptions()).select_default(
+        model or None
+    )
     return Subject(source.model_id, find_bundle(source.path, source.model_id, home))
 
 
