@@ -16,9 +16,6 @@ def test_json_holds_every_part(home: Path) -> None:
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["model"] == "sterna/tern-nano"
-    (floors,) = report["floors"]
-    assert floors["threads"] == 1
-    assert floors["read_bytes_per_second"] > 0
     rows = [(figure["what"], figure["streams"]) for figure in report["figures"]]
     assert rows[:4] == [("decode", 1), ("prefill", 1), ("batched", 1), ("batched", 2)]
     assert [what for what, _ in rows[4:]] == [
@@ -27,6 +24,7 @@ def test_json_holds_every_part(home: Path) -> None:
         "first token: 32 cached + 1",
     ]
     assert all(len(figure["values"]) == 1 for figure in report["figures"])
+    assert {figure["floors"]["threads"] for figure in report["figures"]} == {1}
     (start,) = report["start"]
     assert start["runs"][0]["total_ms"] > 0
 

@@ -12,6 +12,30 @@ from sterna_service.engine.floors import Floors
 from sterna_service.engine.trial import Work
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A figure and what the machine could do while it was taken."""
+
+    figure: Figure
+    floors: Floors
+
+    def floor(self, work: Work) -> float | None:
+        """The dense roofline of a rate, in tokens per second.
+
+        A step reads every ternary weight and the output head once, and multiplies the ternary
+        weights once for each stream: the slower of the two bounds it. A prompt is bound by the
+        multiplications alone. Attention, norms and the head's arithmetic are not counted.
+        """
+        figure, floors = self.figure, self.floors
+        if figure.unit != "tokens/s" or not floors.int8_macs_per_second:
+            return None
+        arithmetic = work.ternary_macs / floors.int8_macs_per_second
+        if figure.what == "prefill":
+            return 1 / arithmetic
+        read = (work.ternary_bytes + work.head_bytes) / floors.read_bytes_per_second
+        return figure.streams / max(read, figure.streams * arithmetic)
+
+
 @dataclass(slots=True)
 class Result:
     """Everything that one run measured."""
@@ -19,40 +43,21 @@ class Result:
     machine: str
     model: str
     work: Work
-    floors: dict[int, Floors] = field(default_factory=dict)
-    """By the number of threads."""
-    figures: list[Figure] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     starts: dict[int, list[Start]] = field(default_factory=dict)
     """By the number of threads."""
 
-    def floor_of(self, figure: Figure) -> float | None:
-        """The dense roofline of a rate, in tokens per second.
-
-        A step reads every ternary weight and the output head once, and multiplies the ternary
-        weights once for each stream: the slower of the two bounds it. A prompt is bound by the
-        multiplications alone. Attention, norms and the head's arithmetic are not counted.
-        """
-        floors = self.floors[figure.threads]
-        if figure.unit != "tokens/s" or not floors.int8_macs_per_second:
-            return None
-        arithmetic = self.work.ternary_macs / floors.int8_macs_per_second
-        if figure.what == "prefill":
-            return 1 / arithmetic
-        read = (self.work.ternary_bytes + self.work.head_bytes) / floors.read_bytes_per_second
-        return figure.streams / max(read, figure.streams * arithmetic)
-
     def to_json(self) -> dict[str, Any]:
         figures = []
-        for figure in self.figures:
-            floor = self.floor_of(figure)
-            extra = {"median": figure.median, "floor": floor}
-            extra["fraction_of_floor"] = figure.median / floor if floor else None
-            figures.append(asdict(figure) | extra)
+        for row in self.rows:
+            median, floor = row.figure.median, row.floor(self.work)
+            extra = {"median": median, "floor": floor, "floors": asdict(row.floors)}
+            extra["fraction_of_floor"] = median / floor if floor else None
+            figures.append(asdict(row.figure) | extra)
         return {
             "machine": self.machine,
             "model": self.model,
             "work_per_token": asdict(self.work),
-            "floors": [asdict(floors) for floors in self.floors.values()],
             "figures": figures,
             "start": [
                 {"threads": threads, "runs": [asdict(start) for start in starts]}
@@ -69,14 +74,9 @@ class Result:
             f"{work.head_bytes / 1e6:.1f} MB of output head, and takes "
             f"{work.ternary_macs / 1e9:.3f} G multiplications"
         )
-        for floors in self.floors.values():
-            yield (
-                f"{_threads(floors.threads)}: reads {floors.read_bytes_per_second / 1e9:.1f} GB/s, "
-                f"{floors.int8_macs_per_second / 1e9:.0f} G int8 multiplications/s "
-                f"({floors.kernels})"
-            )
-        rates = [figure for figure in self.figures if figure.unit == "tokens/s"]
-        times = [figure for figure in self.figures if figure.unit == "ms"]
+        yield from self._floors()
+        rates = [row for row in self.rows if row.figure.unit == "tokens/s"]
+        times = [row.figure for row in self.rows if row.figure.unit == "ms"]
         if rates:
             yield ""
             yield from self._rates(rates)
@@ -94,22 +94,33 @@ class Result:
             )
             yield f"peak memory {start.peak_memory_mb:.0f} MB, weights {start.weights_mb:.0f} MB"
 
-    def _rates(self, figures: list[Figure]) -> Iterable[str]:
+    def _floors(self) -> Iterable[str]:
+        """What the machine could do, over all rows of a number of threads."""
+        for threads in dict.fromkeys(row.figure.threads for row in self.rows):
+            floors = [row.floors for row in self.rows if row.figure.threads == threads]
+            reads = [one.read_bytes_per_second / 1e9 for one in floors]
+            multiplications = max(one.int8_macs_per_second for one in floors) / 1e9
+            yield (
+                f"{_threads(threads)}: reads {_spread(reads)} GB/s, "
+                f"{multiplications:.0f} G int8 multiplications/s ({floors[0].kernels})"
+            )
+
+    def _rates(self, rows: list[Row]) -> Iterable[str]:
         header = ["", "threads", "streams", "tokens/s", "low .. high", "floor", "of floor"]
-        compared = len({figure.variant for figure in figures}) > 1
-        rows = [header + (["of defaults", "settings"] if compared else [])]
+        compared = len({row.figure.variant for row in rows}) > 1
+        table = [header + (["of defaults", "settings"] if compared else [])]
         base: dict[tuple[str, int, int], float] = {}
-        for figure in figures:
-            floor = self.floor_of(figure)
-            row = [figure.what, str(figure.threads), str(figure.streams), f"{figure.median:.1f}"]
-            row += [_spread(figure.values), f"{floor:.1f}" if floor else "-"]
-            row.append(f"{figure.median / floor:.0%}" if floor else "-")
+        for row in rows:
+            figure, floor = row.figure, row.floor(self.work)
+            cells = [figure.what, str(figure.threads), str(figure.streams), f"{figure.median:.1f}"]
+            cells += [_spread(figure.values), f"{floor:.1f}" if floor else "-"]
+            cells.append(f"{figure.median / floor:.0%}" if floor else "-")
             if compared:
                 key = (figure.what, figure.threads, figure.streams)
                 first = base.setdefault(key, figure.median)
-                row += [f"{figure.median / first:.2f}" if first else "-", figure.variant]
-            rows.append(row)
-        return align(rows)
+                cells += [f"{figure.median / first:.2f}" if first else "-", figure.variant]
+            table.append(cells)
+        return align(table)
 
     def _times(self, figures: list[Figure]) -> Iterable[str]:
         compared = len({figure.variant for figure in figures}) > 1

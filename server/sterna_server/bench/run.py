@@ -1,4 +1,4 @@
-"""Runs the parts of a plan, with the floors measured before and after."""
+"""Runs the parts of a plan, with the floors measured around each row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sterna_server.bench.measure import (
     measure_prefill,
 )
 from sterna_server.bench.plan import Plan
-from sterna_server.bench.result import Result
+from sterna_server.bench.result import Result, Row
 from sterna_server.bench.start import measure_start
 from sterna_server.bench.subject import Subject
 from sterna_server.errors import CommandError
@@ -39,34 +39,32 @@ def run_plan(subject: Subject, plan: Plan, tell: Callable[[str], None]) -> Resul
         plan = fitting
     try:
         for threads in plan.threads:
-            floors = measure_floors(threads)
-            for figure in _figures(subject.bundle, plan, threads, tell):
-                result.figures.append(figure)
+            for what, measure in _measurements(subject.bundle, plan, threads):
+                tell(f"{what}, {threads} threads")
+                # Around each row: what others do to the memory changes from minute to minute.
+                before = measure_floors(threads)
+                figures = list(measure)
+                floors = before.better(measure_floors(threads))
+                result.rows += [Row(figure, floors) for figure in figures]
             if "first-token" in plan.parts:
                 tell(f"first token in new processes, {threads} threads")
                 result.starts[threads] = measure_start(subject.bundle, threads, plan.rounds)
-            result.floors[threads] = floors.better(measure_floors(threads))
     except TrialError as error:
         raise CommandError(f"the engine failed: {error}") from None
     return result
 
 
-def _figures(
-    bundle: Path, plan: Plan, threads: int, tell: Callable[[str], None]
-) -> Iterator[Figure]:
+def _measurements(bundle: Path, plan: Plan, threads: int) -> Iterator[tuple[str, Iterator[Figure]]]:
+    """What is to be measured, and the measurement that begins when it is iterated."""
     if "decode" in plan.parts:
-        tell(f"decode, {threads} threads")
-        yield from measure_decode(bundle, plan, threads)
+        yield "decode", measure_decode(bundle, plan, threads)
     if "prefill" in plan.parts:
-        tell(f"prefill, {threads} threads")
-        yield from measure_prefill(bundle, plan, threads)
+        yield "prefill", measure_prefill(bundle, plan, threads)
     if "batched" in plan.parts:
         for streams in plan.streams:
-            tell(f"batched, {streams} streams, {threads} threads")
-            yield from measure_batched(bundle, plan, threads, streams)
+            yield f"{streams} streams", measure_batched(bundle, plan, threads, streams)
     if "first-token" in plan.parts:
-        tell(f"first token, {threads} threads")
-        yield from measure_first_token(bundle, plan, threads)
+        yield "first token", measure_first_token(bundle, plan, threads)
 
 
 def _describe_machine() -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from sterna_server.bench.measure import Figure
 from sterna_server.bench.plan import DEFAULTS, Plan, parse_numbers, parse_parts, parse_variant
-from sterna_server.bench.result import Result
+from sterna_server.bench.result import Result, Row
 from sterna_server.bench.subject import find_subject
 from sterna_server.errors import CommandError
 from sterna_service.engine.floors import Floors
@@ -95,31 +95,44 @@ def test_rate_counts_only_while_every_stream_decodes() -> None:
     assert Arrivals([[1.0]], 0).decoded_per_second == 0.0
 
 
-def test_floors_of_the_rows() -> None:
-    result = Result("machine", "model", Work(ternary_bytes=6e8, head_bytes=4e8, ternary_macs=2.5e9))
-    floors = Floors(2, "avx2", read_bytes_per_second=2e10, int8_macs_per_second=2.5e11)
-    result.floors[2] = floors.better(Floors(2, "avx2", 1e10, 2e11))
+WORK = Work(ternary_bytes=6e8, head_bytes=4e8, ternary_macs=2.5e9)
+FLOORS = Floors(2, "avx2", read_bytes_per_second=2e10, int8_macs_per_second=2.5e11)
 
-    def floor(what: str, streams: int, unit: str = "tokens/s") -> float | None:
-        return result.floor_of(Figure(what, unit, 2, streams, "defaults", [10.0]))
 
-    assert floor("decode", 1) == pytest.approx(20.0)  # 1 GB at 20 GB/s
-    assert floor("prefill", 1) == pytest.approx(100.0)
-    assert floor("batched", 4) == pytest.approx(80.0)  # still bound by the reads
-    assert floor("batched", 16) == pytest.approx(100.0)  # bound by the multiplications
-    assert floor("first token", 1, "ms") is None
+def test_better_floors() -> None:
+    disturbed = Floors(2, "avx2", 1e10, 3e11)
+    assert FLOORS.better(disturbed) == Floors(2, "avx2", 2e10, 3e11)
+
+
+@pytest.mark.parametrize(
+    ("what", "streams", "expected"),
+    [
+        ("decode", 1, 20.0),  # 1 GB at 20 GB/s
+        ("prefill", 1, 100.0),
+        ("batched", 4, 80.0),  # still bound by the reads
+        ("batched", 16, 100.0),  # bound by the multiplications
+    ],
+)
+def test_floor(what: str, streams: int, expected: float) -> None:
+    row = Row(Figure(what, "tokens/s", 2, streams, "defaults", [10.0]), FLOORS)
+    assert row.floor(WORK) == pytest.approx(expected)
+
+
+def test_times_and_machines_without_int8_have_no_floor() -> None:
+    time = Figure("first token", "ms", 2, 1, "defaults", [10.0])
+    rate = Figure("decode", "tokens/s", 2, 1, "defaults", [10.0])
+    assert Row(time, FLOORS).floor(WORK) is None
+    assert Row(rate, Floors(2, "reference", 2e10, 0.0)).floor(WORK) is None
 
 
 def test_table_and_json_agree() -> None:
-    result = Result("machine", "model", Work(6e8, 4e8, 2.5e9))
-    result.floors[1] = Floors(1, "avx2", 2e10, 2.5e11)
-    result.figures = [
-        Figure("decode", "tokens/s", 1, 1, "defaults", [9.0, 10.0, 12.0]),
-        Figure("decode", "tokens/s", 1, 1, "prefix_cache=off", [15.0, 15.0, 15.0]),
-    ]
+    result = Result("machine", "model", WORK)
+    for variant, values in (("defaults", [9.0, 10.0, 12.0]), ("prefix_cache=off", [15.0] * 3)):
+        figure = Figure("decode", "tokens/s", 2, 1, variant, values)
+        result.rows.append(Row(figure, FLOORS))
     lines = list(result.to_lines())
     (row,) = (line for line in lines if line.endswith("prefix_cache=off"))
-    assert row.split()[:4] == ["decode", "1", "1", "15.0"]
+    assert row.split()[:4] == ["decode", "2", "1", "15.0"]
     assert "75%" in row
     assert "1.50" in row
     first, second = result.to_json()["figures"]
