@@ -19,8 +19,11 @@ from sterna_service.errors import ModelLoadError, ServiceError, StartupError
 from sterna_service.inference.sessions import LONGEST_TTL, Sessions
 from sterna_service.models.catalogue import ModelSource
 from sterna_service.models.events import EventKind
+from sterna_service.models.hub import Hub
+from sterna_service.models.pulls import Pulls
 from sterna_service.models.registry import ModelRegistry, RegistryOptions
 from sterna_service.models.resident import FOR_GOOD
+from sterna_service.models.store import Store
 from sterna_service.rpc.server import RpcServer, ServerLimits
 from sterna_service.state.database import Database
 from sterna_service.state.sessions import SqlSessionRepository
@@ -60,6 +63,11 @@ class CoreOptions:
     model_memory_bytes: int = 0
     """What the loaded models may take together; 0: four fifths of the memory there is."""
 
+    hub_endpoint: str | None = None
+    """Where models are pulled from; None: HF_ENDPOINT, or the public hub."""
+    hub_token: str | None = None
+    """Who pulls them; None: HF_TOKEN, or nobody."""
+
     threads: int = 0
     """Threads of the engine; 0 takes what the process may use."""
     max_batch: int = 16
@@ -91,6 +99,7 @@ class Core:
         self,
         server: RpcServer,
         models: ModelRegistry,
+        pulls: Pulls,
         database: Database,
         address: str | None,
         unix_path: Path,
@@ -98,6 +107,7 @@ class Core:
     ) -> None:
         self._server = server
         self._models = models
+        self._pulls = pulls
         self._database = database
         self._address = address
         self._unix_path = unix_path
@@ -146,6 +156,7 @@ class Core:
                 await asyncio.wait_for(book.wait_idle(), grace_seconds)
             if book.active:
                 _log.warning("the grace period is over", extra={"active": book.active})
+            await self._pulls.close()
             # Whoever still waits for tokens is told that the server stops.
             await self._models.close()
             await self._server.stop(_FAREWELL_SECONDS)
@@ -203,8 +214,11 @@ async def _load(models: ModelRegistry, source: ModelSource) -> None:
 
 
 async def _listen(options: CoreOptions, models: ModelRegistry, database: Database) -> Core:
+    store = Store(options.home.expanduser())
+    pulls = Pulls(store, Hub(options.hub_endpoint, options.hub_token), models.events)
     server = RpcServer(
         models,
+        pulls,
         Sessions(SqlSessionRepository(database), timedelta(seconds=options.session_ttl_seconds)),
         ServerLimits(options.max_call_seconds, options.max_message_bytes),
         with_reflection=options.reflection,
@@ -227,7 +241,7 @@ async def _listen(options: CoreOptions, models: ModelRegistry, database: Databas
         if private_directory is not None:
             shutil.rmtree(private_directory, ignore_errors=True)
         raise
-    core = Core(server, models, database, address, unix_path, private_directory)
+    core = Core(server, models, pulls, database, address, unix_path, private_directory)
     _log.info("listening", extra={"address": core.address, "unix": str(unix_path)})
     return core
 

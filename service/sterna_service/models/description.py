@@ -17,6 +17,7 @@ from sterna_service.files import read_json
 from sterna_service.inference.chat_template import load_chat_template
 from sterna_service.inference.sampling import SamplingDefaults, defaults_from
 from sterna_service.models.catalogue import ModelSource
+from sterna_service.models.manifest import read_manifest
 
 # As in the safetensors library: no real header comes near it.
 _LARGEST_HEADER = 100 * 1024 * 1024
@@ -52,12 +53,16 @@ class ModelDescription:
     defaults: SamplingDefaults = field(default_factory=SamplingDefaults)
     size_bytes: int = 0
     create_time: datetime | None = None
+    revision: str = ""
+    """The commit that was pulled; empty when it was not pulled."""
     problem: str = ""
 
 
 def describe(source: ModelSource) -> ModelDescription:
     """Describes a model. Never fails: a damaged one is described by its problem. Blocks."""
     size, created = _files(source.path)
+    manifest = read_manifest(source.path)
+    revision = "" if manifest is None else manifest.revision
     try:
         config = read_json(source.path / "config.json")
         generation = source.path / "generation_config.json"
@@ -73,10 +78,15 @@ def describe(source: ModelSource) -> ModelDescription:
             defaults=defaults_from(read_json(generation, missing={}), str(generation)),
             size_bytes=size,
             create_time=created,
+            revision=revision,
         )
     except ModelLoadError as error:
         return ModelDescription(
-            source=source, size_bytes=size, create_time=created, problem=str(error)
+            source=source,
+            size_bytes=size,
+            create_time=created,
+            revision=revision,
+            problem=str(error),
         )
 
 

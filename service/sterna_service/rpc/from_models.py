@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from google.protobuf import duration_pb2
 
-from sterna.v1 import event_pb2, generation_pb2, model_pb2, server_status_pb2
+from sterna.v1 import event_pb2, generation_pb2, model_pb2, pull_pb2, server_status_pb2
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.sampling import SamplingDefaults
 from sterna_service.models.description import Shape
 from sterna_service.models.events import ServerEvent
+from sterna_service.models.pull import Progress, PullState
 from sterna_service.models.registry import ModelRecord, ModelState
 from sterna_service.models.resident import FOR_GOOD
 from sterna_service.rpc.from_events import duration, timestamp
@@ -20,6 +21,13 @@ STATES = {
     ModelState.LOADED: model_pb2.MODEL_STATE_LOADED,
     ModelState.UNLOADING: model_pb2.MODEL_STATE_UNLOADING,
     ModelState.FAILED: model_pb2.MODEL_STATE_FAILED,
+}
+_PULL_STATES = {
+    PullState.RESOLVING: pull_pb2.Pull.STATE_RESOLVING,
+    PullState.DOWNLOADING: pull_pb2.Pull.STATE_DOWNLOADING,
+    PullState.VERIFYING: pull_pb2.Pull.STATE_VERIFYING,
+    PullState.PACKING: pull_pb2.Pull.STATE_PACKING,
+    PullState.COMPLETED: pull_pb2.Pull.STATE_COMPLETED,
 }
 
 
@@ -46,6 +54,7 @@ def model_message(record: ModelRecord) -> model_pb2.Model:
         path=str(source.path),
         size_bytes=description.size_bytes,
         owner=source.owner,
+        revision=description.revision,
         built_in=source.built_in,
         default_model=record.default,
         pinned=record.settings.pinned,
@@ -77,6 +86,20 @@ def event_message(event: ServerEvent) -> event_pb2.ServerEvent:
         transcription_id=event.transcription_id,
         reason=event.reason,
         message=event.message,
+    )
+
+
+def pull_message(progress: Progress) -> pull_pb2.Pull:
+    """How far a download is."""
+    return pull_pb2.Pull(
+        source=progress.source,
+        revision=progress.revision,
+        state=_PULL_STATES[progress.state],
+        total_bytes=progress.total_bytes,
+        received_bytes=progress.received_bytes,
+        file_count=progress.file_count,
+        received_file_count=progress.received_file_count,
+        current_file=progress.current_file,
     )
 
 

@@ -15,12 +15,26 @@ from grpc.aio import ServicerContext
 
 from sterna.v1 import model_admin_pb2, model_admin_pb2_grpc, model_pb2, server_status_pb2
 from sterna_service.engine.host import inspect_host
+from sterna_service.models.pull import PullState
+from sterna_service.models.pulls import Pulls
 from sterna_service.models.registry import ModelRegistry, ModelState
 from sterna_service.rpc.calls import CallBook
 from sterna_service.rpc.from_events import duration, timestamp
-from sterna_service.rpc.from_models import STATES, engine_message, event_message, model_message
+from sterna_service.rpc.from_models import (
+    STATES,
+    engine_message,
+    event_message,
+    model_message,
+    pull_message,
+)
 from sterna_service.rpc.pages import page_of
-from sterna_service.rpc.to_models import drain_seconds, load_settings, named_model, watch
+from sterna_service.rpc.to_models import (
+    drain_seconds,
+    load_settings,
+    named_model,
+    pull_source,
+    watch,
+)
 from sterna_service.telemetry.host import CpuMeter, memory
 
 Context = ServicerContext[Any, Any]
@@ -54,9 +68,14 @@ class ModelAdminServicer(model_admin_pb2_grpc.ModelAdminServiceServicer):
     """Models and status."""
 
     def __init__(
-        self, models: ModelRegistry, book: CallBook, endpoints: Callable[[], Sequence[Endpoint]]
+        self,
+        models: ModelRegistry,
+        pulls: Pulls,
+        book: CallBook,
+        endpoints: Callable[[], Sequence[Endpoint]],
     ) -> None:
         self._models = models
+        self._pulls = pulls
         self._book = book
         self._endpoints = endpoints
         self._start_time = datetime.now(UTC)
@@ -158,6 +177,36 @@ class ModelAdminServicer(model_admin_pb2_grpc.ModelAdminServiceServicer):
     ) -> model_admin_pb2.DeleteModelResponse:
         await self._models.delete(named_model(request.model_id))
         return model_admin_pb2.DeleteModelResponse()
+
+    async def PullModel(
+        self, request: model_admin_pb2.PullModelRequest, context: Context
+    ) -> AsyncGenerator[model_admin_pb2.PullModelResponse]:
+        source, revision = pull_source(request)
+        async for progress in self._pulls.pull(source, revision):
+            response = model_admin_pb2.PullModelResponse(pull=pull_message(progress))
+            if progress.state is PullState.COMPLETED:
+                record = await self._models.record(source)
+                response.model.CopyFrom(model_message(record))
+            yield response
+
+    async def ListPulls(
+        self, request: model_admin_pb2.ListPullsRequest, context: Context
+    ) -> model_admin_pb2.ListPullsResponse:
+        page, next_token = page_of(
+            self._pulls.running(),
+            lambda pull: f"{pull.source}@{pull.revision}",
+            request.page_size,
+            request.page_token,
+        )
+        return model_admin_pb2.ListPullsResponse(
+            pulls=map(pull_message, page), next_page_token=next_token
+        )
+
+    async def CancelPullModel(
+        self, request: model_admin_pb2.CancelPullModelRequest, context: Context
+    ) -> model_admin_pb2.CancelPullModelResponse:
+        await self._pulls.cancel(*pull_source(request))
+        return model_admin_pb2.CancelPullModelResponse()
 
     async def WatchEvents(
         self, request: model_admin_pb2.WatchEventsRequest, context: Context

@@ -20,6 +20,7 @@ from sterna.v1 import (
 )
 from sterna_service.errors import StartupError
 from sterna_service.inference.sessions import Sessions
+from sterna_service.models.pulls import Pulls
 from sterna_service.models.registry import ModelRegistry
 from sterna_service.rpc.calls import CallBook
 from sterna_service.rpc.inference import InferenceServicer
@@ -48,6 +49,7 @@ class RpcServer:
     def __init__(
         self,
         models: ModelRegistry,
+        pulls: Pulls,
         sessions: Sessions,
         limits: ServerLimits,
         *,
@@ -62,7 +64,7 @@ class RpcServer:
         # The generated base classes count as abstract, but answer for every RPC that a servicer
         # leaves out; the interceptor makes NOT_IMPLEMENTED of that. Speech leaves out all of them.
         inference = InferenceServicer(models, sessions)
-        admin = ModelAdminServicer(models, self.book, lambda: self._endpoints)  # type: ignore[abstract]
+        admin = ModelAdminServicer(models, pulls, self.book, lambda: self._endpoints)  # type: ignore[abstract]
         speech = speech_pb2_grpc.SpeechServiceServicer()  # type: ignore[abstract]
         inference_pb2_grpc.add_InferenceServiceServicer_to_server(inference, self._server)
         model_admin_pb2_grpc.add_ModelAdminServiceServicer_to_server(admin, self._server)

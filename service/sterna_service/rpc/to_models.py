@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ from google.protobuf import duration_pb2
 from sterna.v1 import event_pb2, generation_pb2, model_admin_pb2, model_pb2
 from sterna_service.errors import invalid, not_implemented, out_of_range
 from sterna_service.models.events import EventKind
+from sterna_service.models.naming import is_model_id
 from sterna_service.models.resident import FOR_GOOD, ModelSettings
 
 DEFAULT_DRAIN_SECONDS = 60.0
@@ -17,6 +19,7 @@ _LONGEST_DRAIN_SECONDS = 3600.0
 _MOST_THREADS = 1024
 _LONGEST_NAME = 512
 _DEFAULT_HEARTBEAT_SECONDS = 30.0
+_REVISION = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 
 EVENT_TYPES = {
     EventKind.MODEL_STARTED: event_pb2.EVENT_TYPE_MODEL_STARTED,
@@ -104,6 +107,23 @@ def drain_seconds(
             "drain_timeout", f"0 s to {_LONGEST_DRAIN_SECONDS:.0f} s", f"{seconds} s"
         )
     return seconds
+
+
+def pull_source(
+    request: model_admin_pb2.PullModelRequest | model_admin_pb2.CancelPullModelRequest,
+) -> tuple[str, str]:
+    """The repository and the revision of a download; an empty one is the main branch.
+
+    Raises:
+        ServiceError: One of them cannot be.
+    """
+    if request.source == "voice":
+        raise not_implemented("voice", "pulling the speech weights over gRPC is")
+    if not is_model_id(request.source):
+        raise invalid("source", "must be ORGANISATION/NAME, for example microsoft/bitnet-2b")
+    if request.revision and not _REVISION.fullmatch(request.revision):
+        raise invalid("revision", "must be a branch, a tag or a commit")
+    return request.source, request.revision
 
 
 def watch(request: model_admin_pb2.WatchEventsRequest) -> Watch:

@@ -1,0 +1,167 @@
+"""The directory of models: how one comes in whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sterna_service.errors import ModelLoadError, Reason, ServiceError, invalid
+from sterna_service.models.manifest import make_manifest
+from sterna_service.models.naming import is_model_id
+
+# Left free on the disk, for everything else that writes there.
+_MARGIN_BYTES = 64 * 1024 * 1024
+
+# By name and ending; whatever else a repository holds is of no use here.
+_NAMES = frozenset(
+    {
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "tokenizer.model",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "chat_template.jinja",
+        "chat_template.json",
+        "vocab.json",
+        "merges.txt",
+        "model.safetensors.index.json",
+        "README.md",
+    }
+)
+# The order in which one of several GGUF files is chosen, by what its name says.
+_GGUF_KINDS = ("i2_s", "tq2_0", "tq1_0", "q2_0")
+
+
+def wanted(names: list[str]) -> list[str]:
+    """The files of a repository that a model needs: text files and one set of weights.
+
+    Weights are the safetensors files if there are any, else one GGUF file, a ternary one first.
+    """
+    text = [name for name in names if name in _NAMES or name.upper().startswith("LICENSE")]
+    weights = [name for name in names if name.endswith(".safetensors")]
+    if weights:
+        return sorted(text + weights)
+    packed = sorted(name for name in names if name.endswith(".gguf"))
+    for kind in _GGUF_KINDS:
+        chosen = [name for name in packed if kind in name.lower()]
+        if chosen:
+            return sorted([*text, chosen[0]])
+    return sorted(text + packed[:1])
+
+
+class Store:
+    """`models/` in the home directory, with one directory `ORG/NAME` for each model."""
+
+    def __init__(self, home: Path) -> None:
+        self.path = home / "models"
+
+    def directory(self, model_id: str) -> Path:
+        """Where a model of that id lies, or would.
+
+        Raises:
+            ServiceError: It is no id.
+        """
+        if not is_model_id(model_id):
+            raise invalid("source", "must be ORGANISATION/NAME, for example microsoft/bitnet-2b")
+        return self.path / model_id
+
+    def staging(self, model_id: str) -> Path:
+        """Where a model is put together, on the same disk and out of sight."""
+        return self.path / ".incoming" / self.directory(model_id).relative_to(self.path)
+
+    @contextmanager
+    def exclusive(self, model_id: str) -> Iterator[None]:
+        """Keeps other processes from bringing the same model in at the same time.
+
+        Raises:
+            ServiceError: One does so now.
+        """
+        staging = self.staging(model_id)
+        staging.parent.mkdir(parents=True, exist_ok=True)
+        with staging.with_name(f".{staging.name}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ServiceError(
+                    Reason.DOWNLOAD_FAILED,
+                    f"another process is bringing {model_id} in; wait for it",
+                    metadata={"source": model_id},
+                ) from None
+            yield
+
+    def require_space(self, needed: int) -> None:
+        """Checks that so many bytes more fit on the disk.
+
+        Raises:
+            ServiceError: They do not.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.path).free
+        if needed + _MARGIN_BYTES > free:
+            raise ServiceError(
+                Reason.DISK_FULL,
+                f"{self.path}: {needed} bytes are needed and {free} are free; make room, or choose "
+                "another home directory",
+                metadata={
+                    "needed_bytes": str(needed),
+                    "available_bytes": str(free),
+                    "path": str(self.path),
+                },
+            )
+
+    def install(self, model_id: str, staged: Path, revision: str) -> Path:
+        """Moves a complete model from its staging place into the store, in place of an older one.
+
+        Blocks: it reads all files, to note their digests.
+        """
+        make_manifest(staged, model_id, revision).write(staged)
+        target = self.directory(model_id)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        older = target.with_name(f".{target.name}.older")
+        shutil.rmtree(older, ignore_errors=True)
+        if target.exists():
+            target.rename(older)
+        try:
+            staged.rename(target)
+        except OSError:
+            if older.exists():
+                older.rename(target)
+            raise
+        shutil.rmtree(older, ignore_errors=True)
+        with suppress(OSError):
+            staged.parent.rmdir()
+        return target
+
+    def take_in(self, model_id: str, checkpoint: Path) -> Path:
+        """Copies a checkpoint directory into the store. Blocks.
+
+        Raises:
+            ServiceError: It does not fit on the disk, or another process does the same.
+            ModelLoadError: It is no checkpoint, or the store has a model of that id already.
+        """
+        if not checkpoint.is_dir():
+            raise ModelLoadError(f"{checkpoint}: no such directory")
+        names = wanted([path.name for path in checkpoint.iterdir() if path.is_file()])
+        if "config.json" not in names and not any(name.endswith(".gguf") for name in names):
+            raise ModelLoadError(f"{checkpoint}: not a checkpoint: there is no config.json in it")
+        if self.directory(model_id).exists():
+            raise ModelLoadError(
+                f"the store has a model {model_id} already; choose another id, or remove it first"
+            )
+        with self.exclusive(model_id):
+            self.require_space(sum((checkpoint / name).stat().st_size for name in names))
+            staging = self.staging(model_id)
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(parents=True)
+            try:
+                for name in names:
+                    shutil.copyfile(checkpoint / name, staging / name)
+                return self.install(model_id, staging, "")
+            except BaseException:
+                shutil.rmtree(staging, ignore_errors=True)
+                raise
