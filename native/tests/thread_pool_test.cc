@@ -8,6 +8,7 @@
 
 #include "check.h"
 
+using sterna::Team;
 using sterna::ThreadPool;
 
 namespace {
@@ -26,13 +27,16 @@ TEST(every_item_is_visited_once) {
   for (const int threads : {1, 2, 3, 5}) {
     ThreadPool pool(threads);
     for (const int count : {0, 1, 2, 7, 64, 1000}) {
-      std::vector<int> split(count, 0), stride(count, 0);
+      std::vector<int> split(count, 0), shares(count, 0);
       pool.split(count, kMuch, [&](int begin, int end) {
         for (int i = begin; i < end; ++i) ++split[i];
       });
-      pool.stride(count, kMuch, [&](int i) { ++stride[i]; });
+      pool.run_team(kMuch, [&](const Team& team) {
+        const Team::Share share = team.share(count);
+        for (int i = share.begin; i < share.end; ++i) ++shares[i];
+      });
       CHECK(split == std::vector<int>(count, 1));
-      CHECK(stride == std::vector<int>(count, 1));
+      CHECK(shares == std::vector<int>(count, 1));
     }
   }
 }
@@ -49,6 +53,44 @@ TEST(results_of_one_job_are_seen_by_the_next) {
     values.swap(next);
   }
   CHECK(values == std::vector<int>(64, 5000));
+}
+
+TEST(a_team_meets_at_every_barrier) {
+  for (const int threads : {2, 3, 5, 8}) {
+    ThreadPool pool(threads);
+    std::vector<int> values(64, 0);
+    std::vector<int> next(values.size());
+    for (int job = 0; job < 3; ++job) {
+      pool.run_team(kMuch, [&](const Team& team) {
+        CHECK_EQ(team.size(), threads);
+        const Team::Share share = team.share(64);
+        for (int round = 0; round < 200; ++round) {
+          // Each worker reads what another one wrote before the barrier, and may not overwrite it
+          // before all have read.
+          for (int i = share.begin; i < share.end; ++i) next[i] = values[(i + 17) % 64] + 1;
+          team.sync();
+          for (int i = share.begin; i < share.end; ++i) values[i] = next[i];
+          team.sync();
+        }
+      });
+    }
+    CHECK(values == std::vector<int>(64, 600));
+  }
+}
+
+TEST(a_team_for_little_work_is_the_calling_thread) {
+  ThreadPool pool(3);
+  const auto caller = std::this_thread::get_id();
+  int calls = 0;
+  pool.run_team(1.0, [&](const Team& team) {
+    ++calls;
+    CHECK_EQ(team.size(), 1);
+    CHECK_EQ(team.share(7).begin, 0);
+    CHECK_EQ(team.share(7).end, 7);
+    team.sync();
+    CHECK(std::this_thread::get_id() == caller);
+  });
+  CHECK_EQ(calls, 1);
 }
 
 TEST(little_work_stays_on_the_calling_thread) {

@@ -26,7 +26,19 @@ void wait_while_equal(const std::atomic<T>& value, T old) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) : size_(threads < 1 ? 1 : threads) {
+void Barrier::wait() {
+  // The phase cannot change before this thread has arrived.
+  const std::uint32_t phase = phase_.load(std::memory_order_relaxed);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
+    arrived_.store(0, std::memory_order_relaxed);
+    phase_.fetch_add(1, std::memory_order_release);
+    phase_.notify_all();
+  } else {
+    wait_while_equal(phase_, phase);
+  }
+}
+
+ThreadPool::ThreadPool(int threads) : size_(threads < 1 ? 1 : threads), barrier_(size_) {
   threads_.reserve(size_ - 1);
   for (int worker = 1; worker < size_; ++worker) {
     threads_.emplace_back([this, worker] { work(worker); });

@@ -8,8 +8,7 @@ namespace sterna {
 
 namespace {
 
-// Rows are cheap one by one; this many operations an element make `split` share them.
-constexpr double kElementwiseWork = 8.0;
+constexpr std::size_t kLineFloats = 16;  // floats in a cache line
 
 int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
 
@@ -31,8 +30,12 @@ Transformer::Transformer(std::shared_ptr<const LoadedModel> model, const Kernels
   const std::size_t query = static_cast<std::size_t>(config_.heads) * config_.head_dim;
   const std::size_t kv = static_cast<std::size_t>(config_.kv_heads) * config_.head_dim;
   const std::size_t input = widest_input(config_);
-  states_ = AlignedBuffer<float>(rows * config_.hidden_size);
-  normed_ = AlignedBuffer<float>(rows * input);
+  const std::size_t slots = std::max(max_rows, pool.size());
+  states_ = AlignedBuffer<float>(slots * config_.hidden_size);
+  normed_ = AlignedBuffer<float>(slots * input);
+  codes_ = AlignedBuffer<std::int8_t>(slots * round_up(static_cast<int>(input), 64));
+  steps_ = AlignedBuffer<float>(slots * kLineFloats);
+  sums_ = AlignedBuffer<std::int32_t>(slots * kLineFloats);
   query_ = AlignedBuffer<float>(rows * query);
   key_ = AlignedBuffer<float>(rows * kv);
   value_ = AlignedBuffer<float>(rows * kv);
@@ -43,32 +46,24 @@ Transformer::Transformer(std::shared_ptr<const LoadedModel> model, const Kernels
   cos_ = AlignedBuffer<float>(rows * config_.head_dim / 2);
   sin_ = AlignedBuffer<float>(rows * config_.head_dim / 2);
   head_input_ = AlignedBuffer<float>(rows * config_.hidden_size);
-  codes_ = AlignedBuffer<std::int8_t>(rows * round_up(static_cast<int>(input), 64));
-  steps_ = AlignedBuffer<float>(rows);
-  sums_ = AlignedBuffer<std::int32_t>(rows);
 }
 
 void Transformer::forward(const std::vector<BatchRow>& rows, const KvLayout& cache) {
   const int count = static_cast<int>(rows.size());
-  for (int i = 0; i < count; ++i) {
-    model_->embedding().row(rows[i].token,
-                            states_.data() + static_cast<std::size_t>(i) * config_.hidden_size);
-  }
-  compute_angles(rows);
-  for (int index = 0; index < model_->layer_count(); ++index) {
-    const LayerWeights& weights = model_->layer(index);
-    // The previous layer's feed-forward output is added as the rows are read for the norm.
-    add_norm_quantize(states_.data(), index == 0 ? nullptr : delta_.data(), weights.input_norm,
-                      count, config_.hidden_size);
-    attention_block(weights, index, rows, cache);
-    add_norm_quantize(states_.data(), delta_.data(), weights.post_attention_norm, count,
-                      config_.hidden_size);
-    feed_forward_block(weights, count);
-  }
   const auto hidden = static_cast<std::size_t>(config_.hidden_size);
-  pool_.split(count, count * hidden * kElementwiseWork, [&](int begin, int end) {
-    for (int i = begin; i < end; ++i) {
-      float* state = states_.data() + i * hidden;
+  compute_angles(rows);
+  pool_.run_team(work_per_barrier(count), [&](const Team& team) {
+    const Pass pass{team, count};
+    const Team::Share share = pass.rows();
+    for (int i = share.begin; i < share.end; ++i) {
+      model_->embedding().row(rows[i].token, states_.data() + pass.slot(i) * hidden);
+    }
+    for (int index = 0; index < model_->layer_count(); ++index) {
+      // The previous layer's output is added as the rows are read for the norm.
+      layer_block(pass, index, rows, cache, index == 0 ? nullptr : delta_.data());
+    }
+    for (int i = share.begin; i < share.end; ++i) {
+      float* state = states_.data() + pass.slot(i) * hidden;
       kernels_.add(state, delta_.data() + i * hidden, config_.hidden_size);
       kernels_.rms_norm(state, model_->final_norm(), config_.hidden_size, config_.rms_norm_eps,
                         state);
@@ -104,149 +99,188 @@ void Transformer::logits(const std::vector<const float*>& states, float* out) {
 void Transformer::layer(int index, const std::vector<BatchRow>& rows, const KvLayout& cache,
                         float* states) {
   const int count = static_cast<int>(rows.size());
-  const LayerWeights& weights = model_->layer(index);
+  const auto hidden = static_cast<std::size_t>(config_.hidden_size);
   compute_angles(rows);
-  add_norm_quantize(states, nullptr, weights.input_norm, count, config_.hidden_size);
-  attention_block(weights, index, rows, cache);
-  add_norm_quantize(states, delta_.data(), weights.post_attention_norm, count, config_.hidden_size);
-  feed_forward_block(weights, count);
+  pool_.run_team(work_per_barrier(count), [&](const Team& team) {
+    const Pass pass{team, count};
+    const Team::Share share = pass.rows();
+    for (int i = share.begin; i < share.end; ++i) {
+      std::memcpy(states_.data() + pass.slot(i) * hidden, states + i * hidden,
+                  hidden * sizeof(float));
+    }
+    layer_block(pass, index, rows, cache, nullptr);
+  });
+  std::memcpy(states, states_.data(), count * hidden * sizeof(float));
   kernels_.add(states, delta_.data(), count * config_.hidden_size);
 }
 
 void Transformer::linear(const TernaryMatrix& weight, const float* x, int rows, float* y,
                          std::int8_t* codes, float* steps) {
   const auto cols = static_cast<std::size_t>(weight.cols);
-  for (int i = 0; i < rows; ++i) quantize(x + i * cols, i, weight.cols);
-  const QuantizedRows input = quantized(rows, weight.cols);
-  project(rows, {{&weight, y, static_cast<std::size_t>(weight.rows)}});
+  const double work = static_cast<double>(weight.rows) * weight.cols * rows;
+  pool_.run_team(work, [&](const Team& team) {
+    const Pass pass{team, rows};
+    norm_quantize(pass, x, nullptr, weight.cols);
+    project(pass, {{&weight, y, static_cast<std::size_t>(weight.rows)}});
+  });
+  const QuantizedRows input = quantized({Team(), rows}, weight.cols);
   for (int i = 0; i < rows; ++i) {
     std::memcpy(codes + i * cols, input.codes + static_cast<std::size_t>(i) * input.stride, cols);
     steps[i] = input.steps[i];
   }
 }
 
-void Transformer::attention_block(const LayerWeights& weights, int layer,
-                                  const std::vector<BatchRow>& rows, const KvLayout& cache) {
-  const int count = static_cast<int>(rows.size());
+// The layer's output is left in delta_: what it adds to the residual stream.
+void Transformer::layer_block(const Pass& pass, int layer, const std::vector<BatchRow>& rows,
+                              const KvLayout& cache, const float* delta) {
+  const LayerWeights& weights = model_->layer(layer);
+  add_norm_quantize(pass, delta, weights.input_norm);
+  attention_block(pass, layer, rows, cache);
+  add_norm_quantize(pass, delta_.data(), weights.post_attention_norm);
+  feed_forward_block(pass, weights);
+}
+
+void Transformer::attention_block(const Pass& pass, int layer, const std::vector<BatchRow>& rows,
+                                  const KvLayout& cache) {
+  const LayerWeights& weights = model_->layer(layer);
   const std::size_t query_size = static_cast<std::size_t>(config_.heads) * config_.head_dim;
   const std::size_t kv_size = static_cast<std::size_t>(config_.kv_heads) * config_.head_dim;
-  project(count, {{&weights.q, query_.data(), query_size},
-                  {&weights.k, key_.data(), kv_size},
-                  {&weights.v, value_.data(), kv_size}});
-  const std::size_t half = config_.head_dim / 2;
-  pool_.split(
-      count, count * (query_size + 2 * kv_size) * kElementwiseWork, [&](int begin, int end) {
-        for (int i = begin; i < end; ++i) {
-          const float* cos = cos_.data() + i * half;
-          const float* sin = sin_.data() + i * half;
-          kernels_.rope(query_.data() + i * query_size, config_.heads, config_.head_dim, cos, sin);
-          kernels_.rope(key_.data() + i * kv_size, config_.kv_heads, config_.head_dim, cos, sin);
-          const int position = rows[i].position;
-          const std::int32_t block = rows[i].block_table[position / kKvBlockTokens];
-          for (int h = 0; h < config_.kv_heads; ++h) {
-            const std::size_t at = i * kv_size + static_cast<std::size_t>(h) * config_.head_dim;
-            cache.store(layer, h, block, position % kKvBlockTokens, key_.data() + at,
-                        value_.data() + at);
-          }
-        }
-      });
-  attend(layer, rows, cache);
-  add_norm_quantize(attended_.data(), nullptr, weights.attn_sub_norm, count,
-                    static_cast<int>(query_size));
-  project(count, {{&weights.o, delta_.data(), static_cast<std::size_t>(config_.hidden_size)}});
+  project(pass, {{&weights.q, query_.data(), query_size},
+                 {&weights.k, key_.data(), kv_size},
+                 {&weights.v, value_.data(), kv_size}});
+  pass.team.sync();
+  // An item is a KV head of a row. Worker w takes items w, w + size, ...: their cost grows.
+  const int items = pass.count * config_.kv_heads;
+  for (int item = pass.team.worker(); item < items; item += pass.team.size()) {
+    rotate_and_store(item, layer, rows, cache);
+    if (pass.alone()) attend(item, layer, rows, cache);
+  }
+  if (!pass.alone()) {
+    pass.team.sync();  // a row attends to what other rows of its sequence have stored
+    for (int item = pass.team.worker(); item < items; item += pass.team.size()) {
+      attend(item, layer, rows, cache);
+    }
+  }
+  pass.team.sync();
+  norm_quantize(pass, attended_.data(), weights.attn_sub_norm, static_cast<int>(query_size));
+  project(pass, {{&weights.o, delta_.data(), static_cast<std::size_t>(config_.hidden_size)}});
+  pass.team.sync();
 }
 
-void Transformer::attend(int layer, const std::vector<BatchRow>& rows, const KvLayout& cache) {
-  const int count = static_cast<int>(rows.size());
+// Rotates a KV head's key and the queries that share it, and stores its key and value.
+void Transformer::rotate_and_store(int item, int layer, const std::vector<BatchRow>& rows,
+                                   const KvLayout& cache) {
+  const int i = item / config_.kv_heads;
+  const int kv_head = item % config_.kv_heads;
   const int group = config_.heads / config_.kv_heads;
-  const std::size_t query_size = static_cast<std::size_t>(config_.heads) * config_.head_dim;
-  const std::size_t group_size = static_cast<std::size_t>(group) * config_.head_dim;
-  double positions = 0.0;
-  for (const BatchRow& row : rows) positions += row.position + 1;
-  // Per position and head element: two multiply-adds in single precision.
-  pool_.stride(count * config_.kv_heads, positions * query_size * 8.0, [&](int item) {
-    const int i = item / config_.kv_heads;
-    const int kv_head = item % config_.kv_heads;
-    const std::size_t at = i * query_size + kv_head * group_size;
-    AttentionArgs args;
-    args.query = query_.data() + at;
-    args.group = group;
-    args.head_dim = config_.head_dim;
-    args.length = rows[i].position + 1;
-    args.scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
-    args.keys = cache.keys(layer, kv_head);
-    args.values = cache.values(layer, kv_head);
-    args.block_stride = cache.block_stride();
-    args.block_table = rows[i].block_table;
-    args.out = attended_.data() + at;
-    kernels_.attention(args);
-  });
+  const std::size_t half = config_.head_dim / 2;
+  const float* cos = cos_.data() + i * half;
+  const float* sin = sin_.data() + i * half;
+  const std::size_t at = static_cast<std::size_t>(item) * config_.head_dim;  // [rows][kv_heads]
+  kernels_.rope(query_.data() + at * group, group, config_.head_dim, cos, sin);
+  kernels_.rope(key_.data() + at, 1, config_.head_dim, cos, sin);
+  const int position = rows[i].position;
+  const std::int32_t block = rows[i].block_table[position / kKvBlockTokens];
+  cache.store(layer, kv_head, block, position % kKvBlockTokens, key_.data() + at,
+              value_.data() + at);
 }
 
-void Transformer::feed_forward_block(const LayerWeights& weights, int rows) {
-  const auto size = static_cast<std::size_t>(config_.intermediate_size);
-  project(rows, {{&weights.gate, gate_.data(), size}, {&weights.up, up_.data(), size}});
-  const auto gating =
-      config_.activation == Activation::kRelu2 ? kernels_.relu2_mul : kernels_.silu_mul;
-  pool_.split(rows, rows * size * 2.0 * kElementwiseWork, [&](int begin, int end) {
-    for (int i = begin; i < end; ++i) {
-      float* gate = gate_.data() + i * size;
-      gating(gate, up_.data() + i * size, config_.intermediate_size, gate);
-      if (weights.ffn_sub_norm != nullptr) {
-        kernels_.rms_norm(gate, weights.ffn_sub_norm, config_.intermediate_size,
-                          config_.rms_norm_eps, gate);
-      }
-      quantize(gate, i, config_.intermediate_size);
-    }
-  });
-  project(rows, {{&weights.down, delta_.data(), static_cast<std::size_t>(config_.hidden_size)}});
+void Transformer::attend(int item, int layer, const std::vector<BatchRow>& rows,
+                         const KvLayout& cache) {
+  const int i = item / config_.kv_heads;
+  const int kv_head = item % config_.kv_heads;
+  const int group = config_.heads / config_.kv_heads;
+  const std::size_t at = static_cast<std::size_t>(item) * group * config_.head_dim;
+  AttentionArgs args;
+  args.query = query_.data() + at;
+  args.group = group;
+  args.head_dim = config_.head_dim;
+  args.length = rows[i].position + 1;
+  args.scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
+  args.keys = cache.keys(layer, kv_head);
+  args.values = cache.values(layer, kv_head);
+  args.block_stride = cache.block_stride();
+  args.block_table = rows[i].block_table;
+  args.out = attended_.data() + at;
+  kernels_.attention(args);
 }
 
-void Transformer::add_norm_quantize(float* states, const float* delta, const float* norm, int rows,
-                                    int size) {
+// Each worker computes the same columns of gate and up, so gating needs no barrier between.
+void Transformer::feed_forward_block(const Pass& pass, const LayerWeights& weights) {
+  const int size = config_.intermediate_size;
   const auto stride = static_cast<std::size_t>(size);
-  pool_.split(rows, rows * stride * kElementwiseWork, [&](int begin, int end) {
-    for (int i = begin; i < end; ++i) {
-      float* state = states + i * stride;
-      const float* input = state;
-      if (delta != nullptr) kernels_.add(state, delta + i * stride, size);
-      if (norm != nullptr) {
-        float* normed = normed_.data() + i * stride;
-        kernels_.rms_norm(state, norm, size, config_.rms_norm_eps, normed);
-        input = normed;
-      }
-      quantize(input, i, size);
+  const QuantizedRows input = quantized(pass, config_.hidden_size);
+  const Team::Share tiles = pass.team.share(weights.gate.row_tiles());
+  if (tiles.begin < tiles.end) {
+    kernels_.ternary_matmul(weights.gate, input, tiles.begin, tiles.end, gate_.data(), stride);
+    kernels_.ternary_matmul(weights.up, input, tiles.begin, tiles.end, up_.data(), stride);
+    const auto gating =
+        config_.activation == Activation::kRelu2 ? kernels_.relu2_mul : kernels_.silu_mul;
+    const int begin = tiles.begin * kTileRows;
+    const int columns = std::min(tiles.end * kTileRows, size) - begin;
+    for (int i = 0; i < pass.count; ++i) {
+      float* gate = gate_.data() + i * stride + begin;
+      gating(gate, up_.data() + i * stride + begin, columns, gate);
     }
-  });
+  }
+  pass.team.sync();
+  norm_quantize(pass, gate_.data(), weights.ffn_sub_norm, size);
+  project(pass, {{&weights.down, delta_.data(), static_cast<std::size_t>(config_.hidden_size)}});
+  pass.team.sync();
 }
 
-QuantizedRows Transformer::quantized(int rows, int size) {
-  return {codes_.data(), steps_.data(), sums_.data(), rows, round_up(size, 64)};
+void Transformer::add_norm_quantize(const Pass& pass, const float* delta, const float* norm) {
+  const int size = config_.hidden_size;
+  const Team::Share share = pass.rows();
+  for (int i = share.begin; i < share.end; ++i) {
+    float* state = states_.data() + pass.slot(i) * size;
+    if (delta != nullptr) kernels_.add(state, delta + static_cast<std::size_t>(i) * size, size);
+    norm_quantize_row(pass, i, state, norm, size);
+  }
+  pass.sync_rows();
 }
 
-void Transformer::quantize(const float* x, int row, int size) {
-  const QuantizedRows out = quantized(row + 1, size);
+void Transformer::norm_quantize(const Pass& pass, const float* x, const float* norm, int size) {
+  const Team::Share share = pass.rows();
+  for (int i = share.begin; i < share.end; ++i) {
+    norm_quantize_row(pass, i, x + static_cast<std::size_t>(i) * size, norm, size);
+  }
+  pass.sync_rows();
+}
+
+void Transformer::norm_quantize_row(const Pass& pass, int row, const float* x, const float* norm,
+                                    int size) {
+  if (norm != nullptr) {
+    float* normed = normed_.data() + pass.slot(row) * size;
+    kernels_.rms_norm(x, norm, size, config_.rms_norm_eps, normed);
+    x = normed;
+  }
+  const QuantizedRows out = quantized(pass, size);
   kernels_.quantize_row(x, size, out.codes + static_cast<std::size_t>(row) * out.stride, out.stride,
                         out.steps + row, out.sums + row);
 }
 
-// Several matrices that read the same input form one range of tiles, split once over the threads.
-void Transformer::project(int rows, std::initializer_list<Projection> projections) {
+QuantizedRows Transformer::quantized(const Pass& pass, int size) {
+  const int stride = round_up(size, 64);
+  const std::size_t slot = pass.slot(0);
+  return {codes_.data() + slot * stride, steps_.data() + slot * kLineFloats,
+          sums_.data() + slot * kLineFloats, pass.count, stride};
+}
+
+// Several matrices that read the same input form one range of tiles, shared out once.
+void Transformer::project(const Pass& pass, std::initializer_list<Projection> projections) {
   int tiles = 0;
   for (const Projection& p : projections) tiles += p.weight->row_tiles();
-  const int cols = projections.begin()->weight->cols;
-  const QuantizedRows input = quantized(rows, cols);
-  const double work = static_cast<double>(tiles) * kTileRows * cols * std::max(rows, 4) / 4;
-  pool_.split(tiles, work, [&](int begin, int end) {
-    int first = 0;  // this matrix's first tile within the joint range
-    for (const Projection& p : projections) {
-      const int count = p.weight->row_tiles();
-      const int from = std::max(begin - first, 0);
-      const int to = std::min(end - first, count);
-      if (from < to) kernels_.ternary_matmul(*p.weight, input, from, to, p.y, p.y_stride);
-      first += count;
-    }
-  });
+  const QuantizedRows input = quantized(pass, projections.begin()->weight->cols);
+  const Team::Share share = pass.team.share(tiles);
+  int first = 0;  // this matrix's first tile within the joint range
+  for (const Projection& p : projections) {
+    const int count = p.weight->row_tiles();
+    const int from = std::max(share.begin - first, 0);
+    const int to = std::min(share.end - first, count);
+    if (from < to) kernels_.ternary_matmul(*p.weight, input, from, to, p.y, p.y_stride);
+    first += count;
+  }
 }
 
 void Transformer::compute_angles(const std::vector<BatchRow>& rows) {
@@ -254,6 +288,16 @@ void Transformer::compute_angles(const std::vector<BatchRow>& rows) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     rotary_.angles(rows[i].position, cos_.data() + i * half, sin_.data() + i * half);
   }
+}
+
+// Arithmetic operations between two barriers of a layer, on average.
+double Transformer::work_per_barrier(int rows) const {
+  const double query = static_cast<double>(config_.heads) * config_.head_dim;
+  const double kv = static_cast<double>(config_.kv_heads) * config_.head_dim;
+  const double weights =
+      config_.hidden_size * (2.0 * (query + kv) + 3.0 * config_.intermediate_size);
+  // Four rows take as long as one: unpacking costs as much as multiplying.
+  return rows == 1 ? weights / 5 : weights * std::max(rows, 4) / 4 / 10;
 }
 
 }  // namespace sterna

@@ -55,17 +55,42 @@ class Transformer {
     std::size_t y_stride;
   };
 
-  void attention_block(const LayerWeights& weights, int layer, const std::vector<BatchRow>& rows,
-                       const KvLayout& cache);
-  void feed_forward_block(const LayerWeights& weights, int rows);
-  void attend(int layer, const std::vector<BatchRow>& rows, const KvLayout& cache);
-  // states += delta (when not null); then norm (when not null) and quantization into codes_.
-  void add_norm_quantize(float* states, const float* delta, const float* norm, int rows, int size);
-  void quantize(const float* x, int row, int size);
-  void project(int rows, std::initializer_list<Projection> projections);
-  void compute_angles(const std::vector<BatchRow>& rows);
+  // A batch on its way through the layers, as one worker sees it. Rows are shared out for what is
+  // done row by row; a single row is added up, normalized and quantized by every worker for itself,
+  // which takes no longer and saves a barrier.
+  struct Pass {
+    Team team;
+    int count;  // rows
 
-  QuantizedRows quantized(int rows, int size);
+    bool alone() const { return count == 1; }
+    Team::Share rows() const { return alone() ? Team::Share{0, 1} : team.share(count); }
+    // Where this worker keeps `row` in states_, normed_ and codes_.
+    std::size_t slot(int row) const { return alone() ? team.worker() : row; }
+    // Behind work on rows().
+    void sync_rows() const {
+      if (!alone()) team.sync();
+    }
+  };
+
+  // Each leaves its result ready for all workers, but `project`, behind which they must sync.
+  void layer_block(const Pass& pass, int layer, const std::vector<BatchRow>& rows,
+                   const KvLayout& cache, const float* delta);
+  void attention_block(const Pass& pass, int layer, const std::vector<BatchRow>& rows,
+                       const KvLayout& cache);
+  void rotate_and_store(int item, int layer, const std::vector<BatchRow>& rows,
+                        const KvLayout& cache);
+  void attend(int item, int layer, const std::vector<BatchRow>& rows, const KvLayout& cache);
+  void feed_forward_block(const Pass& pass, const LayerWeights& weights);
+  // states += delta (when not null); then as norm_quantize.
+  void add_norm_quantize(const Pass& pass, const float* delta, const float* norm);
+  // x[rows][size], normalized (when norm is not null) and quantized into codes_.
+  void norm_quantize(const Pass& pass, const float* x, const float* norm, int size);
+  void norm_quantize_row(const Pass& pass, int row, const float* x, const float* norm, int size);
+  void project(const Pass& pass, std::initializer_list<Projection> projections);
+  void compute_angles(const std::vector<BatchRow>& rows);
+  double work_per_barrier(int rows) const;
+
+  QuantizedRows quantized(const Pass& pass, int size);
 
   std::shared_ptr<const LoadedModel> model_;
   const ModelConfig& config_;
@@ -74,9 +99,13 @@ class Transformer {
   const int max_rows_;
   RotaryEmbedding rotary_;
 
-  // Activations of one batch, [max_rows][...].
-  AlignedBuffer<float> states_;      // residual stream: hidden_size
-  AlignedBuffer<float> normed_;      // the widest input of a linear
+  // Activations of one batch. [max_rows or workers, whichever is more][...]:
+  AlignedBuffer<float> states_;  // residual stream: hidden_size
+  AlignedBuffer<float> normed_;  // the widest input of a linear
+  AlignedBuffer<std::int8_t> codes_;
+  AlignedBuffer<float> steps_;  // a cache line apart, for the workers of a single row
+  AlignedBuffer<std::int32_t> sums_;
+  // [max_rows][...]:
   AlignedBuffer<float> query_;       // heads * head_dim
   AlignedBuffer<float> key_;         // kv_heads * head_dim
   AlignedBuffer<float> value_;       // kv_heads * head_dim
@@ -86,9 +115,6 @@ class Transformer {
   AlignedBuffer<float> up_;          // intermediate_size
   AlignedBuffer<float> cos_, sin_;   // head_dim / 2
   AlignedBuffer<float> head_input_;  // hidden_size: gathered rows for the output head
-  AlignedBuffer<std::int8_t> codes_;
-  AlignedBuffer<float> steps_;
-  AlignedBuffer<std::int32_t> sums_;
 };
 
 }  // namespace sterna
