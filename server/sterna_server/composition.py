@@ -18,6 +18,7 @@ def core_options(settings: Settings, *, tcp: bool = True, unix_path: Path | None
         host=settings.grpc_host if tcp else None,
         port=settings.grpc_port,
         unix_path=unix_path,
+        hub_endpoint=settings.hub_endpoint or None,
         autoload=settings.autoload,
         keep_alive_seconds=settings.keep_alive,
         model_memory_bytes=settings.model_memory,

@@ -28,10 +28,10 @@ class _Row:
     def cells(self) -> tuple[str, ...]:
         return (
             self.model_id,
-            _count(self.parameters),
+            count_text(self.parameters),
             self.quantization or _UNKNOWN,
             str(self.context) if self.context else _UNKNOWN,
-            _size(self.size_bytes),
+            size_text(self.size_bytes),
             self.state,
         )
 
@@ -94,7 +94,7 @@ def _of_core(address: str) -> list[_Row]:
     ]
 
 
-def _count(number: int) -> str:
+def count_text(number: int) -> str:
     """A number of parameters, to about three digits."""
     for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
         if number >= limit:
@@ -102,7 +102,8 @@ def _count(number: int) -> str:
     return str(number) if number else _UNKNOWN
 
 
-def _size(size: int) -> str:
+def size_text(size: int) -> str:
+    """A number of bytes, in the unit that fits."""
     for limit, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if size >= limit:
             return f"{size / limit:.1f} {unit}"

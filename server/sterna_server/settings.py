@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     aliases: dict[str, str] = Field(default_factory=dict)
     """Further names for models, alias to id; an alias may be a glob (`gpt-*`, `*`)."""
 
+    hub_endpoint: str = ""
+    """Where models are pulled from; empty: HF_ENDPOINT, or the public hub."""
     autoload: bool = True
     """Whether a request for a model of the store loads it."""
     keep_alive: float = Field(default=-1.0, ge=-1, le=3650 * 86400)

@@ -8,7 +8,21 @@ import pytest
 
 from tests.support.server_process import run_sterna
 
-COMMANDS = ("serve", "core", "rest", "chat", "models", "bench", "version")
+COMMANDS = (
+    "serve",
+    "core",
+    "rest",
+    "chat",
+    "models",
+    "pull",
+    "import",
+    "show",
+    "verify",
+    "quantize",
+    "rm",
+    "bench",
+    "version",
+)
 
 
 def test_help_lists_every_command(home: Path) -> None:

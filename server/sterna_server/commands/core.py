@@ -17,6 +17,7 @@ def core(
     grpc_host: options.GrpcHost = None,
     grpc_port: options.GrpcPort = None,
     unix_path: options.UnixPath = None,
+    hub_endpoint: options.HubEndpoint = None,
     autoload: options.Autoload = None,
     keep_alive: options.KeepAlive = None,
     model_memory: options.ModelMemory = None,

@@ -10,6 +10,8 @@ from sterna_server.settings import load_settings
 
 def register(app: typer.Typer) -> None:
     app.command("models")(models)
+    # What other tools call it.
+    app.command("list", hidden=True)(models)
 
 
 def models(

@@ -83,6 +83,14 @@ CoreAddress = Annotated[
         show_default=False,
     ),
 ]
+HubEndpoint = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Where models are pulled from. [default: HF_ENDPOINT, or the public hub]",
+        show_default=False,
+    ),
+]
 Autoload = Annotated[
     bool | None,
     typer.Option(

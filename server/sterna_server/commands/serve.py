@@ -19,6 +19,7 @@ def serve(
     grpc_host: options.GrpcHost = None,
     grpc_port: options.GrpcPort = None,
     unix_path: options.UnixPath = None,
+    hub_endpoint: options.HubEndpoint = None,
     autoload: options.Autoload = None,
     keep_alive: options.KeepAlive = None,
     model_memory: options.ModelMemory = None,

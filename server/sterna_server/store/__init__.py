@@ -1,0 +1,1 @@
+"""What the commands about the model store do."""
