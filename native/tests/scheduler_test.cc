@@ -39,7 +39,7 @@ Sequence* add(Scheduler& scheduler, std::uint64_t id, int prompt_tokens, int cho
 // Runs a step without a model: every finished slice gets one more token.
 std::vector<Slice> step(Scheduler& scheduler, TokenId next = 1) {
   const auto plan = scheduler.plan();
-  for (const Slice& slice : plan) scheduler.computed(slice);
+  for (const Slice& slice : plan) scheduler.computed(*slice.sequence, slice.end);
   for (const Slice& slice : plan) {
     if (slice.sequence->remaining() > 0) continue;
     slice.sequence->request->started = true;
@@ -113,7 +113,7 @@ TEST(a_fork_shares_full_blocks_and_copies_the_last) {
   const auto plan = scheduler.plan();
   const KvLayout& kv = scheduler.kv();
   kv.base[kv.layer_stride() + parent->blocks[2] * kv.block_stride() + 5] = 42.0f;
-  for (const Slice& slice : plan) scheduler.computed(slice);
+  for (const Slice& slice : plan) scheduler.computed(*slice.sequence, slice.end);
   parent->request->started = true;
   Sequence* child = scheduler.fork(*parent, 1);
   CHECK_EQ(child->blocks.size(), std::size_t{3});

@@ -13,6 +13,14 @@
 
 namespace sterna {
 
+// Whether the engine guesses tokens ahead, from what a sequence said before, and verifies several
+// in one step. The answers are the same; only their speed changes.
+enum class Speculation : std::uint8_t {
+  kOff,
+  kAuto,    // where it pays, by the measured cost of steps
+  kAlways,  // wherever there is something to guess; for tests and measurements
+};
+
 struct EngineOptions {
   int threads = 0;             // 0: what the cgroup's quota and the affinity mask allow
   int max_batch = 16;          // sequences that run at the same time
@@ -20,6 +28,8 @@ struct EngineOptions {
   int max_batch_tokens = 256;  // rows computed in one step; raised to max_batch + 16 if less
   int kv_cache_tokens = 0;   // capacity of the KV cache; 0: max_batch * 1024, at least one context
   bool prefix_cache = true;  // reuse the KV blocks of shared prefixes
+  Speculation speculation = Speculation::kAuto;
+  int max_draft_tokens = 8;  // tokens guessed ahead of one sequence
 };
 
 struct EngineStats {
@@ -35,6 +45,8 @@ struct EngineStats {
   std::int64_t generated_tokens = 0;
   std::int64_t steps = 0;
   std::int64_t preemptions = 0;
+  std::int64_t drafted_tokens = 0;   // guessed ahead
+  std::int64_t accepted_tokens = 0;  // of these, part of an answer
 };
 
 // Thread-safe: every method may be called concurrently with every other, except the destructor.

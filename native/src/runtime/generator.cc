@@ -17,6 +17,17 @@ SchedulerLimits limits_of(const EngineOptions& options) {
   return limits;
 }
 
+// One row attends to one position: two multiply-adds for each element of each head and layer, at
+// some 50 of them a nanosecond.
+double attention_guess(const ModelConfig& config) {
+  return 2.0 * config.layers * config.heads * config.head_dim / 50e9;
+}
+
+bool stops(const Request& request, TokenId token) {
+  const auto& stops = request.stop_tokens;
+  return std::find(stops.begin(), stops.end(), token) != stops.end();
+}
+
 Event event_for(const Sequence& sequence, EventKind kind) {
   Event event;
   event.request_id = sequence.request->request.id;
@@ -45,10 +56,12 @@ Generator::Generator(std::shared_ptr<const LoadedModel> model, const Kernels& ke
     : model_(std::move(model)),
       pool_(options.threads),
       scheduler_(model_->config(), limits_of(options)),
+      speculator_(options, options.max_batch_tokens),
+      cost_(attention_guess(model_->config())),
       transformer_(model_, kernels, pool_, options.max_batch_tokens),
-      logits_(static_cast<std::size_t>(options.max_batch) * model_->config().vocab_size),
-      scratch_(pool_.size()),
-      logits_rows_(options.max_batch) {
+      logits_rows_(options.max_batch + speculator_.max_rows()),
+      logits_(static_cast<std::size_t>(logits_rows_) * model_->config().vocab_size),
+      scratch_(pool_.size()) {
   totals_.kernels = kernels.name;
   totals_.threads = pool_.size();
 }
@@ -86,31 +99,50 @@ void Generator::guide(std::uint64_t request_id, int choice, TokenMask mask) {
 }
 
 bool Generator::step(std::vector<Event>& events) {
-  const std::vector<Slice> plan = scheduler_.plan();
-  if (!plan.empty()) compute(plan);
+  std::vector<Slice> plan = scheduler_.plan();
+  speculator_.extend(plan, scheduler_, cost_);
+  const Clock::time_point begin = Clock::now();
+  StepLoad load = compute(plan);
+  const Clock::time_point computed = Clock::now();
+  report_prompts(plan);
   std::vector<Draw> draws = prepare_draws(plan, events);
   if (plan.empty() && draws.empty()) return false;
 
-  const double work = 8.0 * draws.size() * model_->config().vocab_size;
-  const int workers = std::min<int>(pool_.size(), static_cast<int>(draws.size()));
-  pool_.split(workers, work, [&](int begin, int end) {
-    for (int worker = begin; worker < end; ++worker) {
-      for (std::size_t i = worker; i < draws.size(); i += workers) draw(draws[i], scratch_[worker]);
-    }
-  });
-  for (Draw& each : draws) accept(each, events);
+  const Clock::time_point prepared = Clock::now();
+  load.states = compute_logits(draws);
+  make_draws(draws);
+  cost_.record(load, seconds(computed - begin), seconds(Clock::now() - prepared));
+  learn(draws);
+  for (Draw& each : draws) {
+    if (each.counts) accept(each, events);
+  }
+  scheduler_.trim();
   ++totals_.steps;
   return true;
 }
 
-void Generator::compute(const std::vector<Slice>& plan) {
+StepLoad Generator::compute(const std::vector<Slice>& plan) {
+  StepLoad load;
   std::vector<BatchRow> rows;
   for (const Slice& slice : plan) {
+    const Sequence& sequence = *slice.sequence;
     for (int i = slice.begin; i < slice.end; ++i) {
-      rows.push_back({slice.sequence->tokens[i], i, slice.sequence->blocks.data()});
+      rows.push_back({sequence.tokens[i], i, sequence.blocks.data()});
+      load.positions += i + 1;
+    }
+    for (int i = 0; i < static_cast<int>(slice.draft.size()); ++i) {
+      rows.push_back({slice.draft[i], slice.end + i, sequence.blocks.data()});
+      load.positions += slice.end + i + 1;
     }
   }
-  transformer_.forward(rows, scheduler_.kv());
+  if (!rows.empty()) transformer_.forward(rows, scheduler_.kv());
+  for (const Slice& slice : plan) scheduler_.computed(*slice.sequence, slice.end);
+  load.rows = static_cast<int>(rows.size());
+  return load;
+}
+
+// What is asked for of every position of a prompt.
+void Generator::report_prompts(const std::vector<Slice>& plan) {
   int first_row = 0;
   for (const Slice& slice : plan) {
     const LiveRequest& live = *slice.sequence->request;
@@ -118,9 +150,8 @@ void Generator::compute(const std::vector<Slice>& plan) {
       if (live.request.prompt_logprobs) compute_prompt_logprobs(slice, first_row);
       if (live.request.embedding == Pooling::kMean) add_states(slice, first_row);
     }
-    first_row += slice.end - slice.begin;
+    first_row += slice.rows();
   }
-  for (const Slice& slice : plan) scheduler_.computed(slice);
 }
 
 // Every computed position but the last predicts a token of the prompt.
@@ -165,9 +196,10 @@ std::vector<Generator::Draw> Generator::prepare_draws(const std::vector<Slice>& 
   const auto add = [&](Sequence* sequence, const float* state) {
     draws.push_back({sequence, state, nullptr, event_for(*sequence, EventKind::kToken)});
   };
-  int row = -1;
+  int next_row = 0;
   for (const Slice& slice : plan) {
-    row += slice.end - slice.begin;
+    const int row = next_row + slice.end - slice.begin - 1;
+    next_row += slice.rows();
     if (slice.sequence->remaining() > 0) continue;  // more of the prompt is to come
     const float* state = transformer_.hidden(row);
     if (slice.sequence->request->request.embedding) {
@@ -181,23 +213,47 @@ std::vector<Generator::Draw> Generator::prepare_draws(const std::vector<Slice>& 
         add(sequence, state);
       }
     }
+    for (const TokenId token : slice.draft) {
+      const int place = draws.back().place + 1;
+      draws.back().draft = token;
+      add(slice.sequence, transformer_.hidden(row + place));
+      draws.back().place = place;
+    }
   }
   for (const auto& sequence : scheduler_.batch()) {
     if (!sequence->held.empty() && sequence->may_draw()) {
       add(sequence.get(), sequence->held.data());
     }
   }
-  compute_logits(draws);
   return draws;
 }
 
-void Generator::compute_logits(std::vector<Draw>& draws) {
+int Generator::compute_logits(std::vector<Draw>& draws) {
   std::vector<const float*> states;  // choices that were just forked share one
   for (Draw& draw : draws) {
     if (states.empty() || states.back() != draw.state) states.push_back(draw.state);
     draw.logits = logits_.data() + (states.size() - 1) * model_->config().vocab_size;
   }
   if (!states.empty()) transformer_.logits(states, logits_.data());
+  return static_cast<int>(states.size());
+}
+
+void Generator::make_draws(std::vector<Draw>& draws) {
+  std::vector<Draw*> chains;
+  for (Draw& draw : draws) {
+    if (draw.place == 0) chains.push_back(&draw);
+  }
+  const int count = static_cast<int>(chains.size());
+  chains.push_back(draws.data() + draws.size());
+  const double work = 8.0 * draws.size() * model_->config().vocab_size;
+  const int workers = std::min(pool_.size(), count);
+  pool_.split(workers, work, [&](int begin, int end) {
+    for (int worker = begin; worker < end; ++worker) {
+      for (int i = worker; i < count; i += workers) {
+        draw_chain(chains[i], chains[i + 1], scratch_[worker]);
+      }
+    }
+  });
 }
 
 // The sequences that the state of a computed slice belongs to: itself and, when the prompt has
@@ -246,12 +302,25 @@ void Generator::report_start(Sequence& sequence, std::vector<Event>& events) {
   totals_.cached_tokens += live.cached_tokens;
 }
 
+// As far as the drafts come true. Each draw sees the sampler and the random number that it would
+// see if the tokens before it had come one by one.
+void Generator::draw_chain(Draw* begin, const Draw* end, std::vector<float>& scratch) const {
+  for (Draw* each = begin; each != end; ++each) {
+    draw(*each, scratch);
+    each->counts = true;
+    if (stops(each->sequence->request->request, each->event.token)) return;
+    each->sequence->sampler.accept(each->event.token);
+    if (each->event.token != each->draft) return;
+  }
+}
+
 void Generator::draw(Draw& draw, std::vector<float>& scratch) const {
   const int vocab = model_->config().vocab_size;
   const Request& request = draw.sequence->request->request;
   static const std::vector<TokenId> kNone;
-  const bool may_stop = draw.sequence->generated >= request.min_tokens;
-  draw.event.token = draw.sequence->sampler.sample(draw.logits, vocab, draw.sequence->generated,
+  const int index = draw.sequence->generated + draw.place;
+  const bool may_stop = index >= request.min_tokens;
+  draw.event.token = draw.sequence->sampler.sample(draw.logits, vocab, index,
                                                    may_stop ? kNone : request.stop_tokens,
                                                    draw.sequence->allowed(), scratch);
   if (request.top_logprobs < 0) return;
@@ -260,20 +329,30 @@ void Generator::draw(Draw& draw, std::vector<float>& scratch) const {
   if (request.top_logprobs > 0) draw.event.top_logprobs = logprobs.top(request.top_logprobs);
 }
 
+void Generator::learn(const std::vector<Draw>& draws) {
+  for (std::size_t i = 0; i < draws.size();) {
+    const std::size_t first = i++;
+    int accepted = 0;
+    for (; i < draws.size() && draws[i].place > 0; ++i) accepted += draws[i].counts;
+    const int drafted = static_cast<int>(i - first - 1);
+    if (drafted > 0) speculator_.learn(*draws[first].sequence, drafted, accepted);
+  }
+}
+
 void Generator::accept(Draw& draw, std::vector<Event>& events) {
   Sequence* sequence = draw.sequence;
   const Request& request = sequence->request->request;
   const TokenId token = draw.event.token;
   ++totals_.generated_tokens;
   sequence->held.clear();
-  const auto& stops = request.stop_tokens;
+  // A draft that came true was computed at its place.
+  if (draw.place > 0) scheduler_.computed(*sequence, static_cast<int>(sequence->tokens.size()));
   // Where a mask allows nothing else, a stop token comes even before min_tokens.
-  if (std::find(stops.begin(), stops.end(), token) != stops.end()) {
+  if (stops(request, token)) {
     finish(sequence, FinishReason::kStop, token, events);
     return;
   }
   sequence->tokens.push_back(token);
-  sequence->sampler.accept(token);
   ++sequence->generated;
   events.push_back(std::move(draw.event));
   if (sequence->generated >= request.max_tokens) {
@@ -298,6 +377,8 @@ void Generator::fill(EngineStats& stats) const {
   stats.kv_blocks_used = scheduler_.blocks().used();
   stats.kv_blocks_cached = scheduler_.blocks().cached();
   stats.preemptions = scheduler_.preemptions();
+  stats.drafted_tokens = speculator_.drafted();
+  stats.accepted_tokens = speculator_.accepted();
 }
 
 }  // namespace sterna

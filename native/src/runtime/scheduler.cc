@@ -201,9 +201,31 @@ void Scheduler::preempt_youngest() {
   ++preemptions_;
 }
 
-void Scheduler::computed(const Slice& slice) {
-  Sequence& sequence = *slice.sequence;
-  sequence.computed = slice.end;
+int Scheduler::reserve_ahead(Sequence& sequence, int count) {
+  const int size = static_cast<int>(sequence.tokens.size());
+  const auto room = [&] {
+    return static_cast<int>(sequence.blocks.size()) * kKvBlockTokens - size;
+  };
+  // Each sequence may need a block to go on, or to be forked.
+  while (room() < count && blocks_.available() > used_slots()) {
+    sequence.blocks.push_back(blocks_.allocate());
+  }
+  return std::min(room(), count);
+}
+
+void Scheduler::trim() {
+  for (const auto& sequence : running_) {
+    const auto needed =
+        static_cast<std::size_t>(blocks_for(static_cast<int>(sequence->tokens.size())));
+    while (sequence->blocks.size() > needed) {
+      blocks_.release({sequence->blocks.back()});
+      sequence->blocks.pop_back();
+    }
+  }
+}
+
+void Scheduler::computed(Sequence& sequence, int end) {
+  sequence.computed = end;
   while ((sequence.published + 1) * kKvBlockTokens <= sequence.computed) {
     blocks_.publish(sequence.blocks, sequence.published, sequence.tokens);
     ++sequence.published;

@@ -26,6 +26,10 @@ struct Slice {
   Sequence* sequence;
   int begin;
   int end;
+  // Presumed tokens behind the last one, computed with it.
+  std::vector<TokenId> draft = {};
+
+  int rows() const { return end - begin + static_cast<int>(draft.size()); }
 };
 
 // Sequences enter in order of arrival, when a slot and the blocks of their prompt are free. Every
@@ -49,8 +53,14 @@ class Scheduler {
   // Empty only when there is nothing to do.
   std::vector<Slice> plan();
 
-  // The slice's keys and values are in the cache.
-  void computed(const Slice& slice);
+  // Gives a running sequence blocks for up to `count` positions behind its tokens, and returns for
+  // how many there is room. Takes only blocks that nobody will need for the next step.
+  int reserve_ahead(Sequence& sequence, int count);
+  // Takes the blocks back that no token of their sequence reaches.
+  void trim();
+
+  // The keys and values of tokens[.., end) are in the cache. Drafts do not count.
+  void computed(Sequence& sequence, int end);
 
   // Another choice of a sequence whose prompt is computed. Shares the full blocks and copies the
   // last one; without a free block for the copy, it waits and is computed again.

@@ -7,6 +7,7 @@
 
 #include "runtime/prefix_cache.h"
 #include "runtime/sampler.h"
+#include "runtime/speculator.h"
 #include "sterna/event.h"
 #include "sterna/request.h"
 
@@ -30,8 +31,9 @@ struct LiveRequest {
   int cached_tokens = 0;
   std::vector<TokenLogprob> prompt_logprobs;
   std::vector<std::vector<TokenLogprob>> prompt_top_logprobs;
-  std::vector<double> state_sum;  // of the prompt's final states, for mean pooling
-  std::vector<TokenMask> masks;   // by choice, of a guided request
+  std::vector<double> state_sum;             // of the prompt's final states, for mean pooling
+  std::vector<TokenMask> masks;              // by choice, of a guided request
+  std::shared_ptr<NgramIndex> prompt_index;  // see Drafting
 };
 
 // Whether every position of the prompt must be computed, even those whose keys and values are
@@ -59,6 +61,7 @@ struct Sequence {
   Sampler sampler;
   // A guided choice's final state of the last token, [hidden_size], while its mask is awaited.
   std::vector<float> held;
+  Drafting drafting;
 
   // Null when the next token is free; the mask must have come.
   const std::vector<std::uint32_t>* allowed() const {

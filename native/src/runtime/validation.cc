@@ -68,6 +68,7 @@ void validate_options(const EngineOptions& options) {
   require_range("max_queue", options.max_queue, 0, 1 << 20);
   require_range("max_batch_tokens", options.max_batch_tokens, 16, 1 << 16);
   require_range("kv_cache_tokens", options.kv_cache_tokens, 0, 1 << 30);
+  require_range("max_draft_tokens", options.max_draft_tokens, 1, 64);
 }
 
 void validate_mask(const std::vector<std::uint32_t>& allowed, const ModelConfig& config) {
