@@ -4,7 +4,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -199,6 +201,9 @@ void guide(Engine& engine, std::uint64_t request_id, int choice, int index,
   engine.guide(request_id, choice, index, std::move(words));
 }
 
+// In the order of the enum.
+constexpr const char* kSpeculations[] = {"off", "auto", "always"};
+
 void bind_engine(py::module_& module) {
   py::class_<EngineOptions>(module, "EngineOptions")
       .def(py::init<>())
@@ -207,7 +212,20 @@ void bind_engine(py::module_& module) {
       .def_readwrite("max_queue", &EngineOptions::max_queue)
       .def_readwrite("max_batch_tokens", &EngineOptions::max_batch_tokens)
       .def_readwrite("kv_cache_tokens", &EngineOptions::kv_cache_tokens)
-      .def_readwrite("prefix_cache", &EngineOptions::prefix_cache);
+      .def_readwrite("prefix_cache", &EngineOptions::prefix_cache)
+      .def_property(
+          "speculation",
+          [](const EngineOptions& o) { return kSpeculations[static_cast<int>(o.speculation)]; },
+          [](EngineOptions& o, const std::string& mode) {
+            const auto found = std::find(std::begin(kSpeculations), std::end(kSpeculations), mode);
+            if (found == std::end(kSpeculations)) {
+              throw Error(ErrorCode::kInvalidArgument,
+                          "speculation must be off, auto or always, not '" + mode + "'",
+                          "speculation");
+            }
+            o.speculation = static_cast<Speculation>(found - std::begin(kSpeculations));
+          })
+      .def_readwrite("max_draft_tokens", &EngineOptions::max_draft_tokens);
   py::class_<EngineStats>(module, "EngineStats")
       .def_readonly("kernels", &EngineStats::kernels)
       .def_readonly("threads", &EngineStats::threads)
@@ -220,7 +238,9 @@ void bind_engine(py::module_& module) {
       .def_readonly("cached_tokens", &EngineStats::cached_tokens)
       .def_readonly("generated_tokens", &EngineStats::generated_tokens)
       .def_readonly("steps", &EngineStats::steps)
-      .def_readonly("preemptions", &EngineStats::preemptions);
+      .def_readonly("preemptions", &EngineStats::preemptions)
+      .def_readonly("drafted_tokens", &EngineStats::drafted_tokens)
+      .def_readonly("accepted_tokens", &EngineStats::accepted_tokens);
   using Released = py::call_guard<py::gil_scoped_release>;
   py::class_<Engine>(module, "Engine")
       .def(py::init([](std::shared_ptr<Model> model, const EngineOptions& options) {

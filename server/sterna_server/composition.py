@@ -28,6 +28,8 @@ def core_options(settings: Settings, *, tcp: bool = True, unix_path: Path | None
         max_batch_tokens=settings.max_batch_tokens,
         kv_cache_tokens=settings.kv_cache_tokens,
         prefix_cache=settings.prefix_cache,
+        speculation=settings.speculation,
+        max_draft_tokens=settings.max_draft_tokens,
         session_ttl_seconds=settings.session_ttl,
     )
 

@@ -33,6 +33,7 @@ DEFAULT_HOME = Path("~/.sterna")
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
+Speculation = Literal["auto", "off"]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -93,6 +94,10 @@ class Settings(BaseSettings):
     """Capacity of the KV cache in tokens; 0 lets the engine choose."""
     prefix_cache: bool = True
     """Whether prompts that begin alike share what was computed."""
+    speculation: Speculation = "auto"
+    """Whether tokens are guessed ahead and verified together: `auto` where it pays, or `off`."""
+    max_draft_tokens: int = Field(default=8, ge=1, le=64)
+    """Tokens guessed ahead of one sequence."""
 
     session_ttl: float = Field(default=30 * 86400.0, ge=1, le=3650 * 86400)
     """How many seconds a stored conversation is kept without use."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from sterna_service.engine.types import EngineOptions
+from sterna_service.engine.types import EngineOptions, Speculation
 from sterna_service.errors import ModelLoadError, ServiceError, StartupError
 from sterna_service.inference.sessions import LONGEST_TTL, Sessions
 from sterna_service.models.catalogue import ModelSource
@@ -80,6 +80,10 @@ class CoreOptions:
     """Capacity of the KV cache in tokens; 0 lets the engine choose."""
     prefix_cache: bool = True
     """Whether prompts that begin alike share what was computed."""
+    speculation: Speculation = "auto"
+    """Whether tokens are guessed ahead and verified together; the answers are the same."""
+    max_draft_tokens: int = 8
+    """Tokens guessed ahead of one sequence."""
 
     session_ttl_seconds: float = 30 * 86400.0
     """How long a stored conversation is kept without use, unless its creator says otherwise."""
@@ -254,6 +258,8 @@ def _engine_options(options: CoreOptions) -> EngineOptions:
         max_batch_tokens=options.max_batch_tokens,
         kv_cache_tokens=options.kv_cache_tokens,
         prefix_cache=options.prefix_cache,
+        speculation=options.speculation,
+        max_draft_tokens=options.max_draft_tokens,
     )
 
 

@@ -63,8 +63,9 @@ def requests(**settings: Any) -> list[_native.Request]:
 
 
 def alone(model: _native.Model, **settings: Any) -> list[Generation]:
-    """Each request by itself on a single-threaded engine without a cache."""
-    with open_engine(model, threads=1, max_batch=1, prefix_cache=False, **settings) as engine:
+    """Each request by itself on a single-threaded engine without a cache or guesses."""
+    plain = {"threads": 1, "max_batch": 1, "prefix_cache": False, "speculation": "off"}
+    with open_engine(model, **(plain | settings)) as engine:
         return [collect(engine, [request])[request.id] for request in requests()]
 
 
@@ -253,3 +254,31 @@ def test_unknown_kernels_are_refused() -> None:
     assert result.returncode != 0
     assert "mmx" in result.stderr
     assert "reference" in result.stderr
+
+
+@pytest.mark.parametrize("drafts", [1, 5, 40])
+def test_speculation(model: _native.Model, expected: list[Generation], drafts: int) -> None:
+    """Sampled answers hardly repeat themselves, so many guesses are wrong; biased ones come true."""
+    assert_equal(together(model, speculation="always", max_draft_tokens=drafts), expected)
+
+
+@pytest.mark.parametrize("speculation", ["auto", "always"])
+def test_speculation_that_comes_true(model: _native.Model, speculation: str) -> None:
+    def repetitive() -> list[_native.Request]:
+        batch = requests()
+        for request in batch:
+            request.prompt = list(request.prompt)[:9] * 8
+            request.max_tokens = 100
+            request.logit_bias = [(token, 12.0) for token in range(40, 44)]
+        return batch
+
+    with open_engine(model, speculation="off") as engine:
+        plain = collect(engine, repetitive())
+    with open_engine(model, speculation=speculation) as engine:
+        results = collect(engine, repetitive())
+        stats = engine.stats()
+    assert_equal(list(results.values()), [plain[id] for id in results])
+    assert stats.drafted_tokens >= stats.accepted_tokens
+    if speculation == "always":
+        assert stats.accepted_tokens > 100
+        assert stats.steps < stats.generated_tokens

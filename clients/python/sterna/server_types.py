@@ -192,6 +192,8 @@ class EngineStatus:
     memory_bytes: int
     load_time: datetime | None
     last_use_time: datetime | None
+    drafted_token_count: int = 0
+    accepted_token_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ def core(
     max_batch_tokens: options.MaxBatchTokens = None,
     kv_cache_tokens: options.KvCacheTokens = None,
     prefix_cache: options.PrefixCache = None,
+    speculation: options.Speculation = None,
+    max_draft_tokens: options.MaxDraftTokens = None,
     grace: options.Grace = None,
     home: options.Home = None,
     config: options.Config = None,

@@ -164,6 +164,23 @@ PrefixCache = Annotated[
         show_default=False,
     ),
 ]
+Speculation = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODE",
+        help="Guess tokens ahead and verify them together: auto (where it pays) or off. "
+        "[default: auto]",
+        show_default=False,
+    ),
+]
+MaxDraftTokens = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Tokens guessed ahead of one answer. [default: 8]",
+        show_default=False,
+    ),
+]
 RequestTimeout = Annotated[
     float | None,
     typer.Option(

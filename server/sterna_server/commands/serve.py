@@ -29,6 +29,8 @@ def serve(
     max_batch_tokens: options.MaxBatchTokens = None,
     kv_cache_tokens: options.KvCacheTokens = None,
     prefix_cache: options.PrefixCache = None,
+    speculation: options.Speculation = None,
+    max_draft_tokens: options.MaxDraftTokens = None,
     request_timeout: options.RequestTimeout = None,
     grace: options.Grace = None,
     home: options.Home = None,

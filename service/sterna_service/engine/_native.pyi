@@ -95,6 +95,9 @@ class EngineOptions:
     max_batch_tokens: int
     kv_cache_tokens: int
     prefix_cache: bool
+    speculation: str
+    """ "off", "auto" or "always"."""
+    max_draft_tokens: int
     def __init__(self) -> None: ...
 
 class EngineStats:
@@ -110,6 +113,8 @@ class EngineStats:
     generated_tokens: int
     steps: int
     preemptions: int
+    drafted_tokens: int
+    accepted_tokens: int
 
 class Engine:
     def __init__(self, model: Model, options: EngineOptions) -> None: ...

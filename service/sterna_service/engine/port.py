@@ -193,6 +193,8 @@ class EnginePort:
             generated_tokens=stats.generated_tokens,
             steps=stats.steps,
             preemptions=stats.preemptions,
+            drafted_tokens=stats.drafted_tokens,
+            accepted_tokens=stats.accepted_tokens,
         )
 
     async def close(self, farewell: str = "") -> None:
@@ -256,6 +258,8 @@ def _native_options(options: EngineOptions) -> _native.EngineOptions:
     native.max_batch_tokens = options.max_batch_tokens
     native.kv_cache_tokens = options.kv_cache_tokens
     native.prefix_cache = options.prefix_cache
+    native.speculation = options.speculation
+    native.max_draft_tokens = options.max_draft_tokens
     return native
 
 

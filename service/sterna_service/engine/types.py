@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,12 @@ class Embedded:
 EngineEvent = Started | Token | Embedded | Finished
 
 
+Speculation = Literal["auto", "off", "always"]
+"""Whether tokens are guessed ahead, from what a text said before, and verified several in one step:
+where it pays, never, or wherever there is something to guess, for measurements. The answers are the
+same."""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
     """Sizes of an engine; zero means that the engine chooses."""
@@ -109,6 +116,8 @@ class EngineOptions:
     max_batch_tokens: int = 256
     kv_cache_tokens: int = 0
     prefix_cache: bool = True
+    speculation: Speculation = "auto"
+    max_draft_tokens: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,10 @@ class EngineStats:
     generated_tokens: int
     steps: int
     preemptions: int
+    drafted_tokens: int
+    """Guessed ahead, see `Speculation`."""
+    accepted_tokens: int
+    """Of these, what came true."""
 
 
 @dataclass(frozen=True, slots=True)

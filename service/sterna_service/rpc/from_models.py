@@ -124,6 +124,8 @@ def engine_message(model: LoadedModel, state: ModelState) -> server_status_pb2.E
         generated_token_count=stats.generated_tokens,
         step_count=stats.steps,
         preemption_count=stats.preemptions,
+        drafted_token_count=stats.drafted_tokens,
+        accepted_token_count=stats.accepted_tokens,
         memory_bytes=model.memory_bytes,
         load_time=timestamp(model.load_time),
     )
