@@ -258,7 +258,7 @@ def test_unknown_kernels_are_refused() -> None:
 
 @pytest.mark.parametrize("drafts", [1, 5, 40])
 def test_speculation(model: _native.Model, expected: list[Generation], drafts: int) -> None:
-    """Sampled answers hardly repeat themselves, so many guesses are wrong; biased ones come true."""
+    """Most guesses about these answers are wrong."""
     assert_equal(together(model, speculation="always", max_draft_tokens=drafts), expected)
 
 
