@@ -20,14 +20,9 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-# Run as a file, only benchmarks/ is on the path.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks.machine import describe_machine
-from benchmarks.speed import prepare_bundle, print_table
-from scripts.checkpoint_presets import PRESETS
+from sterna_server.bench.subject import find_subject
+from sterna_server.settings import load_settings
 from sterna_service.engine import _native
 
 
@@ -133,12 +128,21 @@ def measure(
     return rows
 
 
+def print_table(rows: list[list[str]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for first, *rest in rows:
+        cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        print("  ".join([first.ljust(widths[0]), *cells]))
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--preset", default="bitnet-b1.58-2B-4T", choices=PRESETS)
-    parser.add_argument("--model-dir", type=Path, help="measure this checkpoint instead")
+    parser.add_argument("model", nargs="?", default="", help="a model of the store or a bundle")
+    parser.add_argument(
+        "--shape", default="", help="random weights; bitnet-b1.58-2B-4T if no model"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--generate", type=int, default=64, help="tokens of an answer (64)")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds per figure (5)")
@@ -156,8 +160,10 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     options = parse_arguments()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    model = _native.Model.open(str(prepare_bundle(options)))
-    print(f"{describe_machine()}; {options.threads} threads, one stream")
+    shape = options.shape or ("" if options.model else "bitnet-b1.58-2B-4T")
+    subject = find_subject(options.model, shape, load_settings({}).home, print)
+    model = _native.Model.open(str(subject.bundle))
+    print(f"{subject.name}; {options.threads} threads, one stream")
     for kinds in options.kinds:
         forced = [Way("always", drafts) for drafts in options.drafts] if kinds else []
         ways = [Way("off", 8), Way("auto", 8), *forced]

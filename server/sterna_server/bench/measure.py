@@ -121,7 +121,10 @@ def _open(
     with contextlib.ExitStack() as stack:
         trials = []
         for variant in plan.variants:
-            options = EngineOptions(threads=threads, max_batch=streams, max_queue=streams)
+            # Random weights repeat themselves, so guesses about them would come true far too often.
+            options = EngineOptions(
+                threads=threads, max_batch=streams, max_queue=streams, speculation="off"
+            )
             trial = Trial.open(bundle, variant.apply(options))
             room = streams * (tokens_per_stream + 32)
             if room > streams * 1024 or room > trial.context_length:

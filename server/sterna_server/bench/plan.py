@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from sterna_server.errors import CommandError
 from sterna_service.engine.types import EngineOptions
@@ -96,9 +96,14 @@ def _parse_value(name: str, text: str, kind: Any) -> Any:
     try:
         if kind is bool:
             return _TRUTH[text.lower()]
+        if get_origin(kind) is Literal:
+            return {choice: choice for choice in get_args(kind)}[text.lower()]
         return kind(text)
     except (KeyError, ValueError):
-        expected = "on or off" if kind is bool else f"of type {kind.__name__}"
+        if get_origin(kind) is Literal:
+            expected = " or ".join(get_args(kind))
+        else:
+            expected = "on or off" if kind is bool else f"of type {kind.__name__}"
         raise CommandError(f"--variant: {name} should be {expected}; got {text!r}") from None
 
 
