@@ -4,6 +4,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "check.h"
 #include "format_support.h"
 
@@ -42,6 +44,28 @@ TEST(appears_complete_on_commit) {
   file.commit();
   CHECK_EQ(read_file(dir / "out"), std::string("ab\0\0\0\0cd\0\0", 10));
   CHECK_EQ(dir.file_count(), 1u);
+}
+
+TEST(writes_join_across_huge_pages_in_any_order) {
+  const std::size_t size = (std::size_t{5} << 20) + 123;
+  std::string content(size, '\0');
+  for (std::size_t i = 0; i < size; ++i) content[i] = static_cast<char>(i * 7 + i / 4096);
+  const TempDir dir;
+  for (const std::size_t piece : {std::size_t{1} << 22, std::size_t{300000}, std::size_t{10007}}) {
+    for (const bool backwards : {false, true}) {
+      AtomicFile file(dir / "out");
+      const std::size_t pieces = (size + piece - 1) / piece;
+      for (std::size_t i = 0; i < pieces; ++i) {
+        const std::size_t begin = (backwards ? pieces - 1 - i : i) * piece;
+        file.write_at(begin, bytes(content).subspan(begin, std::min(piece, size - begin)));
+      }
+      file.write_at(size / 2, bytes("over"));  // the last word counts
+      file.commit();
+      std::string expected = content;
+      expected.replace(size / 2, 4, "over");
+      CHECK(read_file(dir / "out") == expected);
+    }
+  }
 }
 
 TEST(replaces_an_older_file) {
@@ -104,8 +128,8 @@ TEST(a_disk_that_fills_while_writing_is_named) {
     AtomicFile file(dir / "out");
     const FileSizeLimit limit(4096);
     file.write_at(0, bytes("fits"));
-    CHECK_ERROR(file.write_at(4000, bytes(std::string(200, 'x'))), ErrorCode::kIo,
-                "free some space");
+    file.write_at(4000, bytes(std::string(200, 'x')));  // waits for its neighbours
+    CHECK_ERROR(file.commit(), ErrorCode::kIo, "free some space");
   }
   CHECK_EQ(dir.file_count(), 0u);
 }

@@ -25,6 +25,23 @@ TEST(maps_the_whole_file_at_a_page_boundary) {
   CHECK_EQ(reinterpret_cast<std::uintptr_t>(file.bytes().data()) % 4096, 0u);
 }
 
+TEST(maps_a_large_file_at_a_huge_page_boundary) {
+  constexpr std::size_t kHugePage = std::size_t{2} << 20;
+  const TempDir dir;
+  for (const std::size_t size :
+       {kHugePage - 1, kHugePage, 2 * kHugePage + 4096, 3 * kHugePage + 1}) {
+    std::string content(size, 'x');
+    for (std::size_t i = 0; i < size; i += 1000)
+      content[i] = static_cast<char>('a' + i / 1000 % 26);
+    write_file(dir / "large", content);
+    const MappedFile file = MappedFile::open(dir / "large");
+    CHECK(text_of(file) == content);
+    if (size >= kHugePage) {
+      CHECK_EQ(reinterpret_cast<std::uintptr_t>(file.bytes().data()) % kHugePage, 0u);
+    }
+  }
+}
+
 TEST(moves_without_moving_the_bytes) {
   const TempDir dir;
   write_file(dir / "a", "first");

@@ -18,6 +18,8 @@ namespace sterna {
 
 namespace {
 
+constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20;
+
 std::string directory_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
@@ -59,6 +61,24 @@ void AtomicFile::allocate(std::uint64_t size) {
 
 void AtomicFile::write_at(std::uint64_t offset, std::span<const std::uint8_t> bytes) {
   while (!bytes.empty()) {
+    if (offset != pending_at_ + pending_.size() || offset % kHugePage == 0) flush();
+    if (pending_.empty()) pending_at_ = offset;
+    const std::uint64_t left = kHugePage - offset % kHugePage;
+    const auto part = bytes.first(std::min<std::uint64_t>(bytes.size(), left));
+    pending_.reserve(kHugePage);
+    pending_.insert(pending_.end(), part.begin(), part.end());
+    offset += part.size();
+    bytes = bytes.subspan(part.size());
+  }
+}
+
+void AtomicFile::flush() {
+  write_out(pending_at_, pending_);
+  pending_.clear();
+}
+
+void AtomicFile::write_out(std::uint64_t offset, std::span<const std::uint8_t> bytes) {
+  while (!bytes.empty()) {
     const std::size_t chunk = std::min(bytes.size(), std::size_t{1} << 30);
     const ssize_t written = ::pwrite(fd_, bytes.data(), chunk, static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
@@ -69,6 +89,7 @@ void AtomicFile::write_at(std::uint64_t offset, std::span<const std::uint8_t> by
 }
 
 void AtomicFile::commit() {
+  flush();
   if (::fsync(fd_) != 0) fail("flush", errno);
   if (::close(std::exchange(fd_, -1)) != 0) fail("close", errno);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("rename a file to it", errno);

@@ -18,6 +18,7 @@ namespace sterna {
 namespace {
 
 constexpr std::size_t kPathLimit = 4096;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 [[noreturn]] void refuse(const std::string& path, const std::string& why) {
   throw Error(ErrorCode::kIo, "cannot read " + in_quotes(path, kPathLimit) + ": " + why, path);
@@ -39,6 +40,22 @@ class Descriptor {
   int fd_;
 };
 
+// Address space for `size` bytes from the boundary of a huge page on, or null.
+void* reserve_aligned(std::size_t size) {
+  if (size > std::numeric_limits<std::size_t>::max() - kHugePage) return nullptr;
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  void* const reserved = ::mmap(nullptr, size + kHugePage, PROT_NONE, kFlags, -1, 0);
+  if (reserved == MAP_FAILED) return nullptr;
+  auto* const begin = static_cast<std::uint8_t*>(reserved);
+  const std::size_t skip = -reinterpret_cast<std::uintptr_t>(begin) % kHugePage;
+  if (skip > 0) ::munmap(begin, skip);
+  const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t pages = (size + page - 1) / page * page;
+  if (pages < size + kHugePage - skip)
+    ::munmap(begin + skip + pages, size + kHugePage - skip - pages);
+  return begin + skip;
+}
+
 }  // namespace
 
 MappedFile MappedFile::open(const std::string& path) {
@@ -57,8 +74,16 @@ MappedFile MappedFile::open(const std::string& path) {
     refuse(path, "it is larger than the address space");
   }
   const auto size = static_cast<std::size_t>(status.st_size);
-  void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor.get(), 0);
-  if (data == MAP_FAILED) refuse_errno(path);
+  void* const at = size < kHugePage ? nullptr : reserve_aligned(size);
+  const int flags = MAP_PRIVATE | (at != nullptr ? MAP_FIXED : 0);
+  void* data = ::mmap(at, size, PROT_READ, flags, descriptor.get(), 0);
+  if (data == MAP_FAILED) {
+    const int error = errno;
+    if (at != nullptr) ::munmap(at, size);
+    errno = error;
+    refuse_errno(path);
+  }
+  ::madvise(data, size, MADV_HUGEPAGE);  // advice: a refusal changes nothing
   return MappedFile(static_cast<const std::uint8_t*>(data), size, path);
 }
 

@@ -8,9 +8,11 @@
 
 namespace sterna {
 
-// Move-only owner of a private read-only mapping. The file must not shrink while it is mapped:
-// the system answers a read beyond its new end with SIGBUS, so files are replaced by renaming,
-// never rewritten in place.
+// Move-only owner of a private read-only mapping. It asks for huge pages, which the system can give
+// where the page cache holds the file in such: then mapping takes no time, and reading is not
+// slowed by address translation, which costs a core up to a third of its bandwidth with small
+// pages. The file must not shrink while it is mapped: the system answers a read beyond its new end
+// with SIGBUS, so files are replaced by renaming, never rewritten in place.
 class MappedFile {
  public:
   MappedFile() = default;
@@ -23,7 +25,7 @@ class MappedFile {
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
 
-  // Starts at a page boundary.
+  // Starts at a page boundary, and at that of a huge page where there is address space.
   std::span<const std::uint8_t> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
 
