@@ -9,11 +9,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sterna_server.bench.plan import DECODE_PROMPT, LONGEST_LEAD, Plan
+from sterna_server.bench.plan import DECODE_PROMPT, LONGEST_LEAD, Plan, Variant
 from sterna_service.engine.trial import Trial
 from sterna_service.engine.types import EngineOptions
 
-Prompts = list[list[int]]
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One thing to measure: a round of it, and how much room it takes."""
+
+    what: str
+    unit: str
+    streams: int
+    tokens_per_stream: int
+    measure: Callable[[Trial], float]
+    """One round; the value in `unit`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,107 +42,108 @@ class Figure:
         return statistics.median(self.values)
 
 
-class PromptMaker:
-    """Prompts of one vocabulary. What is fresh differs from all that was made before."""
+def workloads(plan: Plan) -> Iterator[list[Workload]]:
+    """What the plan asks for; the workloads of one list run on the same engines."""
+    if "decode" in plan.parts:
+        yield [decode(plan.generate)]
+    if "prefill" in plan.parts:
+        yield [prefill(plan.prompt)]
+    if "batched" in plan.parts:
+        for streams in plan.streams:
+            yield [batched(streams, plan.batched_prompt, plan.batched_generate)]
+    if "first-token" in plan.parts:
+        yield first_token(plan.prompt, plan.prefix)
 
-    def __init__(self, vocab_size: int) -> None:
-        self._vocab_size = vocab_size
-        self._numbers = itertools.count(1)
 
-    def fresh(self, length: int) -> list[int]:
-        begin = 7919 * next(self._numbers)
-        return [(begin + 31 * place) % self._vocab_size for place in range(length)]
-
-
-def measure_decode(bundle: Path, plan: Plan, threads: int) -> Iterator[Figure]:
+def decode(tokens: int) -> Workload:
     """One stream: tokens per second after the first token."""
-    yield from _decode(
-        bundle, plan, threads, "decode", 1, prompt=DECODE_PROMPT, generate=plan.generate
-    )
+    return replace(batched(1, DECODE_PROMPT, tokens), what="decode")
 
 
-def measure_batched(bundle: Path, plan: Plan, threads: int, streams: int) -> Iterator[Figure]:
+def batched(streams: int, prompt: int, tokens: int) -> Workload:
     """Several streams: tokens per second of all of them, while all of them decode."""
-    yield from _decode(
-        bundle,
-        plan,
-        threads,
-        "batched",
-        streams,
-        prompt=plan.batched_prompt,
-        generate=plan.batched_generate,
-    )
-
-
-def _decode(
-    bundle: Path, plan: Plan, threads: int, what: str, streams: int, *, prompt: int, generate: int
-) -> Iterator[Figure]:
-    # The same prompts in every round, so that all but the first find them in the prefix cache.
     # While the last prompts are computed the first streams decode already: they get tokens more,
     # so that every stream is at work while the rate is taken.
     lead = -(-streams * prompt // EngineOptions().max_batch_tokens) if streams > 1 else 0
-    tokens = generate + min(lead, LONGEST_LEAD)
-    with _open(bundle, plan, threads, streams, prompt + tokens) as trials:
-        maker = PromptMaker(trials[0].vocab_size)
-        prompts = [maker.fresh(prompt) for _ in range(streams)]
-        rates = _rounds(
-            plan.rounds, trials, lambda trial: trial.run(prompts, tokens).decoded_per_second
-        )
-    yield from _figures(plan, what, "tokens/s", threads, streams, rates)
+    tokens += min(lead, LONGEST_LEAD)
+
+    def measure(trial: Trial) -> float:
+        # The same prompts in every round: all but the first find them in the prefix cache.
+        prompts = [make_prompt(trial, number, prompt) for number in range(streams)]
+        return trial.run(prompts, tokens).decoded_per_second
+
+    return Workload("batched", "tokens/s", streams, prompt + tokens, measure)
 
 
-def measure_prefill(bundle: Path, plan: Plan, threads: int) -> Iterator[Figure]:
+def prefill(tokens: int) -> Workload:
     """Prompt tokens per second, up to the first token."""
-    with _open(bundle, plan, threads, 1, plan.prompt + 1) as trials:
-        maker = PromptMaker(trials[0].vocab_size)
-        rates = _rounds(
-            plan.rounds,
-            trials,
-            lambda trial: plan.prompt / trial.run([maker.fresh(plan.prompt)], 1).first_token,
-        )
-    yield from _figures(plan, "prefill", "tokens/s", threads, 1, rates)
+    numbers = itertools.count(1)
+
+    def measure(trial: Trial) -> float:
+        return tokens / trial.run([make_prompt(trial, next(numbers), tokens)], 1).first_token
+
+    return Workload("prefill", "tokens/s", 1, tokens + 1, measure)
 
 
-def measure_first_token(bundle: Path, plan: Plan, threads: int) -> Iterator[Figure]:
+def first_token(prompt: int, prefix: int) -> list[Workload]:
     """Milliseconds to the first token on a warm engine: short, long, and long but cached."""
-    with _open(bundle, plan, threads, 1, 2 * (plan.prefix + plan.prompt)) as trials:
-        maker = PromptMaker(trials[0].vocab_size)
+    numbers = itertools.count(1)
 
-        def first_token(make: Callable[[], list[int]]) -> list[list[float]]:
-            return _rounds(
-                plan.rounds, trials, lambda trial: 1e3 * trial.run([make()], 1).first_token
-            )
+    def workload(what: str, make: Callable[[Trial], list[int]]) -> Workload:
+        def measure(trial: Trial) -> float:
+            return 1e3 * trial.run([make(trial)], 1).first_token
 
-        shared = maker.fresh(plan.prefix)
-        prompts: dict[str, Callable[[], list[int]]] = {
-            "first token: prompt of 1": lambda: maker.fresh(1),
-            f"first token: prompt of {plan.prompt}": lambda: maker.fresh(plan.prompt),
-            f"first token: {plan.prefix} cached + 1": lambda: [*shared, *maker.fresh(1)],
-        }
-        for what, make in prompts.items():
-            yield from _figures(plan, what, "ms", threads, 1, first_token(make))
+        return Workload(f"first token: {what}", "ms", 1, 2 * (prompt + prefix), measure)
+
+    def fresh(length: int) -> Callable[[Trial], list[int]]:
+        return lambda trial: make_prompt(trial, next(numbers), length)
+
+    def cached(trial: Trial) -> list[int]:
+        return make_prompt(trial, 0, prefix) + make_prompt(trial, next(numbers), 1)
+
+    return [
+        workload("prompt of 1", fresh(1)),
+        workload(f"prompt of {prompt}", fresh(prompt)),
+        workload(f"{prefix} cached + 1", cached),
+    ]
 
 
-@contextlib.contextmanager
-def _open(
-    bundle: Path, plan: Plan, threads: int, streams: int, tokens_per_stream: int
-) -> Iterator[list[Trial]]:
-    """One engine for each variant, with room for the streams."""
+def make_prompt(trial: Trial, number: int, length: int) -> list[int]:
+    """Token ids that differ from number to number from the first one on."""
+    return [(7919 * number + 31 * place + 1) % trial.vocab_size for place in range(length)]
+
+
+def run_workloads(
+    bundle: Path, plan: Plan, threads: int, together: Sequence[Workload]
+) -> Iterator[Figure]:
+    """A figure for each workload and variant."""
+    streams = max(workload.streams for workload in together)
+    tokens = max(workload.tokens_per_stream for workload in together)
     with contextlib.ExitStack() as stack:
-        trials = []
-        for variant in plan.variants:
-            # Random weights repeat themselves, so guesses about them would come true far too often.
-            options = EngineOptions(
-                threads=threads, max_batch=streams, max_queue=streams, speculation="off"
-            )
-            trial = Trial.open(bundle, variant.apply(options))
-            room = streams * (tokens_per_stream + 32)
-            if room > streams * 1024 or room > trial.context_length:
-                trial.close()
-                options = replace(options, kv_cache_tokens=max(room, trial.context_length))
-                trial = Trial.open(bundle, variant.apply(options))
-            trials.append(stack.enter_context(trial))
-        yield trials
+        trials = [
+            stack.enter_context(open_trial(bundle, threads, variant, streams, tokens))
+            for variant in plan.variants
+        ]
+        for workload in together:
+            values = _rounds(plan.rounds, trials, workload.measure)
+            for variant, mine in zip(plan.variants, values, strict=True):
+                yield Figure(
+                    workload.what, workload.unit, threads, workload.streams, variant.name, mine
+                )
+
+
+def open_trial(
+    bundle: Path, threads: int, variant: Variant, streams: int, tokens_per_stream: int
+) -> Trial:
+    """An engine with room for the streams, and for what the prefix cache keeps of them."""
+    # Random weights repeat themselves, so guesses about them would come true far too often.
+    options = EngineOptions(
+        threads=threads, max_batch=streams, max_queue=streams, speculation="off"
+    )
+    room = streams * (tokens_per_stream + 32)
+    if room > streams * 1024:
+        options = replace(options, kv_cache_tokens=room)
+    return Trial.open(bundle, variant.apply(options))
 
 
 def _rounds(
@@ -146,10 +157,3 @@ def _rounds(
             if number:
                 mine.append(value)
     return values
-
-
-def _figures(
-    plan: Plan, what: str, unit: str, threads: int, streams: int, values: list[list[float]]
-) -> Iterator[Figure]:
-    for variant, mine in zip(plan.variants, values, strict=True):
-        yield Figure(what, unit, threads, streams, variant.name, mine)

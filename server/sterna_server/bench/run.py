@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from sterna_server.bench.measure import (
-    Figure,
-    measure_batched,
-    measure_decode,
-    measure_first_token,
-    measure_prefill,
-)
+from sterna_server.bench.measure import run_workloads, workloads
 from sterna_server.bench.plan import Plan
 from sterna_server.bench.result import Result, Row
 from sterna_server.bench.start import measure_start
@@ -33,17 +27,18 @@ def run_plan(subject: Subject, plan: Plan, tell: Callable[[str], None]) -> Resul
     """
     with Trial.open(subject.bundle, EngineOptions(threads=1, max_batch=1)) as trial:
         fitting = plan.fit(trial.context_length)
-        result = Result(_describe_machine(), subject.name, trial.work)
+        result = Result(describe_machine(), subject.name, trial.work)
     if fitting != plan:
         tell(f"the context has {trial.context_length} tokens: measuring with shorter prompts")
         plan = fitting
     try:
         for threads in plan.threads:
-            for what, measure in _measurements(subject.bundle, plan, threads):
-                tell(f"{what}, {threads} threads")
+            for together in workloads(plan):
+                first = together[0]
+                tell(f"{first.what}, {first.streams} streams, {threads} threads")
                 # Around each row: what others do to the memory changes from minute to minute.
                 before = measure_floors(threads)
-                figures = list(measure)
+                figures = list(run_workloads(subject.bundle, plan, threads, together))
                 floors = before.better(measure_floors(threads))
                 result.rows += [Row(figure, floors) for figure in figures]
             if "first-token" in plan.parts:
@@ -54,20 +49,7 @@ def run_plan(subject: Subject, plan: Plan, tell: Callable[[str], None]) -> Resul
     return result
 
 
-def _measurements(bundle: Path, plan: Plan, threads: int) -> Iterator[tuple[str, Iterator[Figure]]]:
-    """What is to be measured, and the measurement that begins when it is iterated."""
-    if "decode" in plan.parts:
-        yield "decode", measure_decode(bundle, plan, threads)
-    if "prefill" in plan.parts:
-        yield "prefill", measure_prefill(bundle, plan, threads)
-    if "batched" in plan.parts:
-        for streams in plan.streams:
-            yield f"{streams} streams", measure_batched(bundle, plan, threads, streams)
-    if "first-token" in plan.parts:
-        yield "first token", measure_first_token(bundle, plan, threads)
-
-
-def _describe_machine() -> str:
+def describe_machine() -> str:
     """The processor's name, how many of its cores this process may use, and how busy they are."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
