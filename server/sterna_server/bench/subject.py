@@ -20,6 +20,8 @@ class Subject:
 
     name: str
     bundle: Path
+    checkpoint: Path | None = None
+    """The directory that it was packed from; None for a bundle that was named itself."""
 
 
 def find_subject(model: str, shape: str, home: Path, tell: Callable[[str], None]) -> Subject:
@@ -39,7 +41,8 @@ def find_subject(model: str, shape: str, home: Path, tell: Callable[[str], None]
     source = ModelRegistry(home, RegistryOptions(aliases={}), EngineOptions()).select_default(
         model or None
     )
-    return Subject(source.model_id, find_bundle(source.path, source.model_id, home))
+    bundle = find_bundle(source.path, source.model_id, home)
+    return Subject(source.model_id, bundle, source.path)
 
 
 def _random(name: str, home: Path, tell: Callable[[str], None]) -> Subject:
@@ -53,4 +56,5 @@ def _random(name: str, home: Path, tell: Callable[[str], None]) -> Subject:
             make_checkpoint(checkpoint, SHAPES[shape], 0)
         except OSError as error:
             raise CommandError(f"{error.filename or checkpoint}: {error.strerror}") from None
-    return Subject(f"{shape} (random weights)", find_bundle(checkpoint, f"random-{shape}", home))
+    bundle = find_bundle(checkpoint, f"random-{shape}", home)
+    return Subject(f"{shape} (random weights)", bundle, checkpoint)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path
@@ -60,12 +60,20 @@ class Arrivals:
         return count / (end - begin) if end > begin else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One token of a prompt: its log-probability in nats, and the token most likely there."""
+
+    logprob: float
+    best: int
+
+
 class Trial:
     """One engine and its model. Close it, or use it as a context manager."""
 
     def __init__(self, engine: _native.Engine, model: _native.Model) -> None:
         self._engine = engine
-        self._model = model
+        self._heard = 0.0
         config = model.config
         self.vocab_size = config.vocab_size
         self.context_length = config.context_length
@@ -94,36 +102,54 @@ class Trial:
         """
         arrivals: list[list[float]] = [[] for _ in prompts]
         cached = 0
-        running = len(prompts)
         begin = time.perf_counter()
         for number, prompt in enumerate(prompts):
-            self._submit(number, prompt, new_tokens)
-        while running:
-            if not select.select([self._engine.outbox_fd()], [], [], _SILENCE_SECONDS)[0]:
-                raise TrialError(f"the engine has said nothing for {_SILENCE_SECONDS:.0f} seconds")
-            now = time.perf_counter() - begin
-            for event in self._engine.drain_outbox():
-                match event.kind:
-                    case _native.EventKind.TOKEN:
-                        arrivals[event.request_id].append(now)
-                    case _native.EventKind.STARTED:
-                        cached += event.cached_tokens
-                    case _native.EventKind.FINISHED:
-                        running -= 1
-                    case _native.EventKind.FAILED:
-                        raise TrialError(event.error_message)
+            self._submit(_request(number, prompt, new_tokens))
+        for event in self._events(len(prompts)):
+            if event.kind == _native.EventKind.TOKEN:
+                arrivals[event.request_id].append(self._heard - begin)
+            elif event.kind == _native.EventKind.STARTED:
+                cached += event.cached_tokens
         return Arrivals(arrivals, cached)
 
-    def _submit(self, number: int, prompt: Sequence[int], new_tokens: int) -> None:
-        request = _native.Request()
-        request.id = number
-        request.prompt = list(prompt)
-        request.max_tokens = new_tokens
-        request.temperature = 0.0
+    def score(self, prompt: Sequence[int]) -> list[Scored]:
+        """How likely each token of a prompt is after those before it, from the second one on.
+
+        Raises:
+            TrialError: The engine refused the request or failed.
+        """
+        request = _request(0, prompt, 1)
+        request.prompt_logprobs = True
+        request.top_logprobs = 1
+        self._submit(request)
+        scored: list[Scored] = []
+        for event in self._events(1):
+            if event.kind == _native.EventKind.STARTED:
+                tops = event.prompt_top_logprobs
+                scored = [
+                    Scored(logprob, best=top[0][0])
+                    for (_, logprob), top in zip(event.prompt_logprobs[1:], tops[1:], strict=True)
+                ]
+        return scored
+
+    def _submit(self, request: _native.Request) -> None:
         try:
             self._engine.submit(request)
         except _native.NativeError as error:
             raise TrialError(str(error)) from None
+
+    def _events(self, running: int) -> Iterator[_native.Event]:
+        """The events of `running` requests until all have finished."""
+        while running:
+            if not select.select([self._engine.outbox_fd()], [], [], _SILENCE_SECONDS)[0]:
+                raise TrialError(f"the engine has said nothing for {_SILENCE_SECONDS:.0f} seconds")
+            self._heard = time.perf_counter()
+            for event in self._engine.drain_outbox():
+                if event.kind == _native.EventKind.FAILED:
+                    raise TrialError(event.error_message)
+                if event.kind == _native.EventKind.FINISHED:
+                    running -= 1
+                yield event
 
     def close(self) -> None:
         """Stops the threads. May be called twice."""
@@ -154,6 +180,15 @@ def find_bundle(checkpoint: Path, name: str, home: Path) -> Path:
         bundle.release()
         raise ModelLoadError(f"{home}: cannot be written to; the packed model is kept there")
     return bundle.path
+
+
+def _request(number: int, prompt: Sequence[int], new_tokens: int) -> _native.Request:
+    request = _native.Request()
+    request.id = number
+    request.prompt = list(prompt)
+    request.max_tokens = new_tokens
+    request.temperature = 0.0
+    return request
 
 
 def _work(model: _native.Model) -> Work:
