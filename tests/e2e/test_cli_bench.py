@@ -8,11 +8,12 @@ from pathlib import Path
 from tests.support.server_process import run_sterna
 
 QUICK = ("--rounds", "1", "--threads", "1", "--generate", "8", "--prompt", "16", "--prefix", "32")
+LATE = ("--late-prompt", "48")
 
 
 def test_json_holds_every_part(home: Path) -> None:
     short = ("--streams", "1,2", "--batched-prompt", "8", "--batched-generate", "4")
-    result = run_sterna("bench", *QUICK, *short, "--json", home=home)
+    result = run_sterna("bench", *QUICK, *LATE, *short, "--json", home=home)
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["model"] == "sterna/tern-nano"
@@ -22,6 +23,7 @@ def test_json_holds_every_part(home: Path) -> None:
         "first token: prompt of 1",
         "first token: prompt of 16",
         "first token: 32 cached + 1",
+        "token time of 4 streams during a prompt of 48",
     ]
     assert all(len(figure["values"]) == 1 for figure in report["figures"])
     assert {figure["floors"]["threads"] for figure in report["figures"]} == {1}
@@ -41,5 +43,6 @@ def test_bad_options_are_one_line(home: Path) -> None:
     result = run_sterna("bench", "--only", "speed", home=home)
     assert result.returncode == 2
     assert result.stderr.splitlines() == [
-        "sterna: --only: there is no part 'speed'; there are: decode, prefill, batched, first-token"
+        "sterna: --only: there is no part 'speed'; there are: decode, prefill, batched, "
+        "first-token, fairness"
     ]

@@ -53,6 +53,8 @@ def workloads(plan: Plan) -> Iterator[list[Workload]]:
             yield [batched(streams, plan.batched_prompt, plan.batched_generate)]
     if "first-token" in plan.parts:
         yield first_token(plan.prompt, plan.prefix)
+    if "fairness" in plan.parts:
+        yield [fairness(plan.fairness_streams, plan.fairness_prompt)]
 
 
 def decode(tokens: int) -> Workload:
@@ -106,6 +108,19 @@ def first_token(prompt: int, prefix: int) -> list[Workload]:
         workload(f"prompt of {prompt}", fresh(prompt)),
         workload(f"{prefix} cached + 1", cached),
     ]
+
+
+def fairness(streams: int, late: int) -> Workload:
+    """How much longer the streams wait for a token while a prompt that came late is computed."""
+    numbers = itertools.count(streams)
+
+    def measure(trial: Trial) -> float:
+        prompts = [make_prompt(trial, number, DECODE_PROMPT) for number in range(streams)]
+        gaps = trial.interrupt(prompts, make_prompt(trial, next(numbers), late), 12)
+        return gaps.during / gaps.alone
+
+    what = f"token time of {streams} streams during a prompt of {late}"
+    return Workload(what, "times", streams, 2 * late + 256, measure)
 
 
 def make_prompt(trial: Trial, number: int, length: int) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from sterna_server.errors import CommandError
 from sterna_service.engine.types import EngineOptions
 
-PARTS = ("decode", "prefill", "batched", "first-token")
+PARTS = ("decode", "prefill", "batched", "first-token", "fairness")
 
 # The prompt before a stream that is measured alone: short, because decoding is what counts.
 DECODE_PROMPT = 16
@@ -36,6 +36,9 @@ class Plan:
     batched_generate: int = 64
     prefix: int = 2000
     """Of the prompt whose beginning is found in the prefix cache."""
+    fairness_streams: int = 4
+    fairness_prompt: int = 1000
+    """Of the prompt that arrives while the streams decode."""
     rounds: int = 5
     variants: tuple[Variant, ...] = ()
     """Settings to compare with the first one; in each round all of them take turns."""
@@ -53,6 +56,7 @@ class Plan:
             batched_prompt=max(1, min(self.batched_prompt, room - batched_generate)),
             batched_generate=batched_generate,
             prefix=max(1, min(self.prefix, context_length - 2)),
+            fairness_prompt=max(1, min(self.fairness_prompt, context_length // 2)),
         )
 
 

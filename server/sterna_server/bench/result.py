@@ -76,7 +76,7 @@ class Result:
         )
         yield from self._floors()
         rates = [row for row in self.rows if row.figure.unit == "tokens/s"]
-        times = [row.figure for row in self.rows if row.figure.unit == "ms"]
+        times = [row.figure for row in self.rows if row.figure.unit != "tokens/s"]
         if rates:
             yield ""
             yield from self._rates(rates)
@@ -124,10 +124,12 @@ class Result:
 
     def _times(self, figures: list[Figure]) -> Iterable[str]:
         compared = len({figure.variant for figure in figures}) > 1
-        rows = [["", "threads", "ms", "low .. high"] + (["settings"] if compared else [])]
+        rows = [
+            ["", "threads", "median", "low .. high", "unit"] + (["settings"] if compared else [])
+        ]
         for figure in figures:
             row = [figure.what, str(figure.threads), f"{figure.median:.1f}"]
-            row.append(_spread(figure.values))
+            row += [_spread(figure.values), figure.unit]
             rows.append(row + ([figure.variant] if compared else []))
         return align(rows)
 

@@ -32,8 +32,7 @@ def bench(
         str,
         typer.Option(
             metavar="PARTS",
-            help="Some of decode, prefill, batched and first-token, with commas between. "
-            "[default: all]",
+            help="Some of decode, prefill, batched, first-token and fairness. [default: all]",
             show_default=False,
         ),
     ] = "",
@@ -61,6 +60,10 @@ def bench(
     prefix: Annotated[
         int, typer.Option(metavar="N", min=1, help="Tokens of the cached prefix.")
     ] = 2000,
+    late_prompt: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Tokens of the prompt that disturbs four streams."),
+    ] = 1000,
     rounds: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rounds of each figure; the median counts.")
     ] = 5,
@@ -118,6 +121,7 @@ def bench(
         batched_prompt=batched_prompt,
         batched_generate=batched_generate,
         prefix=prefix,
+        fairness_prompt=late_prompt,
         rounds=rounds,
         variants=(DEFAULTS, *(parse_variant(text) for text in variant or ())),
     )

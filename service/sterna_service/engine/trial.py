@@ -61,6 +61,14 @@ class Arrivals:
 
 
 @dataclass(frozen=True, slots=True)
+class Gaps:
+    """Seconds between two tokens of a stream, on average, alone and while a prompt is computed."""
+
+    alone: float
+    during: float
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """One token of a prompt: its log-probability in nats, and the token most likely there."""
 
@@ -111,6 +119,45 @@ class Trial:
             elif event.kind == _native.EventKind.STARTED:
                 cached += event.cached_tokens
         return Arrivals(arrivals, cached)
+
+    def interrupt(
+        self, prompts: Sequence[Sequence[int]], late: Sequence[int], tokens_before: int
+    ) -> Gaps:
+        """Decodes every prompt; when each has `tokens_before` tokens, a further prompt arrives.
+
+        Ends when that one has its first token.
+
+        Raises:
+            TrialError: The engine refused a request or failed.
+        """
+        number = len(prompts)
+        for stream, prompt in enumerate(prompts):
+            self._submit(_request(stream, prompt, self.context_length - len(prompt)))
+        counts = [0] * number
+        started = arrived = ended = 0.0
+        before = during = 0
+        for event in self._events(number + 1):
+            if event.kind != _native.EventKind.TOKEN or ended:
+                continue
+            if event.request_id == number:
+                ended = self._heard
+                for stream in range(number):
+                    self._engine.cancel(stream)
+                continue
+            counts[event.request_id] += 1
+            if arrived:
+                during += 1
+            elif started:
+                before += 1
+            if not started and all(counts):
+                started = self._heard
+            if not arrived and min(counts) >= tokens_before:
+                arrived = time.perf_counter()
+                self._submit(_request(number, late, 1))
+        return Gaps(
+            alone=number * (arrived - started) / max(before, 1),
+            during=number * (ended - arrived) / max(during, 1),
+        )
 
     def score(self, prompt: Sequence[int]) -> list[Scored]:
         """How likely each token of a prompt is after those before it, from the second one on.

@@ -150,5 +150,9 @@ def test_trial_runs_the_engine(tmp_path: Path) -> None:
         assert all(times == sorted(times) for times in arrivals.streams)
         assert arrivals.cached_tokens == 0
         assert trial.work.ternary_macs > 4 * 128 * 128
+        assert trial.interrupt([[1, 2], [3]], [4] * 40, 4).during > 0
+        scored = trial.score([1, 2, 3])
+        assert len(scored) == 2
+        assert all(one.logprob < 0 and 0 <= one.best < 512 for one in scored)
         with pytest.raises(TrialError, match="context"):
             trial.run([[1] * 300], 1)
