@@ -25,6 +25,7 @@ from tests.support.core import (
     refusal,
     running_core,
 )
+from tests.support.gguf_writer import gguf_of, i2_s, write_gguf
 
 EMBEDDED = Path(__file__).parents[2] / "service/sterna_service/models/embedded"
 QUESTION = "What is the capital of France?"
@@ -264,6 +265,26 @@ async def test_a_model_is_deleted(core: CoreClient, home: Path) -> None:
 def watch(core: CoreClient, request: model_admin_pb2.WatchEventsRequest | None = None) -> Any:
     request = request or model_admin_pb2.WatchEventsRequest()
     return core.admin.WatchEvents(request, timeout=PATIENCE)
+
+
+async def test_a_gguf_file_answers_alike(tmp_path: Path) -> None:
+    path = tmp_path / "models/org/packed/tern.gguf"
+    path.parent.mkdir(parents=True)
+    write_gguf(path, *gguf_of(EMBEDDED, i2_s))
+    async with running_core(CoreOptions(home=tmp_path, port=0)) as core:
+        for seed in range(3):
+            spec = chat("Tell me a story.", model_id="packed", stop={"max_tokens": 40})
+            spec.sampling.temperature = 1.0
+            spec.sampling.seed = seed
+            packed = await core.generate(spec)
+            assert packed.model_id == "org/packed"
+            spec.model_id = EMBEDDED_MODEL_ID
+            assert packed.choices[0].text == (await core.generate(spec)).choices[0].text
+        await unload(core, "org/packed")
+        await core.admin.DeleteModel(
+            model_admin_pb2.DeleteModelRequest(model_id="org/packed"), timeout=PATIENCE
+        )
+    assert not list((tmp_path / "converted").glob("tern-*"))
 
 
 async def test_events_are_watched_and_resumed(core: CoreClient, home: Path) -> None:

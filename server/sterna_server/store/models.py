@@ -12,6 +12,7 @@ from sterna_server.settings import Settings
 from sterna_service.errors import ModelLoadError, ServiceError
 from sterna_service.models.catalogue import EMBEDDED_MODEL_ID, Catalogue, ModelSource
 from sterna_service.models.description import describe
+from sterna_service.models.gguf.convert import checkpoint_of
 from sterna_service.models.manifest import compare, read_manifest
 from sterna_service.models.naming import is_model_id, match_model
 from sterna_service.models.store import Store
@@ -28,7 +29,7 @@ def find(settings: Settings, name: str) -> ModelSource:
     found = match_model(name or EMBEDDED_MODEL_ID, list(sources), settings.aliases, None)
     if found is not None:
         return sources[found]
-    if Path(name).expanduser().is_dir():
+    if Path(name).expanduser().exists():
         try:
             return catalogue.add(Path(name))
         except ModelLoadError as error:
@@ -89,7 +90,10 @@ def take_in(settings: Settings, path: Path, model_id: str | None) -> str:
     """
     path = path.expanduser()
     if model_id is None:
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name).strip(".-") or "model"
+        stem = (
+            re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().name.removesuffix(".gguf")).strip(".-")
+            or "model"
+        )
         model_id = f"local/{stem}"
     if not is_model_id(model_id):
         raise CommandError(f"--id: {model_id!r} is no id; give ORGANISATION/NAME")
@@ -131,7 +135,8 @@ def pack(settings: Settings, name: str) -> list[str]:
     source = find(settings, name)
     began = time.perf_counter()
     try:
-        bundle = pack_bundle(source.path, source.bundle_stem, settings.home)
+        checkpoint = checkpoint_of(source.path, settings.home)
+        bundle = pack_bundle(checkpoint, source.bundle_stem, settings.home)
     except ModelLoadError as error:
         raise CommandError(f"{source.model_id}: {error}") from None
     if bundle.temporary:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sterna_service.errors import ModelLoadError, Reason, ServiceError
+from sterna_service.models.gguf.convert import drop_converted, gguf_in
 from sterna_service.models.naming import is_model_id
 
 EMBEDDED_MODEL_ID = "sterna/tern-nano"
@@ -18,7 +19,7 @@ _EMBEDDED_PATH = Path(__file__).parent / "embedded"
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A checkpoint directory and the id that it is known by."""
+    """A checkpoint and the id that it is known by. `path` is its directory, or one GGUF file."""
 
     model_id: str
     path: Path
@@ -40,25 +41,30 @@ class Catalogue:
     """The models of one home directory. Looks at the disk at every call, so it is never stale."""
 
     def __init__(self, home: Path) -> None:
+        self._home = home
         self._store = home / "models"
         self._bundles = home / "bundles"
         self._given: dict[str, ModelSource] = {}
 
     def add(self, path: Path) -> ModelSource:
-        """Adds the checkpoint in a directory outside of the store.
+        """Adds a checkpoint directory, or a GGUF file, outside of the store.
 
         Raises:
             ModelLoadError: There is no checkpoint.
         """
         path = path.expanduser().resolve()
-        if not path.is_dir():
-            raise ModelLoadError(f"{path}: no such directory")
-        if not (path / "config.json").is_file():
-            raise ModelLoadError(f"{path}: not a checkpoint: there is no config.json in it")
+        if path.is_dir():
+            if not _is_checkpoint(path):
+                raise ModelLoadError(
+                    f"{path}: not a checkpoint: there is no config.json in it, and no *.gguf"
+                )
+        elif path.suffix != ".gguf" or not path.is_file():
+            raise ModelLoadError(f"{path}: no such directory, and no GGUF file")
         for source in self.sources():
             if source.path.resolve() == path:
                 return source
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.name).strip(".-") or "model"
+        stem = path.name.removesuffix(".gguf")
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-") or "model"
         source = ModelSource(name, path)
         self._given[name] = source
         return source
@@ -91,6 +97,7 @@ class Catalogue:
 
     def remove(self, source: ModelSource) -> None:
         """Deletes a model of the store with its packed forms. Blocks."""
+        drop_converted(source.path, self._home)
         # First out of sight, so that nobody finds half of it.
         doomed = source.path.with_name(f".{source.path.name}.deleted")
         shutil.rmtree(doomed, ignore_errors=True)
@@ -105,11 +112,16 @@ class Catalogue:
     def sources(self) -> list[ModelSource]:
         """All models, by id."""
         found = {EMBEDDED_MODEL_ID: ModelSource(EMBEDDED_MODEL_ID, _EMBEDDED_PATH, built_in=True)}
-        for path in self._store.glob("*/*/config.json"):
-            directory = path.parent
+        for directory in self._store.glob("*/*/"):
+            if not _is_checkpoint(directory):
+                continue
             model_id = f"{directory.parent.name}/{directory.name}"
             # A link that leads out of the store is not followed.
             if is_model_id(model_id) and directory.resolve().is_relative_to(self._store.resolve()):
                 found.setdefault(model_id, ModelSource(model_id, directory))
         found.update(self._given)
         return [found[model_id] for model_id in sorted(found)]
+
+
+def _is_checkpoint(directory: Path) -> bool:
+    return (directory / "config.json").is_file() or gguf_in(directory) is not None

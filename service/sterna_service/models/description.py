@@ -7,7 +7,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from sterna_service.files import read_json
 from sterna_service.inference.chat_template import load_chat_template
 from sterna_service.inference.sampling import SamplingDefaults, defaults_from
 from sterna_service.models.catalogue import ModelSource
+from sterna_service.models.gguf.architecture import Architecture
+from sterna_service.models.gguf.container import read_gguf
+from sterna_service.models.gguf.convert import gguf_in
 from sterna_service.models.manifest import read_manifest
 
 # As in the safetensors library: no real header comes near it.
@@ -64,6 +67,14 @@ def describe(source: ModelSource) -> ModelDescription:
     manifest = read_manifest(source.path)
     revision = "" if manifest is None else manifest.revision
     try:
+        file = gguf_in(source.path)
+        if file is not None:
+            return replace(
+                _describe_gguf(source, file),
+                size_bytes=size,
+                create_time=created,
+                revision=revision,
+            )
         config = read_json(source.path / "config.json")
         generation = source.path / "generation_config.json"
         template = load_chat_template(source.path)
@@ -90,12 +101,29 @@ def describe(source: ModelSource) -> ModelDescription:
         )
 
 
+def _describe_gguf(source: ModelSource, path: Path) -> ModelDescription:
+    file = read_gguf(path)
+    config = Architecture(file).config(ternary=True)
+    template = file.metadata.get("tokenizer.chat_template")
+    kinds = sorted({t.kind.name for t in file.tensors.values() if t.kind.trits is not None})
+    return ModelDescription(
+        source=source,
+        family=_text(config.get("model_type")),
+        shape=_shape(config),
+        format="gguf",
+        quantization=f"ternary {', '.join(kinds)}" if kinds else "none",
+        parameter_count=sum(math.prod(tensor.shape) for tensor in file.tensors.values()),
+        context_length=_count(config.get("max_position_embeddings")),
+        template_name="default" if isinstance(template, str) else "",
+    )
+
+
 def _files(path: Path) -> tuple[int, datetime | None]:
     """The bytes of a checkpoint's files, and when the last of them was written."""
     size = 0
     latest = 0.0
     with contextlib.suppress(OSError):
-        for file in path.iterdir():
+        for file in [path] if path.is_file() else path.iterdir():
             facts = file.stat()
             if file.is_file():
                 size += facts.st_size

@@ -73,7 +73,7 @@ class ModelRegistry:
         found = match_model(name or EMBEDDED_MODEL_ID, list(sources), self._options.aliases, None)
         if found is not None:
             source = sources[found]
-        elif name is not None and not Path(name).expanduser().is_dir() and is_model_id(name):
+        elif name is not None and not Path(name).expanduser().exists() and is_model_id(name):
             raise ModelLoadError(
                 f"there is no model {name!r} in {self._home / 'models'}, and no directory of that "
                 f"name; there are: {_list(list(sources))}"

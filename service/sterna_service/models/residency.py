@@ -17,6 +17,7 @@ from sterna_service.errors import ModelLoadError, Reason, ServiceError
 from sterna_service.inference.loaded_model import LoadedModel, load_model
 from sterna_service.models.catalogue import ModelSource
 from sterna_service.models.events import EventKind, EventLog
+from sterna_service.models.gguf.convert import checkpoint_of
 from sterna_service.models.resident import FOR_GOOD, Lease, ModelSettings, Resident
 
 _log = logging.getLogger(__name__)
@@ -199,7 +200,8 @@ class Residency:
                 if slot.resident is None:
                     needed = await asyncio.to_thread(_weights_on_disk, source)
                     await self._make_room(model_id, needed)
-                model = await load_model(model_id, source.path, self._home, options)
+                path = await asyncio.to_thread(checkpoint_of, source.path, self._home)
+                model = await load_model(model_id, path, self._home, options)
         except BaseException as error:
             slot.change = None
             if slot.resident is None:
@@ -351,6 +353,8 @@ class Residency:
 
 def _weights_on_disk(source: ModelSource) -> int:
     """About the memory that a model will take, before it is there."""
+    if source.path.is_file():
+        return source.path.stat().st_size
     return sum(
         file.stat().st_size
         for pattern in ("*.safetensors", "*.gguf")

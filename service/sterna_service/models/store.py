@@ -138,15 +138,18 @@ class Store:
         return target
 
     def take_in(self, model_id: str, checkpoint: Path) -> Path:
-        """Copies a checkpoint directory into the store. Blocks.
+        """Copies a checkpoint directory, or a GGUF file, into the store. Blocks.
 
         Raises:
             ServiceError: It does not fit on the disk, or another process does the same.
             ModelLoadError: It is no checkpoint, or the store has a model of that id already.
         """
-        if not checkpoint.is_dir():
-            raise ModelLoadError(f"{checkpoint}: no such directory")
-        names = wanted([path.name for path in checkpoint.iterdir() if path.is_file()])
+        if checkpoint.is_file() and checkpoint.suffix == ".gguf":
+            checkpoint, names = checkpoint.parent, [checkpoint.name]
+        elif checkpoint.is_dir():
+            names = wanted([path.name for path in checkpoint.iterdir() if path.is_file()])
+        else:
+            raise ModelLoadError(f"{checkpoint}: no such directory, and no GGUF file")
         if "config.json" not in names and not any(name.endswith(".gguf") for name in names):
             raise ModelLoadError(f"{checkpoint}: not a checkpoint: there is no config.json in it")
         if self.directory(model_id).exists():

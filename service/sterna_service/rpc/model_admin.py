@@ -48,7 +48,7 @@ _FEATURES = (
     "tokenize",
     "tools",
 )
-_FORMATS = ("safetensors",)
+_FORMATS = ("gguf", "safetensors")
 
 
 @dataclass(frozen=True, slots=True)

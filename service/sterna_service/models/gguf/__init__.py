@@ -1,0 +1,1 @@
+"""GGUF files: read with every length checked, and turned into a checkpoint directory."""
