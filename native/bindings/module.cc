@@ -187,7 +187,7 @@ void bind_model(py::module_& module) {
 
 // `allowed` is any contiguous buffer of the mask's words, such as an int32 array.
 void guide(Engine& engine, std::uint64_t request_id, int choice, int index,
-           const py::buffer& allowed) {
+           const py::buffer& allowed, std::vector<TokenId> forced) {
   const py::buffer_info info = allowed.request();
   const py::ssize_t bytes = info.size * info.itemsize;
   const bool contiguous = info.ndim == 0 || info.strides[info.ndim - 1] == info.itemsize;
@@ -198,7 +198,7 @@ void guide(Engine& engine, std::uint64_t request_id, int choice, int index,
   std::vector<std::uint32_t> words(bytes / 4);
   std::memcpy(words.data(), info.ptr, bytes);
   const py::gil_scoped_release released;
-  engine.guide(request_id, choice, index, std::move(words));
+  engine.guide(request_id, choice, index, std::move(words), std::move(forced));
 }
 
 // In the order of the enum.
@@ -253,7 +253,7 @@ void bind_engine(py::module_& module) {
       .def("cancel", &Engine::cancel, py::arg("request_id"), py::arg("choice") = py::none(),
            Released())
       .def("guide", &guide, py::arg("request_id"), py::arg("choice"), py::arg("index"),
-           py::arg("allowed"))
+           py::arg("allowed"), py::arg("forced") = std::vector<TokenId>())
       .def("outbox_fd", &Engine::outbox_fd)
       .def("drain_outbox", &Engine::drain_outbox)
       .def("stats", &Engine::stats, Released())

@@ -67,10 +67,13 @@ class Engine {
   // word t / 32 allows token t. Every position needs one, the first may be given right after
   // submit; until it comes the choice keeps its place, and the others go on. The mask is worked out
   // while the model computes the position. Masks of other positions and of unknown requests are
-  // ignored. Throws Error (kInvalidArgument) when the mask has not one bit for each token or allows
-  // none.
+  // ignored. `forced` are tokens without an alternative: they take the positions from `index` on,
+  // in as few steps as they fit in, and the mask is that of the position behind them. They give the
+  // answer that one mask for each of them, with that one bit, would give. Throws Error
+  // (kInvalidArgument) when the mask has not one bit for each token or allows none, or a forced
+  // token is not in the vocabulary.
   virtual void guide(std::uint64_t request_id, int choice, int index,
-                     std::vector<std::uint32_t> allowed) = 0;
+                     std::vector<std::uint32_t> allowed, std::vector<TokenId> forced = {}) = 0;
 
   // Ends the engine's thread at the next step. Live requests get kFinished with kCancelled, and
   // the outbox stays readable; submit throws kShuttingDown from now on. Idempotent.

@@ -91,13 +91,15 @@ class ThreadedEngine final : public Engine {
     wake_.notify_one();
   }
 
-  void guide(std::uint64_t request_id, int choice, int index,
-             std::vector<std::uint32_t> allowed) override {
+  void guide(std::uint64_t request_id, int choice, int index, std::vector<std::uint32_t> allowed,
+             std::vector<TokenId> forced) override {
     validate_mask(allowed, model_->config());
+    validate_forced(forced, model_->config());
     {
       const std::lock_guard lock(mutex_);
       if (live_ids_.count(request_id) == 0) return;
-      commands_.guides.push_back({request_id, choice, {index, std::move(allowed)}});
+      commands_.guides.push_back(
+          {request_id, choice, {index, std::move(forced), std::move(allowed)}});
     }
     wake_.notify_one();
   }

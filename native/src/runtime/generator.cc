@@ -99,6 +99,7 @@ void Generator::guide(std::uint64_t request_id, int choice, TokenMask mask) {
 }
 
 bool Generator::step(std::vector<Event>& events) {
+  take_forced(events);
   std::vector<Slice> plan = scheduler_.plan();
   speculator_.extend(plan, scheduler_, cost_);
   const Clock::time_point begin = Clock::now();
@@ -221,7 +222,7 @@ std::vector<Generator::Draw> Generator::prepare_draws(const std::vector<Slice>& 
     }
   }
   for (const auto& sequence : scheduler_.batch()) {
-    if (!sequence->held.empty() && sequence->may_draw()) {
+    if (!sequence->held.empty() && sequence->may_draw() && !sequence->may_jump()) {
       add(sequence.get(), sequence->held.data());
     }
   }
@@ -320,9 +321,12 @@ void Generator::draw(Draw& draw, std::vector<float>& scratch) const {
   static const std::vector<TokenId> kNone;
   const int index = draw.sequence->generated + draw.place;
   const bool may_stop = index >= request.min_tokens;
-  draw.event.token = draw.sequence->sampler.sample(draw.logits, vocab, index,
-                                                   may_stop ? kNone : request.stop_tokens,
-                                                   draw.sequence->allowed(), scratch);
+  const TokenId forced = draw.sequence->forced();
+  draw.event.token = forced >= 0
+                         ? forced
+                         : draw.sequence->sampler.sample(draw.logits, vocab, index,
+                                                         may_stop ? kNone : request.stop_tokens,
+                                                         draw.sequence->allowed(), scratch);
   if (request.top_logprobs < 0) return;
   const LogProbabilities logprobs(draw.logits, vocab);
   draw.event.logprob = logprobs.of(draw.event.token);
@@ -341,23 +345,43 @@ void Generator::learn(const std::vector<Draw>& draws) {
 
 void Generator::accept(Draw& draw, std::vector<Event>& events) {
   Sequence* sequence = draw.sequence;
-  const Request& request = sequence->request->request;
-  const TokenId token = draw.event.token;
-  ++totals_.generated_tokens;
-  sequence->held.clear();
   // A draft that came true was computed at its place.
   if (draw.place > 0) scheduler_.computed(*sequence, static_cast<int>(sequence->tokens.size()));
+  append(sequence, std::move(draw.event), events);
+}
+
+// Takes the tokens that leave no choice before the step computes them, all in one go.
+void Generator::take_forced(std::vector<Event>& events) {
+  std::vector<Sequence*> jumping;  // a sequence that ends leaves the batch
+  for (const auto& sequence : scheduler_.batch()) {
+    if (sequence->may_jump()) jumping.push_back(sequence.get());
+  }
+  for (Sequence* sequence : jumping) {
+    for (bool goes_on = true; goes_on && sequence->may_jump();) {
+      Event event = event_for(*sequence, EventKind::kToken);
+      event.token = sequence->forced();
+      if (!stops(sequence->request->request, event.token)) sequence->sampler.accept(event.token);
+      goes_on = append(sequence, std::move(event), events);
+    }
+  }
+}
+
+bool Generator::append(Sequence* sequence, Event event, std::vector<Event>& events) {
+  const Request& request = sequence->request->request;
+  const TokenId token = event.token;
+  ++totals_.generated_tokens;
+  sequence->held.clear();
   // Where a mask allows nothing else, a stop token comes even before min_tokens.
   if (stops(request, token)) {
     finish(sequence, FinishReason::kStop, token, events);
-    return;
+    return false;
   }
   sequence->tokens.push_back(token);
   ++sequence->generated;
-  events.push_back(std::move(draw.event));
-  if (sequence->generated >= request.max_tokens) {
-    finish(sequence, FinishReason::kLength, 0, events);
-  }
+  events.push_back(std::move(event));
+  if (sequence->generated < request.max_tokens) return true;
+  finish(sequence, FinishReason::kLength, 0, events);
+  return false;
 }
 
 void Generator::finish(Sequence* sequence, FinishReason reason, TokenId token,

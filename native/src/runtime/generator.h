@@ -60,6 +60,9 @@ class Generator {
   void draw(Draw& draw, std::vector<float>& scratch) const;
   void learn(const std::vector<Draw>& draws);
   void accept(Draw& draw, std::vector<Event>& events);
+  void take_forced(std::vector<Event>& events);
+  // Adds a token to the answer; false when it was the last, and the sequence is gone.
+  bool append(Sequence* sequence, Event event, std::vector<Event>& events);
   void finish(Sequence* sequence, FinishReason reason, TokenId token, std::vector<Event>& events);
 
   std::shared_ptr<const LoadedModel> model_;

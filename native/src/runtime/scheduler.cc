@@ -157,7 +157,7 @@ void Scheduler::release_blocks(Sequence& sequence) {
 void Scheduler::plan_decoding(std::vector<Slice>& plan) {
   for (std::size_t i = 0; i < running_.size(); ++i) {
     Sequence* sequence = running_[i].get();
-    if (sequence->remaining() != 1) continue;
+    if (sequence->remaining() == 0) continue;
     const int size = static_cast<int>(sequence->tokens.size());
     bool ready = true;
     while (static_cast<int>(sequence->blocks.size()) < blocks_for(size)) {
@@ -170,7 +170,7 @@ void Scheduler::plan_decoding(std::vector<Slice>& plan) {
       preempt_youngest();
       if (!ready) break;
     }
-    if (ready) plan.push_back({sequence, size - 1, size});
+    if (ready && sequence->remaining() == 1) plan.push_back({sequence, size - 1, size});
   }
 }
 

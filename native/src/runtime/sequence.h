@@ -15,9 +15,11 @@ namespace sterna {
 
 using Clock = std::chrono::steady_clock;
 
-// The tokens that a choice may take at one output position.
+// What a choice may take: tokens that it must take from output position `index` on, and then those
+// that are allowed at the position behind them.
 struct TokenMask {
   int index = -1;
+  std::vector<TokenId> forced;
   std::vector<std::uint32_t> allowed;
 };
 
@@ -68,7 +70,21 @@ struct Sequence {
     return request->request.guided ? &request->masks[choice].allowed : nullptr;
   }
   bool may_draw() const {
-    return !request->request.guided || request->masks[choice].index == generated;
+    if (!request->request.guided) return true;
+    const TokenMask& mask = request->masks[choice];
+    return mask.index >= 0 && generated >= mask.index &&
+           generated - mask.index <= static_cast<int>(mask.forced.size());
+  }
+  // The token without an alternative at the next position; -1 if there is none.
+  TokenId forced() const {
+    if (!request->request.guided || !may_draw()) return -1;
+    const TokenMask& mask = request->masks[choice];
+    const std::size_t place = generated - mask.index;
+    return place < mask.forced.size() ? mask.forced[place] : -1;
+  }
+  // Whether that token can be taken unseen: its log-probability, if wanted, needs its logits.
+  bool may_jump() const {
+    return request->started && request->request.top_logprobs < 0 && forced() >= 0;
   }
   int remaining() const { return static_cast<int>(tokens.size()) - computed; }
   // Places in the batch: until the prompt is computed, one sequence stands for all choices.

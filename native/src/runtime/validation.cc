@@ -81,6 +81,15 @@ void validate_mask(const std::vector<std::uint32_t>& allowed, const ModelConfig&
   if (any == 0) reject("allowed", "a mask that allows at least one token");
 }
 
+void validate_forced(const std::vector<TokenId>& forced, const ModelConfig& config) {
+  for (const TokenId token : forced) {
+    if (token < 0 || token >= config.vocab_size) {
+      reject("forced", "token ids below " + std::to_string(config.vocab_size) + ", and holds " +
+                           std::to_string(token));
+    }
+  }
+}
+
 void validate_request(const Request& request, const ModelConfig& config,
                       const EngineOptions& options) {
   if (request.prompt.empty()) reject("prompt", "at least one token");

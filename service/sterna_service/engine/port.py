@@ -10,7 +10,7 @@ import contextlib
 import errno
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from sterna_service.engine import _native
@@ -61,13 +61,14 @@ class EngineRun:
         self.unfinished = choices
         """Choices whose `Finished` was not read yet."""
 
-    def guide(self, choice: int, index: int, mask: bytes) -> None:
+    def guide(self, choice: int, index: int, mask: bytes, forced: Sequence[int] = ()) -> None:
         """Says which tokens a choice of a guided request may take at output position `index`.
 
         Bit t % 8 of byte t // 8 stands for token t; the mask has whole 32-bit words. Each position
-        needs one, the first as soon as the request is queued.
+        needs one, the first as soon as the request is queued. `forced` are the tokens from `index`
+        on that have no alternative; the mask is then for the position behind them.
         """
-        self._engine.guide(self._request_id, choice, index, mask)
+        self._engine.guide(self._request_id, choice, index, mask, forced)
 
     def end(self, choice: int) -> None:
         """Frees the slot of a choice that has begun and of which nothing more is wanted."""

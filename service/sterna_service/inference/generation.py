@@ -51,7 +51,7 @@ async def generate(model: LoadedModel, spec: GenerationSpec) -> AsyncGenerator[G
     answer = Answer(model.tokenizer, spec, request)
     model.touch()
     async with model.port.run(request) as run:
-        steering = Steering(run, guides)
+        steering = Steering(run, guides, jump_ahead=model.port.options.speculation != "off")
         yield Accepted(response_id, create_time, model.model_id)
         async for batch in run:
             steering.follow(batch)

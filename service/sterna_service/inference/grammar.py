@@ -87,6 +87,27 @@ class Guide:
         # Nothing fits: the text is complete.
         return mask if any(mask) else self._end_mask
 
+    def next(self, longest_run: int) -> tuple[list[int], bytes]:
+        """The tokens that must come, which are taken at once, and the mask behind them.
+
+        A token is forced where the mask allows it alone, so the answer is the one that a mask for
+        each token would give: llguidance writes texts without an alternative in the tokenizer's own
+        way, and allows no other.
+
+        Raises:
+            ServiceError: As `mask`.
+        """
+        forced: list[int] = []
+        while True:
+            mask = self.mask()
+            token = _only_token(mask) if len(forced) < longest_run else None
+            if token is None:
+                return forced, mask
+            forced.append(token)
+            if self._matcher.is_stopped() or mask is self._end_mask:
+                return forced, mask
+            self.accept(token)
+
     def accept(self, token_id: int) -> None:
         """Takes the token that was chosen under the mask.
 
@@ -100,6 +121,12 @@ class Guide:
     def _check(self) -> None:
         if self._matcher.is_error():
             raise _unusable(self._matcher.get_error())
+
+
+def _only_token(mask: bytes) -> int | None:
+    """The token that a mask allows, if it is the only one."""
+    bits = int.from_bytes(mask, "little")
+    return bits.bit_length() - 1 if bits.bit_count() == 1 else None
 
 
 class GrammarCompiler:
