@@ -80,6 +80,8 @@ def export(model: BitNet, tokenizer: Path, directory: Path) -> None:
             "pad_token_id": PAD_ID,
             "temperature": 0.0,
             "do_sample": False,
+            # It asks for searches with tags, which the search harness of the server reads.
+            "search_tags": True,
         },
     )
     _write(

@@ -59,6 +59,14 @@ class Settings(BaseSettings):
     aliases: dict[str, str] = Field(default_factory=dict)
     """Further names for models, alias to id; an alias may be a glob (`gpt-*`, `*`)."""
 
+    harness: Literal["default", "search"] = "default"
+    """What chats go through that name no harness."""
+    search_provider: Literal["ddgs", "brave"] = "ddgs"
+    """Where the search harness searches; `brave` needs the variable SEARCH_API_KEY."""
+    search_endpoint: str = ""
+    """Brave's address, where it is not the public one."""
+    search_private_pages: bool = False
+    """Whether pages of private networks are read, too."""
     hub_endpoint: str = ""
     """Where models are pulled from; empty: HF_ENDPOINT, or the public hub."""
     autoload: bool = True

@@ -13,10 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sterna_service.engine.types import EngineOptions, Speculation
 from sterna_service.errors import ModelLoadError, ServiceError, StartupError
+from sterna_service.inference.harness import Harnesses
 from sterna_service.inference.sessions import LONGEST_TTL, Sessions
+from sterna_service.inference.spec import Harness, HarnessChoice
 from sterna_service.models.catalogue import ModelSource
 from sterna_service.models.events import EventKind
 from sterna_service.models.hub import Hub
@@ -25,9 +28,13 @@ from sterna_service.models.registry import ModelRegistry, RegistryOptions
 from sterna_service.models.resident import FOR_GOOD
 from sterna_service.models.store import Store
 from sterna_service.rpc.server import RpcServer, ServerLimits
+from sterna_service.search.providers import make_provider
 from sterna_service.state.database import Database
 from sterna_service.state.sessions import SqlSessionRepository
 from sterna_service.telemetry.host import memory
+
+if TYPE_CHECKING:
+    from sterna_service.search.research import Researcher
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +74,16 @@ class CoreOptions:
     """Where models are pulled from; None: HF_ENDPOINT, or the public hub."""
     hub_token: str | None = None
     """Who pulls them; None: HF_TOKEN, or nobody."""
+
+    harness: str = "default"
+    """What chats go through that name no harness: `default` or `search`."""
+    search_provider: str = "ddgs"
+    """Where searches go that name no provider: `ddgs` or `brave`."""
+    search_endpoint: str = ""
+    """Brave's address, where it is not the public one."""
+    search_private_pages: bool = False
+    """Whether pages of private networks are read, too. A page may then ask for anything that this
+    machine reaches."""
 
     threads: int = 0
     """Threads of the engine; 0 takes what the process may use."""
@@ -218,12 +235,21 @@ async def _load(models: ModelRegistry, source: ModelSource) -> None:
 
 
 async def _listen(options: CoreOptions, models: ModelRegistry, database: Database) -> Core:
+    def make_researcher(provider: str) -> Researcher:
+        found = make_provider(provider, options.search_endpoint)
+        # Only now: they need packages that come with an extra.
+        from sterna_service.search.pages import PageFetcher
+        from sterna_service.search.research import Researcher
+
+        return Researcher(found, PageFetcher(allow_private=options.search_private_pages))
+
     store = Store(options.home.expanduser())
     pulls = Pulls(store, Hub(options.hub_endpoint, options.hub_token), models.events)
     server = RpcServer(
         models,
         pulls,
         Sessions(SqlSessionRepository(database), timedelta(seconds=options.session_ttl_seconds)),
+        Harnesses(make_researcher),
         ServerLimits(options.max_call_seconds, options.max_message_bytes),
         with_reflection=options.reflection,
     )
@@ -269,6 +295,7 @@ def _registry_options(options: CoreOptions) -> RegistryOptions:
         autoload=options.autoload,
         keep_alive=options.keep_alive_seconds if options.keep_alive_seconds >= 0 else FOR_GOOD,
         memory_bytes=options.model_memory_bytes or _most_memory(),
+        harness=HarnessChoice(Harness(options.harness), options.search_provider),
     )
 
 

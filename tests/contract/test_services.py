@@ -55,6 +55,13 @@ BUILT = {
     "GetServerStatus",
     "ListModels",
     "GetModel",
+    "DeleteModel",
+    "LoadModel",
+    "UnloadModel",
+    "PullModel",
+    "ListPulls",
+    "CancelPullModel",
+    "WatchEvents",
 }
 NOT_BUILT = [
     (service, method.name)
@@ -163,6 +170,7 @@ async def test_the_model_is_described(core: CoreClient) -> None:
     assert list(model.capabilities) == [
         model_pb2.MODEL_CAPABILITY_COMPLETION,
         model_pb2.MODEL_CAPABILITY_CHAT,
+        model_pb2.MODEL_CAPABILITY_SEARCH,
     ]
     assert model.memory_bytes > 1_000_000
 
@@ -175,7 +183,11 @@ async def core_with_store(tmp_path: Path) -> AsyncIterator[CoreClient]:
         shutil.copytree(embedded, tmp_path / "models" / name)
     (tmp_path / "models" / "c" / "three" / "config.json").write_text("no json")
     options = CoreOptions(
-        home=tmp_path, port=0, model="two", aliases={"gpt-*": "tern-nano", "best": "b/two"}
+        home=tmp_path,
+        port=0,
+        autoload=False,
+        model="two",
+        aliases={"gpt-*": "tern-nano", "best": "b/two"},
     )
     async with running_core(options) as client:
         yield client

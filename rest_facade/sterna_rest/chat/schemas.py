@@ -80,6 +80,15 @@ class ChatRequest(GenerationFields):
     parallel_tool_calls: bool | None = Field(
         None, description="Whether one answer may hold several calls. Default: true."
     )
+    harness: Literal["default", "search"] | None = Field(
+        None, description="`search` lets the model search the web. Null: as the model was loaded."
+    )
+    search_provider: Literal["ddgs", "brave"] | None = Field(
+        None, description="Where it searches. Null: as the model was loaded."
+    )
+    web_search_options: dict[str, Any] | None = Field(
+        None, description="OpenAI's way to ask for a search; what it holds is not used."
+    )
 
 
 class AlternativeLogprob(BaseModel):

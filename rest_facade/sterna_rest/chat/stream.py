@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from pydantic_core import to_json
 
-from sterna.v1.generation_event_pb2 import GenerationDelta, GenerationStarted, Usage
+from sterna.v1.generation_event_pb2 import (
+    GenerationDelta,
+    GenerationProgress,
+    GenerationStarted,
+    Usage,
+)
 from sterna_rest.chat.tool_transcode import call_delta_json
 from sterna_rest.chat.transcode import logprobs_json
 from sterna_rest.generation.chunks import ChunkEncoder
 from sterna_rest.generation.transcode import json_string, usage_json
+
+_MARKERS = {
+    "search_started": "[Searching: {query}]",
+    "search_completed": "[Synthesizing...]",
+    "search_unavailable": "[Search unavailable]",
+}
 
 
 class ChatChunks(ChunkEncoder):
@@ -51,6 +62,14 @@ class ChatChunks(ChunkEncoder):
             f"{head}{piece}}},{'' if index else logprobs}{tail}"
             for index, piece in enumerate(pieces)
         ).encode()
+
+    def progress(self, prompt_index: int, progress: GenerationProgress) -> bytes:
+        """TRILLIM's markers, each as text of its own; an answer that is not streamed has none."""
+        marker = _MARKERS[progress.WhichOneof("step") or ""]
+        text = marker.format(query=progress.search_started.query)
+        return self.delta(prompt_index, GenerationDelta(text=text)) + self.delta(
+            prompt_index, GenerationDelta(text="\n")
+        )
 
     def finish(self, prompt_index: int, choice_index: int, reason: str) -> bytes:
         """The last chunk of a choice."""

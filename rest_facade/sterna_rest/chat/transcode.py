@@ -24,6 +24,7 @@ from sterna_rest.generation.grammar import (
     format_grammar,
     only_one_form,
 )
+from sterna_rest.generation.harness import HARNESSES, PROVIDERS
 from sterna_rest.generation.transcode import (
     FINISH_REASONS,
     finite,
@@ -70,6 +71,12 @@ def chat_spec(body: ChatRequest) -> GenerationSpec:
         spec.chat.tool_choice.CopyFrom(protocol_choice(body.tool_choice))
     if body.parallel_tool_calls is not None:
         spec.chat.parallel_tool_calls = body.parallel_tool_calls
+    if body.harness is not None:
+        spec.harness.harness = HARNESSES[body.harness]
+    elif body.web_search_options is not None:
+        spec.harness.harness = HARNESSES["search"]
+    if body.search_provider is not None:
+        spec.harness.search_provider = PROVIDERS[body.search_provider]
     return spec
 
 

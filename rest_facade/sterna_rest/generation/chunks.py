@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from sterna.v1.generation_event_pb2 import (
     ChoiceFinished,
     GenerationDelta,
+    GenerationProgress,
     GenerationStarted,
     Usage,
 )
@@ -34,6 +35,10 @@ class EventEncoder(ABC):
     @abstractmethod
     def finished(self, prompt_index: int, finished: ChoiceFinished) -> bytes:
         """The end of one choice."""
+
+    def progress(self, prompt_index: int, progress: GenerationProgress) -> bytes:
+        """What a harness is doing; most streams do not show it."""
+        return b""
 
     async def complete(self) -> None:  # noqa: B027  (most streams wait for nothing)
         """What must have happened before the end of a success is told. May raise `ApiError`."""
@@ -90,6 +95,8 @@ async def encoded(
             chunk = encoder.delta(prompt_index, event.delta)
         elif kind == "started":
             chunk = encoder.begin(prompt_index, event.started)
+        elif kind == "progress":
+            chunk = encoder.progress(prompt_index, event.progress)
         elif kind == "finished":
             finished += 1
             chunk = encoder.finished(prompt_index, event.finished)

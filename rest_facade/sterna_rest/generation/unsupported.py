@@ -34,7 +34,6 @@ CHAT_FIELDS = _COMMON | {
     "reasoning_effort": (("none",), "reasoning is"),
     "store": ((False,), "storing answers is"),
     "verbosity": (("medium",), "verbosity is"),
-    "web_search_options": ((), "web search through this field is"),
 }
 
 COMPLETION_FIELDS = _COMMON | {

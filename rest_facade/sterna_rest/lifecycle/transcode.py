@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from sterna.v1.generation_pb2 import Harness, SearchProvider
 from sterna.v1.model_admin_pb2 import LoadModelRequest, LoadModelResponse
 from sterna.v1.model_pb2 import WeightPrecision
+from sterna_rest.generation.harness import HARNESSES, PROVIDERS
 from sterna_rest.lifecycle.schemas import LoadBody, LoadRequest
 
-_HARNESSES = {"default": Harness.HARNESS_DEFAULT, "search": Harness.HARNESS_SEARCH}
-_PROVIDERS = {
-    "ddgs": SearchProvider.SEARCH_PROVIDER_DDGS,
-    "brave": SearchProvider.SEARCH_PROVIDER_BRAVE,
-}
 _PRECISIONS = {
     "none": WeightPrecision.WEIGHT_PRECISION_NONE,
     "bf16": WeightPrecision.WEIGHT_PRECISION_BF16,
@@ -39,9 +34,9 @@ def load_request(body: LoadRequest) -> LoadModelRequest:
         make_default=True,
     )
     if body.harness is not None:
-        message.harness = _HARNESSES[body.harness]
+        message.harness = HARNESSES[body.harness]
     if body.search_provider is not None:
-        message.search_provider = _PROVIDERS[body.search_provider]
+        message.search_provider = PROVIDERS[body.search_provider]
     if body.lora_quant is not None:
         message.adapter_precision = _PRECISIONS[body.lora_quant]
     if body.unembed_quant is not None:

@@ -83,6 +83,22 @@ CoreAddress = Annotated[
         show_default=False,
     ),
 ]
+Harness = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="What chats go through: default, or search. [default: default]",
+        show_default=False,
+    ),
+]
+SearchProvider = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Where the search harness searches: ddgs or brave. [default: ddgs]",
+        show_default=False,
+    ),
+]
 HubEndpoint = Annotated[
     str | None,
     typer.Option(

@@ -19,6 +19,8 @@ def serve(
     grpc_host: options.GrpcHost = None,
     grpc_port: options.GrpcPort = None,
     unix_path: options.UnixPath = None,
+    harness: options.Harness = None,
+    search_provider: options.SearchProvider = None,
     hub_endpoint: options.HubEndpoint = None,
     autoload: options.Autoload = None,
     keep_alive: options.KeepAlive = None,

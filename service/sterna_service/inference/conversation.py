@@ -9,16 +9,18 @@ from dataclasses import replace
 
 from sterna_service.errors import invalid, out_of_range
 from sterna_service.inference.events import Delta, GenerationEvent, Started, Usage
-from sterna_service.inference.generation import generate
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.sessions import Sessions
 from sterna_service.inference.spec import ChatPrompt, GenerationSpec, Message, ToolCall
 
 
 async def generate_in_session(
-    sessions: Sessions, spec: GenerationSpec, resolve: Callable[[str], Awaitable[LoadedModel]]
+    sessions: Sessions,
+    spec: GenerationSpec,
+    resolve: Callable[[str], Awaitable[LoadedModel]],
+    generate: Callable[[LoadedModel, GenerationSpec], AsyncGenerator[GenerationEvent]],
 ) -> AsyncGenerator[GenerationEvent]:
-    """Answers as `generate`, after what the session holds, and adds the turn to the session.
+    """Answers as `generate` does, after what the session holds, and adds the turn to the session.
 
     `resolve` finds the model by the name in the call or, if that is empty, in the session. The turn
     is stored before `Usage` is yielded, and nothing is if the call does not get there.

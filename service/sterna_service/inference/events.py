@@ -105,4 +105,27 @@ class Usage:
     decode_seconds: float
 
 
-GenerationEvent = Accepted | Started | Delta | ChoiceFinished | Usage
+@dataclass(frozen=True, slots=True)
+class SearchStarted:
+    """The model asked for a search."""
+
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class SearchCompleted:
+    """The results were read; the answer follows."""
+
+    sources: int
+
+
+@dataclass(frozen=True, slots=True)
+class SearchUnavailable:
+    """Searching failed; the model answers from what it knows."""
+
+    message: str
+
+
+SearchProgress = SearchStarted | SearchCompleted | SearchUnavailable
+
+GenerationEvent = Accepted | Started | Delta | SearchProgress | ChoiceFinished | Usage

@@ -28,6 +28,8 @@ class LoadedModel:
     prompts: PromptEncoder
     grammars: GrammarCompiler
     defaults: SamplingDefaults
+    search_tuned: bool
+    """It asks for searches by itself, with tags."""
     load_time: datetime
     last_use_time: datetime | None = None
 
@@ -57,6 +59,8 @@ class CheckpointText:
     tokenizer: Tokenizer
     template: ChatTemplate | None
     defaults: SamplingDefaults
+    search_tags: bool
+    """It was trained to write `<search>query</search>`."""
 
 
 def read_checkpoint_text(checkpoint: Path) -> CheckpointText:
@@ -70,10 +74,12 @@ def read_checkpoint_text(checkpoint: Path) -> CheckpointText:
     # The engine refuses a configuration that makes no sense; here it is only compared with.
     size = declared if isinstance(declared, int) and declared > 0 else None
     path = checkpoint / "generation_config.json"
+    generation = read_json(path, missing={})
     return CheckpointText(
         tokenizer=load_tokenizer(checkpoint, size),
         template=load_chat_template(checkpoint),
-        defaults=defaults_from(read_json(path, missing={}), str(path)),
+        defaults=defaults_from(generation, str(path)),
+        search_tags=generation.get("search_tags") is True,
     )
 
 
@@ -96,5 +102,7 @@ async def load_model(
         prompts=PromptEncoder(model_id, text.tokenizer, text.template, port.config.vocab_size),
         grammars=GrammarCompiler(text.tokenizer, port.config.vocab_size),
         defaults=text.defaults,
+        # The models of TRILLIM, whose tags they are, say it in their names.
+        search_tuned=text.search_tags or "search" in model_id.lower(),
         load_time=datetime.now(UTC),
     )

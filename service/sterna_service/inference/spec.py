@@ -118,6 +118,21 @@ class LogprobOptions:
     prompt: bool = False
 
 
+class Harness(Enum):
+    """What stands between a chat and the model."""
+
+    DEFAULT = "default"
+    SEARCH = "search"
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessChoice:
+    """A harness, and where it searches."""
+
+    harness: Harness = Harness.DEFAULT
+    search_provider: str = "ddgs"
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationSpec:
     """One call for text. Nothing in it has been checked yet."""
@@ -130,4 +145,8 @@ class GenerationSpec:
     logprobs: LogprobOptions | None = None
     echo: bool = False
     grammar: OutputGrammar | None = None
+    harness: Harness | None = None
+    """None: the one that the model was loaded with; it works on chats only."""
+    search_provider: str = ""
+    """`ddgs` or `brave`; empty: the one that the model was loaded with."""
     session_id: str = ""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sterna_service.engine.types import EngineOptions
 from sterna_service.errors import ModelLoadError, Reason, ServiceError
 from sterna_service.inference.loaded_model import LoadedModel
+from sterna_service.inference.spec import HarnessChoice
 from sterna_service.models.catalogue import EMBEDDED_MODEL_ID, Catalogue, ModelSource
 from sterna_service.models.description import ModelDescription, describe
 from sterna_service.models.events import EventKind, EventLog
@@ -29,6 +30,8 @@ class RegistryOptions:
     """Whether a request for a model in the store loads it."""
     keep_alive: float = FOR_GOOD
     """Seconds that a model stays loaded without a request, unless its loader says otherwise."""
+    harness: HarnessChoice = field(default_factory=HarnessChoice)
+    """What chats go through that name no harness, unless the model's loader says otherwise."""
     memory_bytes: int = 0
     """What the loaded models may take together; 0: no limit."""
 
@@ -89,14 +92,16 @@ class ModelRegistry:
         Raises:
             ModelLoadError, ServiceError: It cannot be used; its record says why from then on.
         """
-        await self._residency.load(source, ModelSettings())
+        await self._residency.load(source, ModelSettings(harness=self._options.harness))
 
     def settings_of(self, source: ModelSource) -> ModelSettings:
         """How a model was loaded last, or how it would be."""
         slot = self._residency.slot(source.model_id)
         if slot.resident is not None:
             return slot.resident.settings
-        return replace(slot.settings, keep_alive=self._options.keep_alive)
+        if slot.was_loaded:
+            return slot.settings
+        return ModelSettings(keep_alive=self._options.keep_alive, harness=self._options.harness)
 
     async def load(
         self,

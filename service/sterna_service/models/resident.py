@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from sterna_service.inference.loaded_model import LoadedModel
+from sterna_service.inference.spec import HarnessChoice
 
 FOR_GOOD = float("inf")
 """The keep-alive of a model that no lack of requests takes out of memory."""
@@ -26,6 +27,8 @@ class ModelSettings:
     """Seconds that it stays loaded without a request."""
     pinned: bool = False
     """It never leaves memory by itself."""
+    harness: HarnessChoice = field(default_factory=HarnessChoice)
+    """What chats that name no harness go through."""
 
     def computes_alike(self, other: ModelSettings) -> bool:
         """Whether both ask for the same engine; the rest can change while it runs."""
@@ -77,8 +80,9 @@ class Lease:
         resident.enter()
 
     @property
-    def model(self) -> LoadedModel:
-        return self._resident.model
+    def harness(self) -> HarnessChoice:
+        """What chats that name no harness go through."""
+        return self._resident.settings.harness
 
     def __enter__(self) -> LoadedModel:
         return self._resident.model

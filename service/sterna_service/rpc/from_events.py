@@ -14,6 +14,10 @@ from sterna_service.inference.events import (
     Delta,
     FinishReason,
     GenerationEvent,
+    SearchCompleted,
+    SearchProgress,
+    SearchStarted,
+    SearchUnavailable,
     Started,
     TokenLogprob,
     Usage,
@@ -62,6 +66,8 @@ def stream_response(event: GenerationEvent) -> inference_pb2.StreamGenerateRespo
             )
         case Usage():
             return inference_pb2.StreamGenerateResponse(usage=usage_message(event))
+        case SearchStarted() | SearchCompleted() | SearchUnavailable():
+            return inference_pb2.StreamGenerateResponse(progress=_progress(event))
 
 
 class ResponseBuilder:
@@ -138,6 +144,19 @@ def timestamp(moment: datetime) -> timestamp_pb2.Timestamp:
     message = timestamp_pb2.Timestamp()
     message.FromDatetime(moment)
     return message
+
+
+def _progress(event: SearchProgress) -> generation_event_pb2.GenerationProgress:
+    match event:
+        case SearchStarted():
+            step = generation_event_pb2.SearchStarted(query=event.query)
+            return generation_event_pb2.GenerationProgress(search_started=step)
+        case SearchCompleted():
+            done = generation_event_pb2.SearchCompleted(source_count=event.sources)
+            return generation_event_pb2.GenerationProgress(search_completed=done)
+        case SearchUnavailable():
+            failed = generation_event_pb2.SearchUnavailable(message=event.message)
+            return generation_event_pb2.GenerationProgress(search_unavailable=failed)
 
 
 def _started(event: Started) -> generation_event_pb2.GenerationStarted:

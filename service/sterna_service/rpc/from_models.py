@@ -7,6 +7,7 @@ from google.protobuf import duration_pb2
 from sterna.v1 import event_pb2, generation_pb2, model_pb2, pull_pb2, server_status_pb2
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.sampling import SamplingDefaults
+from sterna_service.inference.spec import Harness
 from sterna_service.models.description import Shape
 from sterna_service.models.events import ServerEvent
 from sterna_service.models.pull import Progress, PullState
@@ -29,6 +30,14 @@ _PULL_STATES = {
     PullState.PACKING: pull_pb2.Pull.STATE_PACKING,
     PullState.COMPLETED: pull_pb2.Pull.STATE_COMPLETED,
 }
+_HARNESSES = {
+    Harness.DEFAULT: generation_pb2.HARNESS_DEFAULT,
+    Harness.SEARCH: generation_pb2.HARNESS_SEARCH,
+}
+_PROVIDERS = {
+    "ddgs": generation_pb2.SEARCH_PROVIDER_DDGS,
+    "brave": generation_pb2.SEARCH_PROVIDER_BRAVE,
+}
 
 
 def model_message(record: ModelRecord) -> model_pb2.Model:
@@ -39,6 +48,8 @@ def model_message(record: ModelRecord) -> model_pb2.Model:
     capabilities = [model_pb2.MODEL_CAPABILITY_COMPLETION]
     if description.template_name:
         capabilities.append(model_pb2.MODEL_CAPABILITY_CHAT)
+    if loaded is not None and loaded.search_tuned:
+        capabilities.append(model_pb2.MODEL_CAPABILITY_SEARCH)
     message = model_pb2.Model(
         model_id=source.model_id,
         aliases=record.aliases,
@@ -61,7 +72,8 @@ def model_message(record: ModelRecord) -> model_pb2.Model:
         state=STATES[record.state],
         state_message=record.message if record.state is ModelState.FAILED else "",
         keep_alive=_keep_alive(record.settings.keep_alive),
-        harness=generation_pb2.HARNESS_DEFAULT,
+        harness=_HARNESSES[record.settings.harness.harness],
+        search_provider=_PROVIDERS[record.settings.harness.search_provider],
     )
     if description.create_time is not None:
         message.create_time.CopyFrom(timestamp(description.create_time))

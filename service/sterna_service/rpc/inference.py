@@ -14,11 +14,12 @@ from sterna_service.errors import out_of_range
 from sterna_service.inference.conversation import generate_in_session
 from sterna_service.inference.embedding import embed
 from sterna_service.inference.events import Accepted, GenerationEvent, Usage
-from sterna_service.inference.generation import encode_prompt, generate
+from sterna_service.inference.generation import encode_prompt
+from sterna_service.inference.harness import Harnesses
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.prompt import check_token_ids
 from sterna_service.inference.sessions import Sessions
-from sterna_service.inference.spec import Prompt
+from sterna_service.inference.spec import GenerationSpec, HarnessChoice, Prompt
 from sterna_service.models.registry import ModelRegistry
 from sterna_service.rpc.calls import current_call
 from sterna_service.rpc.embeddings import (
@@ -46,9 +47,10 @@ MOST_DETOKENIZED = 1_000_000
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     """Generation, tokens, embeddings and sessions."""
 
-    def __init__(self, models: ModelRegistry, sessions: Sessions) -> None:
+    def __init__(self, models: ModelRegistry, sessions: Sessions, harnesses: Harnesses) -> None:
         self._models = models
         self._sessions = sessions
+        self._harnesses = harnesses
 
     async def Generate(
         self, request: inference_pb2.GenerateRequest, context: Context
@@ -159,19 +161,26 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         spec = generation_spec(request)
         call = current_call()
 
+        usual: list[HarnessChoice] = []
         with contextlib.ExitStack() as leases:
 
             async def acquire(name: str) -> LoadedModel:
                 lease = await self._models.acquire(name, request.spec.adapter_id)
                 model = leases.enter_context(lease)
                 call.notes["model"] = model.model_id
+                usual.append(lease.harness)
                 return model
 
+            def answer(
+                model: LoadedModel, whole: GenerationSpec
+            ) -> AsyncGenerator[GenerationEvent]:
+                return self._harnesses.generate(model, whole, usual[-1])
+
             if spec.session_id:
-                answer = generate_in_session(self._sessions, spec, acquire)
+                run = generate_in_session(self._sessions, spec, acquire, answer)
             else:
-                answer = generate(await acquire(spec.model_id), spec)
-            async with contextlib.aclosing(answer) as events:
+                run = answer(await acquire(spec.model_id), spec)
+            async with contextlib.aclosing(run) as events:
                 async for event in events:
                     if isinstance(event, Accepted):
                         call.notes["response_id"] = event.response_id

@@ -15,6 +15,8 @@ from grpc.aio import ServicerContext
 
 from sterna.v1 import model_admin_pb2, model_admin_pb2_grpc, model_pb2, server_status_pb2
 from sterna_service.engine.host import inspect_host
+from sterna_service.inference.harness import Harnesses
+from sterna_service.inference.spec import Harness
 from sterna_service.models.pull import PullState
 from sterna_service.models.pulls import Pulls
 from sterna_service.models.registry import ModelRegistry, ModelState
@@ -71,11 +73,13 @@ class ModelAdminServicer(model_admin_pb2_grpc.ModelAdminServiceServicer):
         self,
         models: ModelRegistry,
         pulls: Pulls,
+        harnesses: Harnesses,
         book: CallBook,
         endpoints: Callable[[], Sequence[Endpoint]],
     ) -> None:
         self._models = models
         self._pulls = pulls
+        self._harnesses = harnesses
         self._book = book
         self._endpoints = endpoints
         self._start_time = datetime.now(UTC)
@@ -153,9 +157,13 @@ class ModelAdminServicer(model_admin_pb2_grpc.ModelAdminServiceServicer):
         self, request: model_admin_pb2.LoadModelRequest, context: Context
     ) -> model_admin_pb2.LoadModelResponse:
         source = self._models.find(named_model(request.model_id))
+        settings = load_settings(request, self._models.settings_of(source))
+        if settings.harness.harness is Harness.SEARCH:
+            # Whatever keeps it from searching is said now, not with the first question.
+            self._harnesses.researcher(settings.harness.search_provider)
         outcome = await self._models.load(
             source,
-            load_settings(request, self._models.settings_of(source)),
+            settings,
             drain_seconds(request),
             make_default=request.make_default,
         )

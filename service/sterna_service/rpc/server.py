@@ -19,6 +19,7 @@ from sterna.v1 import (
     speech_pb2_grpc,
 )
 from sterna_service.errors import StartupError
+from sterna_service.inference.harness import Harnesses
 from sterna_service.inference.sessions import Sessions
 from sterna_service.models.pulls import Pulls
 from sterna_service.models.registry import ModelRegistry
@@ -51,6 +52,7 @@ class RpcServer:
         models: ModelRegistry,
         pulls: Pulls,
         sessions: Sessions,
+        harnesses: Harnesses,
         limits: ServerLimits,
         *,
         with_reflection: bool,
@@ -63,8 +65,8 @@ class RpcServer:
         )
         # The generated base classes count as abstract, but answer for every RPC that a servicer
         # leaves out; the interceptor makes NOT_IMPLEMENTED of that. Speech leaves out all of them.
-        inference = InferenceServicer(models, sessions)
-        admin = ModelAdminServicer(models, pulls, self.book, lambda: self._endpoints)  # type: ignore[abstract]
+        inference = InferenceServicer(models, sessions, harnesses)
+        admin = ModelAdminServicer(models, pulls, harnesses, self.book, lambda: self._endpoints)  # type: ignore[abstract]
         speech = speech_pb2_grpc.SpeechServiceServicer()  # type: ignore[abstract]
         inference_pb2_grpc.add_InferenceServiceServicer_to_server(inference, self._server)
         model_admin_pb2_grpc.add_ModelAdminServiceServicer_to_server(admin, self._server)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 
 from google.protobuf import duration_pb2
 
-from sterna.v1 import event_pb2, generation_pb2, model_admin_pb2, model_pb2
+from sterna.v1 import event_pb2, model_admin_pb2, model_pb2
 from sterna_service.errors import invalid, not_implemented, out_of_range
+from sterna_service.inference.spec import HarnessChoice
 from sterna_service.models.events import EventKind
 from sterna_service.models.naming import is_model_id
 from sterna_service.models.resident import FOR_GOOD, ModelSettings
+from sterna_service.rpc.to_spec import HARNESSES, PROVIDERS
 
 DEFAULT_DRAIN_SECONDS = 60.0
 _LONGEST_DRAIN_SECONDS = 3600.0
@@ -67,18 +69,11 @@ def load_settings(
     """
     if request.adapter_path:
         raise not_implemented("adapters", "adapters are")
-    if request.harness not in (
-        generation_pb2.HARNESS_UNSPECIFIED,
-        generation_pb2.HARNESS_DEFAULT,
-    ):
-        raise not_implemented("harness", "the search harness is")
-    if request.search_provider != generation_pb2.SEARCH_PROVIDER_UNSPECIFIED:
-        raise not_implemented("search_provider", "the search harness is")
     if request.head_precision != model_pb2.WEIGHT_PRECISION_UNSPECIFIED:
         raise not_implemented("head_precision", "choosing the precision of the output head is")
     if request.adapter_precision != model_pb2.WEIGHT_PRECISION_UNSPECIFIED:
         raise not_implemented("adapter_precision", "choosing the precision of adapters is")
-    settings = before
+    settings = replace(before, harness=_harness(request, before.harness))
     if request.HasField("thread_count"):
         if not 0 <= request.thread_count <= _MOST_THREADS:
             raise out_of_range("thread_count", f"0 to {_MOST_THREADS}", request.thread_count)
@@ -89,6 +84,17 @@ def load_settings(
     if request.HasField("pinned"):
         settings = replace(settings, pinned=request.pinned)
     return settings
+
+
+def _harness(request: model_admin_pb2.LoadModelRequest, before: HarnessChoice) -> HarnessChoice:
+    if request.harness not in HARNESSES:
+        raise invalid("harness", "is no harness")
+    if request.search_provider not in PROVIDERS:
+        raise invalid("search_provider", "is no search provider")
+    return HarnessChoice(
+        HARNESSES[request.harness] or before.harness,
+        PROVIDERS[request.search_provider] or before.search_provider,
+    )
 
 
 def drain_seconds(

@@ -21,6 +21,7 @@ from sterna_service.inference.grammar import (
 )
 from sterna_service.inference.spec import (
     GenerationSpec,
+    Harness,
     LogprobOptions,
     Prompt,
     SamplingParams,
@@ -42,6 +43,7 @@ def generation_spec(
     if not request.HasField("spec"):
         raise invalid("spec", "is required")
     spec = request.spec
+    _check_harness(spec)
     _refuse_missing_features(spec)
     return GenerationSpec(
         model_id=spec.model_id,
@@ -56,6 +58,8 @@ def generation_spec(
         ),
         echo=spec.echo,
         grammar=_grammar(spec.grammar) if spec.HasField("grammar") else None,
+        harness=HARNESSES[spec.harness.harness],
+        search_provider=PROVIDERS[spec.harness.search_provider],
         session_id=spec.session_id,
     )
 
@@ -101,13 +105,28 @@ def _generation_prompt(spec: generation_pb2.GenerationSpec) -> Prompt:
             raise invalid("spec.prompt", "is required: set one of chat, text, tokens")
 
 
+HARNESSES: dict[int, Harness | None] = {
+    generation_pb2.HARNESS_UNSPECIFIED: None,
+    generation_pb2.HARNESS_DEFAULT: Harness.DEFAULT,
+    generation_pb2.HARNESS_SEARCH: Harness.SEARCH,
+}
+PROVIDERS: dict[int, str] = {
+    generation_pb2.SEARCH_PROVIDER_UNSPECIFIED: "",
+    generation_pb2.SEARCH_PROVIDER_DDGS: "ddgs",
+    generation_pb2.SEARCH_PROVIDER_BRAVE: "brave",
+}
+
+
+def _check_harness(spec: generation_pb2.GenerationSpec) -> None:
+    if spec.harness.harness not in HARNESSES:
+        raise invalid("spec.harness.harness", "is no harness")
+    if spec.harness.search_provider not in PROVIDERS:
+        raise invalid("spec.harness.search_provider", "is no search provider")
+    if spec.HasField("harness") and spec.WhichOneof("prompt") != "chat":
+        raise invalid("spec.harness", "needs a chat prompt")
+
+
 def _refuse_missing_features(spec: generation_pb2.GenerationSpec) -> None:
-    if spec.HasField("harness"):
-        if spec.WhichOneof("prompt") != "chat":
-            raise invalid("spec.harness", "needs a chat prompt")
-        harness = spec.harness.harness
-        if harness not in (generation_pb2.HARNESS_UNSPECIFIED, generation_pb2.HARNESS_DEFAULT):
-            raise not_implemented("harness", "spec.harness: harnesses other than the default are")
     # Models stay loaded for good, which a negative duration asks for.
     if spec.HasField("keep_alive") and spec.keep_alive.ToNanoseconds() >= 0:
         raise not_implemented("keep_alive", "spec.keep_alive: unloading a model by itself is")

@@ -1,0 +1,1 @@
+"""Searching the web: providers, pages fetched with care, and what is worth reading in them."""
