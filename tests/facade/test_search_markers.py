@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import openai
@@ -16,7 +17,7 @@ from sterna.v1.generation_event_pb2 import (
 )
 from sterna.v1.generation_pb2 import GenerationSpec, Harness, SearchProvider
 from sterna.v1.inference_pb2 import StreamGenerateResponse
-from tests.support.scripted_core import delta, finished, started, usage
+from tests.support.scripted_core import Script, ScriptedCore, delta, finished, started, usage
 from tests.support.scripted_facade import facade
 
 MESSAGES: Any = [{"role": "user", "content": "Who won?"}]
@@ -24,6 +25,16 @@ MESSAGES: Any = [{"role": "user", "content": "Who won?"}]
 
 def progress(**step: Any) -> StreamGenerateResponse:
     return StreamGenerateResponse(progress=GenerationProgress(**step))
+
+
+@asynccontextmanager
+async def asked(stream: Script) -> AsyncIterator[tuple[openai.AsyncOpenAI, ScriptedCore]]:
+    """The official client, and the core that it talks to."""
+    async with (
+        facade(stream) as (http, core),
+        openai.AsyncOpenAI(base_url=f"{http.base_url}/v1", api_key="x", max_retries=0) as api,
+    ):
+        yield api, core
 
 
 @pytest.mark.parametrize("works", [True, False])
@@ -39,21 +50,18 @@ async def test_markers(works: bool) -> None:
         yield finished()
         yield usage()
 
-    async with facade(stream, generation_timeout_seconds=30.0) as (http, core):
-        async with openai.AsyncOpenAI(
-            base_url=f"{http.base_url}/v1", api_key="x", max_retries=0
-        ) as api:
-            answer = await api.chat.completions.create(
-                model="",
-                messages=MESSAGES,
-                stream=True,
-                extra_body={"harness": "search", "search_provider": "brave"},
-            )
-            texts = [
-                chunk.choices[0].delta.content
-                async for chunk in answer
-                if chunk.choices[0].delta.content
-            ]
+    async with asked(stream) as (api, core):
+        answer = await api.chat.completions.create(
+            model="",
+            messages=MESSAGES,
+            stream=True,
+            extra_body={"harness": "search", "search_provider": "brave"},
+        )
+        texts = [
+            chunk.choices[0].delta.content
+            async for chunk in answer
+            if chunk.choices[0].delta.content
+        ]
     second = "[Synthesizing...]" if works else "[Search unavailable]"
     assert texts == ['[Searching: the "cup" 2026]', "\n", second, "\n", "Nobody."]
     assert core.specs[0].harness.harness == Harness.HARNESS_SEARCH
@@ -67,13 +75,10 @@ async def test_openais_own_field() -> None:
         yield finished()
         yield usage()
 
-    async with facade(stream, generation_timeout_seconds=30.0) as (http, core):
-        async with openai.AsyncOpenAI(
-            base_url=f"{http.base_url}/v1", api_key="x", max_retries=0
-        ) as api:
-            answer = await api.chat.completions.create(
-                model="", messages=MESSAGES, stream=True, web_search_options={}
-            )
-            async for _ in answer:
-                pass
+    async with asked(stream) as (api, core):
+        answer = await api.chat.completions.create(
+            model="", messages=MESSAGES, stream=True, web_search_options={}
+        )
+        async for _ in answer:
+            pass
     assert core.specs[0].harness.harness == Harness.HARNESS_SEARCH
