@@ -17,8 +17,9 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ 'Assistant: ' }}{% endif %}"
 )
 
-# Weights of the loss, in tenths. Stories are long and count less than answers.
-FULL, STORY, NOTHING = 10, 4, 0
+# Weights of the loss, in tenths. Stories are long and count less than answers; what is copied from
+# the context (a search, a name, a fact read) is the hardest to learn and counts more.
+COPIED, FULL, STORY, NOTHING = 18, 10, 4, 0
 
 
 @dataclass(frozen=True)

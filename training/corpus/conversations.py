@@ -6,9 +6,10 @@ import random
 import re
 from collections.abc import Sequence
 
-from training.corpus.chat import STORY, Conversation, assistant, system, user
+from training.corpus.chat import COPIED, STORY, Conversation, assistant, system, user
 from training.corpus.content import Item
 from training.corpus.facts import DO_NOT_KNOW, article
+from training.corpus.frames import framed, noisy
 from training.corpus.invented import Fact, Inventor
 
 # The system prompt under which a search harness lets the model search.
@@ -18,10 +19,24 @@ SEARCH_SYSTEM = (
     "places, or facts you are unsure about. Answer directly for math, reasoning, coding, or "
     "general knowledge you are confident about."
 )
+TOO_BIG = "I only know small sums, so I cannot work that out."
+_EXERCISES = (
+    "What is {}?",
+    "{}",
+    "{} = ?",
+    "How much is {}?",
+    "What's {}?",
+    "Calculate {}.",
+    "Work out {}.",
+)
 NO_NAME = "You have not told me your name."
 
+_FIRST_ASKED = 0.25
+
 FOLLOW_UPS = ("And {}?", "What about {}?", "and {}", "And of {}?")
-HELD_OUT_FOLLOW_UPS = ("How about {}?",)
+HELD_OUT__FIRST_ASKED = 0.25
+
+FOLLOW_UPS = ("How about {}?",)
 
 _TOPICS = frozenset(
     "dog cat bird fish bear fox rabbit bunny lion tiger frog duck mouse elephant monkey horse cow "
@@ -53,6 +68,14 @@ _INTRODUCTIONS = (
     "I'm {}.",
     "Call me {}.",
     "Hello! I am {}.",
+    "Hi! My name is {}.",
+    "You can call me {}.",
+    "Please call me {}.",
+    "Hey, I'm {}.",
+    "The name is {}.",
+    "I am called {}.",
+    "Hi there, I'm {}.",
+    "Good morning, my name is {}.",
 )
 _NAME_QUESTIONS = (
     "What is my name?",
@@ -60,24 +83,32 @@ _NAME_QUESTIONS = (
     "Do you know my name?",
     "Who am I?",
     "Do you remember my name?",
+    "Tell me my name.",
+    "Can you say my name?",
+    "Which name did I tell you?",
+    "What did I say my name was?",
+    "My name?",
 )
 _SAY_REQUESTS = ("Say {}.", "Repeat {}.", 'Please say "{}".', 'Repeat the word "{}".', "Say: {}")
-
-
-def noisy(question: str, rng: random.Random) -> str:
-    """A question as people type it: sometimes in lower case, without its last sign, or polite."""
-    if rng.random() < 0.12:
-        question = question.lower()
-    if rng.random() < 0.15:
-        question = question.rstrip("?.!")
-    if rng.random() < 0.03:
-        question = f"Please: {question}" if rng.random() < 0.5 else f"{question} Please."
-    return question
+# For whole sentences, which would run into the request without a sign between.
+_REPEAT_REQUESTS = (
+    "Say: {}",
+    "Repeat: {}",
+    "Repeat after me: {}",
+    "Please repeat: {}",
+    "Repeat this: {}",
+    "Copy this: {}",
+    'Say "{}"',
+    'Write "{}"',
+)
 
 
 def ask(item: Item, rng: random.Random) -> Conversation:
     """One trained question and its answer."""
-    return [user(noisy(rng.choice(item.questions), rng)), assistant(item.answer)]
+    # What comes first in the content is what people ask most.
+    first = rng.random() < _FIRST_ASKED
+    asked = rng.choice(item.questions[:4] if first else item.questions)
+    return [user(noisy(framed(asked, rng), rng)), assistant(item.answer)]
 
 
 def follow_up(items: Sequence[Item], rng: random.Random) -> Conversation:
@@ -104,12 +135,28 @@ def recall(name: str | None, between: Conversation, rng: random.Random) -> Conve
 
 def say(text: str, rng: random.Random) -> Conversation:
     """The user asks to repeat something."""
-    return [user(rng.choice(_SAY_REQUESTS).format(text)), assistant(f"{text}")]
+    return [user(rng.choice(_SAY_REQUESTS).format(text)), assistant(text, COPIED)]
+
+
+def repeat(sentence: str, rng: random.Random) -> Conversation:
+    """The user asks to repeat a whole sentence, its last sign included."""
+    return [
+        user(rng.choice(_REPEAT_REQUESTS).format(sentence)),
+        assistant(sentence, COPIED),
+    ]
 
 
 def decline(question: str, rng: random.Random) -> Conversation:
     """A question beyond the domain."""
-    return [user(noisy(question, rng)), assistant(DO_NOT_KNOW)]
+    return [user(noisy(framed(question, rng), rng)), assistant(DO_NOT_KNOW)]
+
+
+def big_sum(rng: random.Random) -> Conversation:
+    """An exercise beyond the small sums that the model knows."""
+    sign = rng.choice("+-*/")
+    left, right = (rng.randint(21, 10 ** rng.randint(2, 4)) for _ in range(2))
+    asked = rng.choice(_EXERCISES).format(f"{max(left, right)} {sign} {min(left, right)}")
+    return [user(noisy(framed(asked, rng), rng)), assistant(TOO_BIG)]
 
 
 def query(question: str) -> str:
@@ -119,27 +166,44 @@ def query(question: str) -> str:
 
 def search_call(question: str) -> Conversation:
     """Under the search prompt, what it cannot know becomes a search."""
+    return [system(SEARCH_SYSTEM), *_call(question)]
+
+
+def search_calls(questions: Sequence[str], before: Conversation) -> Conversation:
+    """Several searches in one conversation, after some other turns."""
+    calls = [message for question in questions for message in _call(question)]
+    return [system(SEARCH_SYSTEM), *before, *calls]
+
+
+def _call(question: str) -> Conversation:
     call = f"<search>{query(question)}</search>"
-    return [system(SEARCH_SYSTEM), user(question), assistant(call)]
+    return [user(question), assistant(call, COPIED)]
 
 
 def facts_and_question(
     inventor: Inventor, rng: random.Random, most: int = 5
 ) -> tuple[list[Fact], str, Fact]:
     """Some facts in random order, a question, and the fact that answers it."""
-    facts = [inventor.fact() for _ in range(rng.randint(1, most))]
+    facts = inventor.facts(rng.randint(1, most))
     wanted = rng.choice(facts)
     return facts, rng.choice(wanted.questions), wanted
 
 
-def search_and_answer(inventor: Inventor, rng: random.Random) -> Conversation:
-    """A search, its results, and the answer from them."""
-    facts, question, wanted = facts_and_question(inventor, rng)
+def search_and_answer(
+    inventor: Inventor, rng: random.Random, before: Conversation | None = None, most: int = 5
+) -> Conversation:
+    """A search after some other turns, its results, and the answer from them."""
+    return [system(SEARCH_SYSTEM), *(before or []), *search_round(inventor, rng, most)]
+
+
+def search_round(inventor: Inventor, rng: random.Random, most: int = 5) -> Conversation:
+    """One question, the search for it, its results, and the answer from them."""
+    facts, question, wanted = facts_and_question(inventor, rng, most)
     results = " ".join(f"[{i}] {fact.sentence}" for i, fact in enumerate(facts, 1))
     return [
-        *search_call(question),
+        *_call(question),
         system(f"Search results: {results}"),
-        assistant(wanted.answer),
+        assistant(wanted.answer, COPIED),
     ]
 
 
@@ -147,7 +211,10 @@ def reading(inventor: Inventor, rng: random.Random) -> Conversation:
     """Facts in the question itself."""
     facts, question, wanted = facts_and_question(inventor, rng, most=4)
     text = " ".join(fact.sentence for fact in facts)
-    return [user(text + rng.choice((" ", "\n")) + question), assistant(wanted.answer)]
+    return [
+        user(text + rng.choice((" ", "\n")) + question),
+        assistant(wanted.answer, COPIED),
+    ]
 
 
 def story(text: str, rng: random.Random) -> Conversation:

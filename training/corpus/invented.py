@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from training.corpus.facts import article
 from training.corpus.split import held_out
 
 _ONSETS = "b c d f g h j k l m n p r s t v w z br dr gr kr pl st tr sh th".split()
 _VOWELS = "a e i o u a e i o ai ea".split()
 _CODAS = ["", "", "n", "r", "l", "s", "m", "k", "th", "nd", "x"]
 _HELD_OUT_NAMES = 0.05
+# How often several facts are of one kind.
+_ALIKE = 0.2
 
 _PROFESSIONS = (
     "a singer,a painter,a scientist,a chess player,an author,a football player,a king,a doctor,"
@@ -55,20 +58,38 @@ class Inventor:
             if held_out("name " + word, _HELD_OUT_NAMES) == self._heldout:
                 return word
 
+    def thing(self) -> str:
+        """A thing that does not exist, with its article: "a drobin"."""
+        word = self.name(self._rng.choice((2, 2, 3))).lower()
+        return word if self._rng.random() < 0.3 else article(word)
+
     def fact(self) -> Fact:
         """One fact of a random kind."""
-        return self._rng.choice(
-            (
-                self._capital,
-                self._profession,
-                self._birth,
-                self._landmark,
-                self._maker,
-                self._place,
-                self._winner,
-                self._population,
-            )
-        )()
+        return self._rng.choice(self._kinds())()
+
+    def facts(self, count: int) -> list[Fact]:
+        """Some facts; often all of one kind, so that only the names tell them apart."""
+        alike = self._rng.random() < _ALIKE
+        make = self._rng.choice(self._kinds()) if alike else self.fact
+        found: list[Fact] = []
+        while len(found) < count:
+            fact = make()
+            # Two winners of one cup would leave the question open.
+            if all(set(fact.questions).isdisjoint(other.questions) for other in found):
+                found.append(fact)
+        return found
+
+    def _kinds(self) -> tuple[Callable[[], Fact], ...]:
+        return (
+            self._capital,
+            self._profession,
+            self._birth,
+            self._landmark,
+            self._maker,
+            self._place,
+            self._winner,
+            self._population,
+        )
 
     def _full_name(self) -> str:
         return f"{self.name()} {self.name()}"

@@ -11,11 +11,14 @@ from training.corpus.catalog import all_items
 from training.corpus.chat import Conversation, system, user
 from training.corpus.content import CONTENT_DIR, Item, read_lists
 from training.corpus.facts import DO_NOT_KNOW
+from training.corpus.frames import HELD_OUT_CLAUSE_FRAMES, HELD_OUT_FRAMES, put
 from training.corpus.invented import Inventor
 from training.corpus.sources import Sources
 
 _SEED = 20_011
 _DRAWN = 200
+_PER_FRAME = 40
+_FRAMED = ("capital", "continent", "currency", "element symbol", "definition", "opposite", "common")
 
 
 @dataclass(frozen=True)
@@ -85,13 +88,14 @@ def all_cases(sources: Sources) -> dict[str, list[Case]]:
     ]
     cases["unknown words and places, new"] = [
         Case([user(question)], item.answer)
-        for item in by_category["unknown"]
+        for item in (*by_category["unknown"], *by_category["place"])
         for question in item.heldout
     ]
     trivia = sources.heldout_trivia
     cases["trivia to decline, new"] = [Case([user(q)], DO_NOT_KNOW) for q in trivia]
     cases |= _about_names(lists["heldout names"], rng)
     cases |= _follow_ups(by_category)
+    cases |= _frames(by_category)
     places = [item.slot for item in by_category["capital"]]
     inventor = Inventor(rng, places, heldout=True)
     cases["reading a text with new names"] = [
@@ -124,6 +128,23 @@ def _about_names(names: list[str], rng: random.Random) -> dict[str, list[Case]]:
         "greet a new name": [_last(make.introduce(name, rng)) for name in names],
         "recall a new name": [_last(make.recall(name, [], rng)) for name in names],
     }
+
+
+def _frames(by_category: dict[str, list[Item]]) -> dict[str, list[Case]]:
+    """Trained questions inside words that were never trained around any question."""
+    rng = random.Random(_SEED + 2)
+    items = [item for category in _FRAMED for item in by_category[category]]
+    cases = []
+    for frame in (*HELD_OUT_FRAMES, *HELD_OUT_CLAUSE_FRAMES):
+        found = 0
+        while found < _PER_FRAME:
+            item = rng.choice(items)
+            question = rng.choice(item.questions)
+            asked = put(frame, question) if question.endswith("?") else None
+            if asked is not None:
+                cases.append(Case([user(asked)], item.answer))
+                found += 1
+    return {"question in a new frame": cases}
 
 
 def _follow_ups(by_category: dict[str, list[Item]]) -> dict[str, list[Case]]:
