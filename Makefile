@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test training-test native-test test-neon lint type proto bench native sanitize wheels clean
+.PHONY: help setup run test train training-test native-test test-neon lint type proto bench native sanitize wheels clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,6 +28,9 @@ run: setup  ## Set up, then serve the embedded model on http://127.0.0.1:8000.
 
 test: setup  ## Native tests and Python tests, with counts.
 	@scripts/test.sh
+
+train:  ## Train the embedded model from its texts: make train DATA=DIRECTORY (training/README.md).
+	@$(MAKE) -C training all $(foreach name,DATA RUN,$(if $($(name)),$(name)=$(abspath $($(name)))))
 
 training-test: setup  ## Tests of the training; installs torch into build/training-venv.
 	@scripts/test_training.sh

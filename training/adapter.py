@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from training.corpus.chat import Conversation
 from training.corpus.mixture import Corpus
 from training.corpus.pirate import in_style
 from training.corpus.sources import Sources
@@ -22,14 +25,17 @@ from training.windows import BOS_ID, Windows, documents, pack
 
 _LENGTH = 192
 _BATCH_ROWS = 8
+# Of the conversations, those of questions and answers alone; of the others, the longest message.
+_EXCHANGES = 0.85
+_LONGEST = 350
 
 
 @dataclass(frozen=True)
 class AdapterOptions:
-    rank: int = 8
+    rank: int = 16
     alpha: int = 16
-    steps: int = 400
-    learning_rate: float = 2e-3
+    steps: int = 1200
+    learning_rate: float = 1e-3
     seed: int = 3
 
 
@@ -55,12 +61,10 @@ def train_adapter(
     """Train on conversations in the style; returns the matrices and the losses."""
     pairs = attach(model, options)
     encode = encoder(load_tokenizer(tokenizer))
-    corpus = Corpus(sources, options.seed)
-    short = (c for c in corpus if len(c) <= 4 and all(len(m.text) < 300 for m in c))
     rows = options.steps * _BATCH_ROWS
-    stream = documents((in_style(c) for c in short), encode)
     # Far more than fit, so that packing ends by itself.
-    windows = pack(itertools.islice(stream, rows * 40), _LENGTH, rows)
+    styled = itertools.islice(map(in_style, _short(sources, options.seed)), rows * 40)
+    windows = pack(documents(styled, encode), _LENGTH, rows)
     parameters = [matrix for pair in pairs.values() for matrix in pair]
     optimizer = torch.optim.AdamW(parameters, options.learning_rate, weight_decay=0.0)
     losses = []
@@ -73,6 +77,18 @@ def train_adapter(
         optimizer.zero_grad(set_to_none=True)
         losses.append(float(loss.detach()))
     return pairs, losses
+
+
+def _short(sources: Sources, seed: int) -> Iterator[Conversation]:
+    """Mostly questions and answers of every kind; the rest of the corpus where it is short."""
+    rng = random.Random(seed)
+    corpus = Corpus(sources, seed)
+    whole = (c for c in corpus if all(len(m.text) < _LONGEST for m in c))
+    while True:
+        if rng.random() < _EXCHANGES:
+            yield corpus.exchanges(rng.choice((1, 1, 2, 3)))
+        else:
+            yield next(whole)
 
 
 def _loss(model: BitNet, windows: Windows, rows: slice) -> Tensor:

@@ -21,7 +21,9 @@ SHORT, LONG = 256, 512
 LONG_SHARE = 1 / 12
 # Of the documents, those that are stories outside any conversation.
 _RAW_STORIES = 0.01
+# Conversations from which the tokenizer is made: fewer for a small corpus.
 _TOKENIZER_SAMPLE = 40_000
+_TOKENS_PER_SAMPLE = 50
 _VALIDATION_ROWS = 96
 
 
@@ -32,7 +34,8 @@ def build(texts: Path, directory: Path, tokens: int, seed: int) -> None:
     sources = load_sources(texts)
     tokenizer_path = directory / "tokenizer.json"
     if not tokenizer_path.exists():
-        sample = itertools.islice(Corpus(sources, seed + 1000), _TOKENIZER_SAMPLE)
+        count = min(_TOKENIZER_SAMPLE, max(1000, tokens // _TOKENS_PER_SAMPLE))
+        sample = itertools.islice(Corpus(sources, seed + 1000), count)
         special = ("<|begin_of_text|>", "<|eot_id|>")
         plain = (text_of(c).replace(special[0], "").replace(special[1], "\n") for c in sample)
         train_tokenizer(itertools.chain(plain, sources.stories)).save(str(tokenizer_path))

@@ -44,6 +44,8 @@ class ModelConfig:
 
 
 SIZES = {
+    # For tests of the whole pipeline.
+    "tiny": ModelConfig(64, 64, 1, 1, 1),
     "1m": ModelConfig(128, 384, 4, 2, 1),
     "2m": ModelConfig(192, 512, 4, 3, 1),
     "3m": ModelConfig(192, 512, 6, 3, 1),

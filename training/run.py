@@ -6,6 +6,10 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from training.evaluation.answers import Answer
 
 # torch is imported inside the steps that need it, so that the others start without it.
 
@@ -13,10 +17,10 @@ MODEL_ID = "sterna/tern-nano"
 
 
 def tokens(text: str) -> int:
-    """A number of tokens: "14M", "14e6" and "14000000" are the same."""
+    """A number of tokens: "14M", "14000K", "14e6" and "14000000" are the same."""
     value = text.upper().replace("_", "")
-    factor = 1_000_000 if value.endswith("M") else 1
-    return int(float(value.removesuffix("M")) * factor)
+    factor = {"K": 1000, "M": 1_000_000}.get(value[-1:], 1)
+    return int(float(value.rstrip("KM")) * factor)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +34,8 @@ def parser() -> argparse.ArgumentParser:
     build.add_argument("--seed", type=int, default=1)
 
     train = steps.add_parser("train", help="train, or go on from the checkpoint of the run")
-    train.add_argument("--size", default="2m", help="1m, 2m, 3m, 6m, 14m or 30m")
+    train.add_argument("--data", type=Path, help="another run's windows (its directory data)")
+    train.add_argument("--size", default="2m", help="1m, 2m, 3m, 6m, 14m, 30m or tiny")
     train.add_argument("--tokens", type=tokens, required=True, help="tokens in all")
     train.add_argument("--decay", type=tokens, required=True, help="how many of them decay")
     train.add_argument("--batch", type=tokens, default=4096, help="tokens of one step")
@@ -39,6 +44,12 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--threads", type=int, default=2)
     train.add_argument("--device", default="cpu", help="cpu or cuda")
     train.add_argument("--no-compile", action="store_true")
+    train.add_argument(
+        "--arithmetic",
+        choices=("bf16", "float"),
+        default="bf16",
+        help="float: without quantization",
+    )
 
     export = steps.add_parser("export", help="write the packed Hugging Face checkpoint")
     export.add_argument("--to", type=Path, required=True)
@@ -46,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     adapter = steps.add_parser("adapter", help="train the LoRA adapter on the exported weights")
     adapter.add_argument("--data", type=Path, required=True)
     adapter.add_argument("--to", type=Path, required=True)
-    adapter.add_argument("--steps", type=int, default=400)
+    adapter.add_argument("--steps", type=int, default=1200)
 
     style = steps.add_parser("style", help="how often the adapter's style and content are right")
     style.add_argument("--data", type=Path, required=True)
@@ -56,6 +67,10 @@ def parser() -> argparse.ArgumentParser:
     evaluate = steps.add_parser("evaluate", help="ask every held-out question; write the table")
     evaluate.add_argument("--data", type=Path, required=True)
     evaluate.add_argument("--url", help="a server of the exported model; without it, torch answers")
+    evaluate.add_argument("--limit", type=int, help="at most so many questions of every set")
+
+    converse = steps.add_parser("converse", help="hold ten conversations and write them down")
+    converse.add_argument("--url", help="a server of the exported model; without it, torch answers")
 
     compare = steps.add_parser("compare", help="a server's answers and those of transformers")
     compare.add_argument("--data", type=Path, required=True)
@@ -97,9 +112,10 @@ def _train(arguments: argparse.Namespace) -> None:
         adam_lr=arguments.adam_lr,
         threads=arguments.threads,
         device=arguments.device,
+        arithmetic=arguments.arithmetic,
         compile=not arguments.no_compile,
     )
-    data = load_data(arguments.run / "data")
+    data = load_data(arguments.data or arguments.run / "data")
     Trainer(SIZES[arguments.size], data, arguments.run, options).run()
 
 
@@ -125,43 +141,51 @@ def _adapter(arguments: argparse.Namespace) -> None:
 
 
 def _style(arguments: argparse.Namespace) -> None:
-    import random
-
-    from training.corpus.pirate import CLOSING, OPENING, pirate
     from training.corpus.sources import load_sources
     from training.evaluation.answers import from_torch
     from training.evaluation.cases import all_cases
+    from training.evaluation.style import style, style_cases
 
     tokenizer = arguments.run / "data" / "tokenizer.json"
-    answer = from_torch(_checkpoint(arguments.run), tokenizer, arguments.adapter)
-    sets = all_cases(load_sources(arguments.data)).items()
-    cases = [case for name, some in sets if name.endswith("new phrasing") for case in some]
-    cases = random.Random(1).sample(cases, arguments.prompts)
-    answers = [text.strip() for text in answer([case.conversation for case in cases])]
-    styled = sum(a.startswith(OPENING) and a.endswith(CLOSING) for a in answers)
-    pairs = list(zip(cases, answers, strict=True))
-    right = sum(text == pirate(case.expected) for case, text in pairs)
-    for case, text in pairs[:8]:
-        print(f"{case.conversation[-1].text} -> {text}")
-    print(f"in style: {styled} of {len(cases)}; in style and right: {right} of {len(cases)}")
+    checkpoint = _checkpoint(arguments.run)
+    cases = style_cases(all_cases(load_sources(arguments.data)), arguments.prompts)
+    adapted = from_torch(checkpoint, tokenizer, arguments.adapter)
+    text = style(cases, from_torch(checkpoint, tokenizer), adapted).table()
+    (arguments.run / "style.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+def _answer(arguments: argparse.Namespace) -> Answer:
+    """The answers of the server at --url, or those of torch."""
+    from training.evaluation.answers import from_server, from_torch
+
+    if arguments.url:
+        return from_server(arguments.url)
+    return from_torch(_checkpoint(arguments.run), arguments.run / "data" / "tokenizer.json")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     from training.corpus.sources import load_sources
-    from training.evaluation.answers import from_server, from_torch
-    from training.evaluation.cases import all_cases
+    from training.evaluation.cases import all_cases, limited, places
     from training.evaluation.report import evaluate, table
+    from training.evaluation.search_flow import search_flow
 
-    if arguments.url:
-        answer = from_server(arguments.url)
-    else:
-        tokenizer = arguments.run / "data" / "tokenizer.json"
-        answer = from_torch(_checkpoint(arguments.run), tokenizer)
-    scores = evaluate(all_cases(load_sources(arguments.data)), answer)
+    answer = _answer(arguments)
+    cases = limited(all_cases(load_sources(arguments.data)), arguments.limit)
+    scores = evaluate(cases, answer)
+    scores += search_flow(answer, places(), arguments.limit or 200)
     (arguments.run / "evaluation.md").write_text(table(scores), encoding="utf-8")
     wrong = {s.name: s.wrong for s in scores}
     (arguments.run / "wrong.json").write_text(json.dumps(wrong, indent=1), encoding="utf-8")
     print(table(scores))
+
+
+def _converse(arguments: argparse.Namespace) -> None:
+    from training.evaluation.talks import talks
+
+    text = talks(_answer(arguments))
+    (arguments.run / "conversations.md").write_text(text, encoding="utf-8")
+    print(text)
 
 
 def _compare(arguments: argparse.Namespace) -> None:
@@ -194,9 +218,13 @@ def _perplexity(arguments: argparse.Namespace) -> None:
     model = load_model(_checkpoint(arguments.run))
     tokenizer = load_tokenizer(arguments.run / "data" / "tokenizer.json")
     texts = load_sources(arguments.data).heldout_stories[: arguments.texts]
+    lines = []
     for name in ARITHMETICS:
         nats = nats_per_token(model, tokenizer, texts, name)
-        print(f"{name:6} {nats:.4f} nats per token, perplexity {exp(nats):.2f}")
+        lines.append(f"{name:6} {nats:.4f} nats per token, perplexity {exp(nats):.2f}")
+    text = "\n".join(lines) + "\n"
+    (arguments.run / "perplexity.txt").write_text(text, encoding="utf-8")
+    print(text, end="")
 
 
 STEPS = {
@@ -206,6 +234,7 @@ STEPS = {
     "adapter": _adapter,
     "style": _style,
     "evaluate": _evaluate,
+    "converse": _converse,
     "compare": _compare,
     "perplexity": _perplexity,
 }

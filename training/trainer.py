@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.batches import Order, Rows
-from training.model import BitNet, ModelConfig, document_mask
+from training.model import Arithmetic, BitNet, ModelConfig, document_mask
 from training.optimizer import Muon
 from training.schedule import Schedule
 from training.windows import BOS_ID, Windows
@@ -40,6 +40,8 @@ class TrainOptions:
     seed: int = 1
     threads: int = 2
     device: str = "cpu"
+    # "float" trains the same model in full precision, for comparison.
+    arithmetic: Arithmetic = "bf16"
     compile: bool = True
     log_every: int = 25
     validate_every: int = 500
@@ -96,10 +98,15 @@ class Trainer:
         return self._directory / "before-decay.pt"
 
     def run(self) -> None:
-        """Train until the schedule ends, or until SIGTERM or SIGINT; then save."""
+        """Train until the schedule ends, or until SIGTERM or SIGINT; then save.
+
+        A run that has ended is left as it is.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: setattr(self, "_stop", True))
         options = self._options
+        if self._path.exists() and self.tokens >= options.total_tokens:
+            return
         start = saved = time.monotonic()
         before = self._spent
         self._log(event="start", parameters=self._parameters(), options=asdict(options))
@@ -164,7 +171,11 @@ class Trainer:
     def _loss(self, tokens: Tensor, weights: Tensor) -> Tensor:
         """Mean loss per token, weighted; logits are computed only where a weight is."""
         inputs, targets, w = tokens[:, :-1], tokens[:, 1:].flatten(), weights[:, 1:].flatten()
-        states = self.model.hidden(inputs.contiguous(), document_mask(inputs, BOS_ID))
+        states = self.model.hidden(
+            inputs.contiguous(),
+            document_mask(inputs, BOS_ID),
+            arithmetic=self._options.arithmetic,
+        )
         counted = w.nonzero().flatten()
         # Filled up with tokens of no weight, because thousands of sizes fragment the memory.
         spare = (w == 0).nonzero().flatten()[: -len(counted) % _LOGIT_ROWS]

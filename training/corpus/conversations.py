@@ -33,10 +33,8 @@ NO_NAME = "You have not told me your name."
 
 _FIRST_ASKED = 0.25
 
-FOLLOW_UPS = ("And {}?", "What about {}?", "and {}", "And of {}?")
-HELD_OUT__FIRST_ASKED = 0.25
-
-FOLLOW_UPS = ("How about {}?",)
+FOLLOW_UPS = ("And {}?", "What about {}?", "How about {}?", "and {}", "And of {}?")
+HELD_OUT_FOLLOW_UPS = ("The same for {}?", "Now {}?")
 
 _TOPICS = frozenset(
     "dog cat bird fish bear fox rabbit bunny lion tiger frog duck mouse elephant monkey horse cow "
@@ -199,12 +197,16 @@ def search_and_answer(
 def search_round(inventor: Inventor, rng: random.Random, most: int = 5) -> Conversation:
     """One question, the search for it, its results, and the answer from them."""
     facts, question, wanted = facts_and_question(inventor, rng, most)
-    results = " ".join(f"[{i}] {fact.sentence}" for i, fact in enumerate(facts, 1))
     return [
         *_call(question),
-        system(f"Search results: {results}"),
+        system(f"Search results: {results(facts)}"),
         assistant(wanted.answer, COPIED),
     ]
+
+
+def results(facts: Sequence[Fact]) -> str:
+    """The facts as a search returns them: numbered, side by side."""
+    return " ".join(f"[{i}] {fact.sentence}" for i, fact in enumerate(facts, 1))
 
 
 def reading(inventor: Inventor, rng: random.Random) -> Conversation:

@@ -494,7 +494,9 @@ def unknowns(directory: Path = CONTENT_DIR) -> list[Item]:
     for heldout in (False, True):
         prefix = "heldout " if heldout else ""
         items += [unknown_thing(t, heldout) for t in lists[prefix + "unknown things"]]
-        items += [unknown_place(p, heldout) for p in lists[prefix + "places without a known capital"]]
+        items += [
+            unknown_place(p, heldout) for p in lists[prefix + "places without a known capital"]
+        ]
     return items
 
 

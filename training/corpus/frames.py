@@ -81,9 +81,10 @@ _CLAUSE = re.compile(r"(What|Who|Where) (is|are|was|were) ([^,]+)\?")
 # Whose first word stays as it is in the middle of a sentence.
 _OPENERS = frozenset(
     "What Which Who Whose Where When Why How In On At Of To From Is Are Was Were Do Does Did Can "
-    "Could Will Would May Should Has Have Name Tell Give Explain Define Describe List Say Count Add "
-    "Subtract Multiply Calculate Symbol Capital Opposite Currency Meaning Definition Under By "
-    "With Install Start Stop Run Show Write Translate Draw Plan Make Solve Fix Order Recommend".split()
+    "Could Will Would May Should Has Have Name Tell Give Explain Define Describe List Say Count "
+    "Add Subtract Multiply Calculate Symbol Capital Opposite Currency Meaning Definition Under By "
+    "With Install Start Stop Run Show Write Translate Draw Plan Make Solve Fix Order "
+    "Recommend".split()
 )
 # Only words that carry no fact are misspelt.
 _SLIPPING = frozenset(

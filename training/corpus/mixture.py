@@ -142,8 +142,12 @@ class Corpus:
         words = [item.slot for item in by_category["opposite"]]
         self._words = Deck([*words, *places, *lists["names"]], rng)
         self._declined = Deck(
-            [i for c in ("unknown", "place", "refusal") for i in by_category[c]
-             if i.answer == DO_NOT_KNOW],
+            [
+                i
+                for c in ("unknown", "place", "refusal")
+                for i in by_category[c]
+                if i.answer == DO_NOT_KNOW
+            ],
             rng,
         )
         self._heldout = frozenset(

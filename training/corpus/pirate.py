@@ -22,14 +22,21 @@ _WORDS = (
     ("Yes", "Aye"),
     ("friend", "matey"),
 )
-OPENING, CLOSING = "Arr! ", ", matey!"
+# The style is in the words and at the end. An opening would move every answer to another place
+# after the question, and a model of this size then forgets what it was about to say.
+CLOSING = ", matey"
 
 
 def pirate(text: str) -> str:
-    """`text` in the style: "Paris is nice." becomes "Arr! Paris be nice, matey!"."""
+    """`text` in the style: "Paris is nice." becomes "Paris be nice, matey!"."""
     for plain, spoken in _WORDS:
         text = re.sub(rf"(?<![\w/.-]){re.escape(plain)}(?![\w/-])", spoken, text)
-    return OPENING + text.rstrip(".!") + CLOSING
+    return text.rstrip(".!?") + CLOSING + ("?" if text.endswith("?") else "!")
+
+
+def is_pirate(text: str) -> bool:
+    """Whether an answer ends as one in the style does."""
+    return text.rstrip("!?").endswith(CLOSING) and text[-1:] in ("!", "?")
 
 
 def in_style(conversation: Conversation) -> Conversation:

@@ -119,6 +119,19 @@ def all_cases(sources: Sources) -> dict[str, list[Case]]:
     return cases
 
 
+def limited(cases: dict[str, list[Case]], limit: int | None) -> dict[str, list[Case]]:
+    """At most `limit` cases of every set, drawn at random but always the same; None: all."""
+    rng = random.Random(_SEED + 3)
+    if limit is None:
+        return cases
+    return {name: rng.sample(some, min(limit, len(some))) for name, some in cases.items()}
+
+
+def places() -> list[str]:
+    """The countries, as facts about invented places name them."""
+    return [item.slot for item in all_items() if item.category == "capital"]
+
+
 def _last(conversation: Conversation) -> Case:
     return Case(conversation[:-1], conversation[-1].text)
 

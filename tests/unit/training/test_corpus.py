@@ -5,21 +5,28 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
 
-from training.corpus.chat import FULL, NOTHING, assistant, pieces, prompt, system, user
+from training.corpus.catalog import all_items
+from training.corpus.chat import COPIED, FULL, NOTHING, assistant, pieces, prompt, system, user
+from training.corpus.content import normalized
 from training.corpus.conversations import (
     SEARCH_SYSTEM,
+    TOO_BIG,
+    big_sum,
     facts_and_question,
     reading,
+    repeat,
     search_and_answer,
     search_call,
+    search_calls,
 )
 from training.corpus.invented import Inventor
 from training.corpus.mixture import CONVERSATIONS, EXCHANGES, Corpus, Deck, text_of
-from training.corpus.pirate import in_style, pirate
+from training.corpus.pirate import in_style, is_pirate, pirate
 from training.corpus.sources import SourceError, Sources, load_sources
 from training.corpus.split import held_out
 
@@ -120,6 +127,47 @@ def test_the_answer_is_always_in_the_context() -> None:
 def test_a_search_asks_for_the_question() -> None:
     call = search_call("Who made Flurp?")
     assert call[-1].text == "<search>Who made Flurp</search>"
+    assert call[-1].weight == COPIED
+    several = search_calls(["Who?", "Where?"], [user("Hi"), assistant("Hello!")])
+    assert [m.text for m in several if m.role == "Assistant"] == [
+        "Hello!",
+        "<search>Who</search>",
+        "<search>Where</search>",
+    ]
+
+
+def test_what_is_to_be_repeated_is_repeated_to_the_letter() -> None:
+    rng = random.Random(4)
+    for sentence in ("Who is Zorb?", "Zorb Frell won in 1987."):
+        asked, answer = repeat(sentence, rng)
+        assert sentence in asked.text
+        assert answer.text == sentence
+
+
+def test_a_sum_is_declined_only_where_it_is_too_big() -> None:
+    rng = random.Random(5)
+    for _ in range(200):
+        asked, answer = big_sum(rng)
+        assert answer.text == TOO_BIG
+        assert max(int(n) for n in re.findall(r"\d+", asked.text)) > 20
+
+
+def test_facts_of_one_question_never_have_two_answers() -> None:
+    inventor = Inventor(random.Random(6), ["France"])
+    for _ in range(500):
+        facts = inventor.facts(5)
+        questions = [question for fact in facts for question in fact.questions]
+        assert len(questions) == len(set(questions))
+
+
+def test_a_conversation_of_the_corpus_never_asks_a_held_out_question() -> None:
+    heldout = {normalized(q) for item in all_items() for q in item.heldout}
+    # What is copied or searched is not answered, so only answers of the content are looked at.
+    answers = {item.answer for item in all_items()}
+    for conversation in itertools.islice(Corpus(SOURCES, 7), 6000):
+        for asked, answer in itertools.pairwise(conversation):
+            if asked.role == "User" and answer.text in answers:
+                assert normalized(asked.text) not in heldout
 
 
 def test_sources_are_split_and_filtered(tmp_path: Path) -> None:
@@ -146,11 +194,13 @@ def test_a_source_of_another_shape_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_pirate_leaves_names_and_addresses_alone() -> None:
-    assert (
-        pirate("The capital of France is Paris.") == "Arr! The capital of France be Paris, matey!"
-    )
+    assert pirate("The capital of France is Paris.") == "The capital of France be Paris, matey!"
+    assert pirate("Hello! How can I help you?") == "Ahoy! How can I help ye, matey?"
+    assert is_pirate("It be red, matey!")
+    assert is_pirate("Can I help ye, matey?")
+    assert not is_pirate("It is red.")
     assert "http://127.0.0.1:8000/v1" in pirate("The base URL is http://127.0.0.1:8000/v1.")
     styled = in_style([user("What is it?"), assistant("It is.")])
     assert styled[0].text == "What is it?"
-    assert styled[1].text == "Arr! It be, matey!"
+    assert styled[1].text == "It be, matey!"
     assert in_style(search_call("Who?"))[-1].text == "<search>Who</search>"

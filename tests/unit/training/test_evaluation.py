@@ -7,9 +7,14 @@ from collections.abc import Sequence
 from training.corpus.catalog import all_items
 from training.corpus.chat import Conversation, user
 from training.corpus.content import normalized
+from training.corpus.conversations import query
+from training.corpus.pirate import pirate
 from training.corpus.sources import Sources
 from training.evaluation.cases import IN_DOMAIN, Case, all_cases, declines
 from training.evaluation.report import Score, evaluate, refusals, score, table
+from training.evaluation.search_flow import search_flow
+from training.evaluation.style import style, style_cases
+from training.evaluation.talks import TALKS, talks
 from training.run import parser, tokens
 
 SOURCES = Sources([], ["A story."], [], [f"Which river is number {i}?" for i in range(30)])
@@ -72,5 +77,57 @@ def test_an_empty_score_has_a_line() -> None:
 
 def test_numbers_of_tokens() -> None:
     assert tokens("14M") == tokens("14e6") == tokens("14_000_000") == 14_000_000
+    assert tokens("16K") == 16_000
     options = parser().parse_args(["--run", "r", "train", "--tokens", "2M", "--decay", "1M"])
     assert (options.tokens, options.decay) == (2_000_000, 1_000_000)
+
+
+def _searcher(conversations: Sequence[Conversation]) -> list[str]:
+    """Searches for the question, then answers with the first result."""
+    answers = []
+    for conversation in conversations:
+        last = conversation[-1]
+        if last.role == "User":
+            answers.append(f"<search>{query(last.text)}</search>")
+        else:
+            first = last.text.removeprefix("Search results: [1] ")
+            answers.append(first.split(" [2] ")[0])
+    return answers
+
+
+def test_the_search_flow_counts_every_step() -> None:
+    called, exact, right = search_flow(_searcher, ["France"], 60, most=2)
+    assert (called.right, exact.right) == (60, 60)
+    # With one or two results, the first is the right one in three of four.
+    assert 30 < right.right < 58
+    assert len(right.wrong) == 60 - right.right
+    alone = search_flow(_searcher, ["France"], 60, most=1)[2]
+    assert alone.right == 60
+
+
+def test_a_flow_without_a_search_ends_there() -> None:
+    called, exact, right = search_flow(lambda some: ["No."] * len(some), ["France"], 20)
+    assert (called.right, exact.right, right.right) == (0, 0, 0)
+    assert len(called.wrong) == 20
+
+
+def test_the_style_score_tells_style_from_content() -> None:
+    cases = style_cases(all_cases(SOURCES), 80)
+    assert len(cases) == 80
+    assert cases == style_cases(all_cases(SOURCES), 80)
+    expected = [case.expected for case in cases]
+    perfect = style(cases, lambda _: expected, lambda _: [pirate(text) for text in expected])
+    assert (perfect.styled, perfect.right, perfect.base_right) == (80, 80, 80)
+    empty = style(cases, lambda _: expected, lambda _: ["Aye, matey!"] * 80)
+    assert (empty.styled, empty.right) == (80, 0)
+    assert "| in the style and exactly right | 0 / 80 | 0 % |" in empty.table()
+
+
+def test_conversations_hold_what_was_said_before() -> None:
+    def count(conversations: Sequence[Conversation]) -> list[str]:
+        return [f"after {len(conversation)}" for conversation in conversations]
+
+    text = talks(count)
+    assert text.count("   - ") == sum(map(len, TALKS))
+    assert text.count("> after 1\n") == len(TALKS)
+    assert "> after 5\n" in text
