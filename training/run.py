@@ -81,6 +81,8 @@ def parser() -> argparse.ArgumentParser:
     perplexity = steps.add_parser("perplexity", help="loss on held-out stories, two arithmetics")
     perplexity.add_argument("--data", type=Path, required=True)
     perplexity.add_argument("--texts", type=int, default=100)
+    for step in (style, evaluate, converse):
+        step.add_argument("--longest", type=int, default=90, help="tokens after which answers end")
     return result
 
 
@@ -149,8 +151,9 @@ def _style(arguments: argparse.Namespace) -> None:
     tokenizer = arguments.run / "data" / "tokenizer.json"
     checkpoint = _checkpoint(arguments.run)
     cases = style_cases(all_cases(load_sources(arguments.data)), arguments.prompts)
-    adapted = from_torch(checkpoint, tokenizer, arguments.adapter)
-    text = style(cases, from_torch(checkpoint, tokenizer), adapted).table()
+    base = from_torch(checkpoint, tokenizer, longest=arguments.longest)
+    adapted = from_torch(checkpoint, tokenizer, arguments.adapter, arguments.longest)
+    text = style(cases, base, adapted).table()
     (arguments.run / "style.md").write_text(text, encoding="utf-8")
     print(text)
 
@@ -160,8 +163,9 @@ def _answer(arguments: argparse.Namespace) -> Answer:
     from training.evaluation.answers import from_server, from_torch
 
     if arguments.url:
-        return from_server(arguments.url)
-    return from_torch(_checkpoint(arguments.run), arguments.run / "data" / "tokenizer.json")
+        return from_server(arguments.url, arguments.longest)
+    tokenizer = arguments.run / "data" / "tokenizer.json"
+    return from_torch(_checkpoint(arguments.run), tokenizer, longest=arguments.longest)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

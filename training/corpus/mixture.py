@@ -39,7 +39,7 @@ EXCHANGES = {
     "unknown": 5.0,
     "trivia": 4.0,
     "name": 1.6,
-    "say": 2.0,
+    "say": 4.5,
     "repeat": 3.5,
 }
 # Shares of whole conversations.

@@ -13,15 +13,19 @@ from training.windows import END_OF_TURN_ID, EOS_ID
 
 Answer = Callable[[Sequence[Conversation]], list[str]]
 
-_MAX_TOKENS = 90
+# The longest right answer of the content has about 70 tokens.
+LONGEST = 90
 
 
-def from_server(url: str, parallel: int = 16) -> Answer:
-    """Answers of the server at `url` (its root, such as http://127.0.0.1:8000)."""
+def from_server(url: str, longest: int = LONGEST, parallel: int = 16) -> Answer:
+    """Answers of the server at `url` (its root, such as http://127.0.0.1:8000).
+
+    An answer is cut after `longest` tokens.
+    """
 
     def ask(conversation: Conversation) -> str:
         messages = [{"role": m.role.lower(), "content": m.text} for m in conversation]
-        body = {"messages": messages, "temperature": 0, "max_tokens": _MAX_TOKENS}
+        body = {"messages": messages, "temperature": 0, "max_tokens": longest}
         request = urllib.request.Request(
             url.rstrip("/") + "/v1/chat/completions",
             data=json.dumps(body).encode("utf-8"),
@@ -37,7 +41,9 @@ def from_server(url: str, parallel: int = 16) -> Answer:
     return answer
 
 
-def from_torch(checkpoint: Path, tokenizer: Path, adapter: Path | None = None) -> Answer:
+def from_torch(
+    checkpoint: Path, tokenizer: Path, adapter: Path | None = None, longest: int = LONGEST
+) -> Answer:
     """Answers of a training checkpoint, with exact integer products and float32 elsewhere."""
     import torch
 
@@ -56,7 +62,7 @@ def from_torch(checkpoint: Path, tokenizer: Path, adapter: Path | None = None) -
         ids = words.encode(prompt(conversation), add_special_tokens=False).ids
         caches = [Cache() for _ in model.layers]
         found: list[int] = []
-        while len(found) < _MAX_TOKENS:
+        while len(found) < longest:
             states = model.hidden(torch.tensor([ids]), caches=caches, arithmetic="exact")
             token = int(model.logits(states[0, -1]).argmax())
             if token in (EOS_ID, END_OF_TURN_ID):
@@ -68,7 +74,7 @@ def from_torch(checkpoint: Path, tokenizer: Path, adapter: Path | None = None) -
     return lambda conversations: [ask(conversation) for conversation in conversations]
 
 
-def from_transformers(checkpoint: Path) -> Answer:
+def from_transformers(checkpoint: Path, longest: int = LONGEST) -> Answer:
     """Answers of an exported checkpoint by the reference library, in float32."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer  # type: ignore[import-not-found]
@@ -83,7 +89,7 @@ def from_transformers(checkpoint: Path) -> Answer:
     @torch.no_grad()
     def ask(conversation: Conversation) -> str:
         ids = words(prompt(conversation), add_special_tokens=False, return_tensors="pt").input_ids
-        out = model.generate(ids, max_new_tokens=_MAX_TOKENS, do_sample=False, use_cache=True)
+        out = model.generate(ids, max_new_tokens=longest, do_sample=False, use_cache=True)
         return str(words.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
 
     return lambda conversations: [ask(conversation) for conversation in conversations]

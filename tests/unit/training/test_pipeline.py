@@ -59,6 +59,7 @@ def _make(tmp_path: Path, goal: str = "train") -> str:
         "STEPS": 3,
         "PROMPTS": 4,
         "LIMIT": LIMIT,
+        "LONGEST": 4,
     }
     assert MAKE is not None
     command = [MAKE, goal, *(f"{name}={value}" for name, value in variables.items())]
@@ -66,14 +67,13 @@ def _make(tmp_path: Path, goal: str = "train") -> str:
     clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     where = ROOT if goal == "train" else ROOT / "training"
     done = subprocess.run(
-        command, cwd=where, env=clean, capture_output=True, text=True, timeout=500
+        command, cwd=where, env=clean, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 @pytest.mark.skipif(MAKE is None, reason="make is not installed")
-@pytest.mark.timeout(600)
 def test_make_train_goes_from_texts_to_tables(tmp_path: Path) -> None:
     _texts(tmp_path / "texts")
     _environment(tmp_path / "venv")
@@ -106,7 +106,6 @@ def _a_second_time_nothing_is_made_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(MAKE is None, reason="make is not installed")
-@pytest.mark.timeout(600)
 def test_twins_differ_only_in_the_arithmetic(tmp_path: Path) -> None:
     _texts(tmp_path / "texts")
     _environment(tmp_path / "venv")
