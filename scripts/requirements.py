@@ -1,5 +1,9 @@
-"""Print what a development environment needs, one requirement per line, from pyproject.toml."""
+"""Print what a development environment needs, one requirement per line, from pyproject.toml.
 
+With the name of an extra of the server (`voice`), print what that extra adds.
+"""
+
+import sys
 import tomllib
 from pathlib import Path
 
@@ -20,6 +24,12 @@ def requirements() -> list[str]:
     return sorted({line for line in found if not _is_own(line)})
 
 
+def extra(name: str) -> list[str]:
+    """The requirements of an extra of the server."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return list(document["project"]["optional-dependencies"][name])
+
+
 def _is_own(requirement: str) -> bool:
     name = requirement
     for separator in "<>=!~[; ":
@@ -28,4 +38,4 @@ def _is_own(requirement: str) -> bool:
 
 
 if __name__ == "__main__":
-    print("\n".join(requirements()))
+    print("\n".join(extra(sys.argv[1]) if len(sys.argv) > 1 else requirements()))

@@ -10,6 +10,9 @@ from starlette.routing import BaseRoute
 
 from sterna_rest.api.router import router as api_router
 from sterna_rest.api.schemas import ApiChunk
+from sterna_rest.audio.schemas import VerboseTranscript
+from sterna_rest.audio.speech import router as speech_router
+from sterna_rest.audio.transcriptions import router as transcriptions_router
 from sterna_rest.chat.router import router as chat_router
 from sterna_rest.chat.schemas import ChatChunk
 from sterna_rest.completions.router import router as completions_router
@@ -29,8 +32,14 @@ from sterna_rest.socket.router import router as socket_router
 from sterna_rest.system.router import router as system_router
 from sterna_rest.tokens.router import router as tokens_router
 from sterna_rest.version import VERSION
+from sterna_rest.voices.router import router as voices_router
 
 __all__ = ["FacadeOptions", "create_app"]
+
+# What a form holds besides its file: boundaries, and fields such as a prompt.
+_FORM_OVERHEAD = 256 * 1024
+# The core takes samples of voices up to this size.
+_MOST_SAMPLE_BYTES = 8 * 1024 * 1024
 
 _DESCRIPTION = """\
 Ternary language models on ordinary CPUs, for clients of the OpenAI API.
@@ -71,7 +80,16 @@ def create_app(options: FacadeOptions) -> FastAPI:
     )
     install_error_handlers(app)
     # The last one added stands outermost.
-    app.add_middleware(BodyLimitMiddleware, limit=options.max_body_bytes)
+    upload = options.max_audio_bytes + _FORM_OVERHEAD
+    app.add_middleware(
+        BodyLimitMiddleware,
+        limit=options.max_body_bytes,
+        limits={
+            "/v1/audio/transcriptions": upload,
+            "/v1/audio/translations": upload,
+            "/v1/voices": min(upload, _MOST_SAMPLE_BYTES + _FORM_OVERHEAD),
+        },
+    )
     app.add_middleware(RequestContextMiddleware)
     for router in (
         chat_router,
@@ -82,6 +100,9 @@ def create_app(options: FacadeOptions) -> FastAPI:
         api_router,
         tokens_router,
         embeddings_router,
+        transcriptions_router,
+        speech_router,
+        voices_router,
         # Before the models': `{model:path}` there takes whatever is left.
         system_router,
         models_router,
@@ -89,7 +110,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
         server_router,
     ):
         app.include_router(router)
-    document(app, ChatChunk, ApiChunk)
+    document(app, ChatChunk, ApiChunk, VerboseTranscript)
     own_routes = {id(route) for route in app.router.routes}
     return app
 

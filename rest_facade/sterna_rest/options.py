@@ -29,6 +29,12 @@ class FacadeOptions:
     max_body_bytes: int = 8 * MEBIBYTE
     """Largest JSON request body; a larger one is a 413."""
 
+    max_audio_bytes: int = 100 * MEBIBYTE
+    """Largest recording in an upload; a larger one is a 413."""
+
+    upload_idle_seconds: float = 30.0
+    """How long an upload may make no progress."""
+
     max_message_bytes: int = 4 * MEBIBYTE
     """Largest gRPC request the core accepts; a larger prompt is a 413."""
 
@@ -44,6 +50,8 @@ class FacadeOptions:
             "load_timeout_seconds",
             "keepalive_seconds",
             "max_body_bytes",
+            "max_audio_bytes",
+            "upload_idle_seconds",
             "max_message_bytes",
             "prompt_concurrency",
         ):

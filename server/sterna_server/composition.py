@@ -7,6 +7,7 @@ from pathlib import Path
 from sterna_rest.options import FacadeOptions
 from sterna_server.settings import Settings
 from sterna_service.app import CoreOptions
+from sterna_service.speech.options import SpeechOptions
 
 
 def core_options(settings: Settings, *, tcp: bool = True, unix_path: Path | None) -> CoreOptions:
@@ -35,6 +36,23 @@ def core_options(settings: Settings, *, tcp: bool = True, unix_path: Path | None
         speculation=settings.speculation,
         max_draft_tokens=settings.max_draft_tokens,
         session_ttl_seconds=settings.session_ttl,
+        speech=speech_options(settings) if settings.voice else None,
+    )
+
+
+def speech_options(settings: Settings) -> SpeechOptions:
+    """Options of recognition and synthesis."""
+    return SpeechOptions(
+        recognition_model=settings.whisper_model,
+        recognition_compute_type=settings.whisper_compute_type,
+        recognition_threads=settings.whisper_threads,
+        synthesis_model=settings.tts_model,
+        voices_dir=settings.voices_dir,
+        consent_required=settings.voice_consent,
+        preload=settings.voice_preload,
+        max_queue=settings.voice_queue,
+        max_audio_bytes=settings.max_audio_bytes,
+        max_audio_seconds=settings.max_audio_seconds,
     )
 
 
@@ -44,6 +62,7 @@ def facade_options(settings: Settings, *, core_address: str) -> FacadeOptions:
         core_address=core_address,
         generation_timeout_seconds=settings.request_timeout,
         max_body_bytes=settings.max_body_bytes,
+        max_audio_bytes=settings.max_audio_bytes,
     )
 
 

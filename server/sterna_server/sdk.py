@@ -76,24 +76,61 @@ class LLM:
         }
 
 
+@dataclass(frozen=True, slots=True)
 class Whisper:
-    """Speech recognition. Not in this version."""
+    """Speech recognition beside a language model. Needs the extra `voice`.
 
-    def __init__(
-        self, model_size: str = "base.en", compute_type: str = "int8", cpu_threads: int = 2
-    ) -> None:
-        raise NotImplementedError("Whisper: this version of Sterna has no speech recognition")
+    Attributes:
+        model_size: A Whisper size that `sterna pull --voice` brought, or a directory with a
+            CTranslate2 model.
+        compute_type: `int8`, `int8_float32` or `float32`.
+        cpu_threads: Threads of the recogniser; 0 takes up to four, and leaves one processor.
+    """
+
+    model_size: str | os.PathLike[str] = "base.en"
+    compute_type: str = "int8"
+    cpu_threads: int = 2
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that this implies."""
+        return {
+            "voice": True,
+            "whisper_model": _expanded(self.model_size),
+            "whisper_compute_type": self.compute_type,
+            "whisper_threads": self.cpu_threads,
+        }
 
 
+@dataclass(frozen=True, slots=True)
 class TTS:
-    """Speech synthesis. Not in this version."""
+    """Speech synthesis beside a language model. Needs the extra `voice`.
 
-    def __init__(self, voices_dir: str | os.PathLike[str] | None = None) -> None:
-        raise NotImplementedError("TTS: this version of Sterna has no speech synthesis")
+    Attributes:
+        voices_dir: Where voices that are made live. None: `voices` in the home directory.
+        model: A synthesis model that `sterna pull --voice` brought, or a directory with a bundle.
+            None: the server's setting.
+    """
+
+    voices_dir: str | os.PathLike[str] | None = None
+    model: str | os.PathLike[str] | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that this implies; None where it implies nothing."""
+        return {
+            "voice": True,
+            "voices_dir": None if self.voices_dir is None else Path(self.voices_dir),
+            "tts_model": None if self.model is None else _expanded(self.model),
+        }
+
+
+Component = LLM | Whisper | TTS
 
 
 class Server:
-    """A server with one language model, over gRPC and REST.
+    """A server with one language model and, if wanted, with speech, over gRPC and REST.
+
+    `components` are an `LLM`, a `Whisper` and a `TTS`, at most one of each, in any order. Without
+    an `LLM` the embedded model is served.
 
     `settings` are those of the configuration file, for example `grpc_port=0` or
     `aliases={"gpt-*": "sterna/tern-nano"}`; what is not given comes from `STERNA_*` variables, the
@@ -101,14 +138,20 @@ class Server:
 
     Raises:
         ConfigurationError: A setting is unknown or out of range; the message names it.
-        TypeError: There is not exactly one model.
+        TypeError: There is nothing to serve, or two components of one kind.
     """
 
-    def __init__(self, *components: LLM, **settings: Any) -> None:
-        if [type(component) for component in components] != [LLM]:
-            kinds = ", ".join(type(component).__name__ for component in components) or "nothing"
-            raise TypeError(f"Server needs exactly one LLM and was given {kinds}: Server(LLM(...))")
-        self._flags = {**settings, **_given(components[0].settings())}
+    def __init__(self, *components: Component, **settings: Any) -> None:
+        kinds = [type(component) for component in components]
+        if not kinds or len(set(kinds)) < len(kinds) or not set(kinds) <= {LLM, Whisper, TTS}:
+            names = ", ".join(kind.__name__ for kind in kinds) or "nothing"
+            raise TypeError(
+                "Server needs an LLM, a Whisper or a TTS, at most one of each, and was given "
+                f"{names}: Server(LLM(...), Whisper(...), TTS(...))"
+            )
+        self._flags = dict(settings)
+        for component in components:
+            self._flags |= _given(component.settings())
         self.settings: Settings = load_settings(self._flags)
         self._unix_path = self.settings.unix_path or self._private_socket()
         self._app = create_app(

@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sterna_service.engine.host import inspect_host
 from sterna_service.engine.types import EngineOptions, Speculation
 from sterna_service.errors import ModelLoadError, ServiceError, StartupError
 from sterna_service.inference.harness import Harnesses
@@ -29,6 +30,8 @@ from sterna_service.models.resident import FOR_GOOD
 from sterna_service.models.store import Store
 from sterna_service.rpc.server import RpcServer, ServerLimits
 from sterna_service.search.providers import make_provider
+from sterna_service.speech.options import SpeechOptions
+from sterna_service.speech.runtime import Speech, check_options
 from sterna_service.state.database import Database
 from sterna_service.state.sessions import SqlSessionRepository
 from sterna_service.telemetry.host import memory
@@ -105,6 +108,9 @@ class CoreOptions:
     session_ttl_seconds: float = 30 * 86400.0
     """How long a stored conversation is kept without use, unless its creator says otherwise."""
 
+    speech: SpeechOptions | None = None
+    """Recognition and synthesis; None runs the core without them."""
+
     max_call_seconds: float = 3600.0
     """The longest a call may take, whatever deadline its client set."""
     max_message_bytes: int = 4 * 1024 * 1024
@@ -122,6 +128,7 @@ class Core:
         models: ModelRegistry,
         pulls: Pulls,
         database: Database,
+        speech: Speech | None,
         address: str | None,
         unix_path: Path,
         private_directory: Path | None,
@@ -130,6 +137,7 @@ class Core:
         self._models = models
         self._pulls = pulls
         self._database = database
+        self._speech = speech
         self._address = address
         self._unix_path = unix_path
         self._private_directory = private_directory
@@ -180,6 +188,8 @@ class Core:
             await self._pulls.close()
             # Whoever still waits for tokens is told that the server stops.
             await self._models.close()
+            if self._speech is not None:
+                await self._speech.close()
             await self._server.stop(_FAREWELL_SECONDS)
         finally:
             await self._database.close()
@@ -245,9 +255,13 @@ async def _listen(options: CoreOptions, models: ModelRegistry, database: Databas
 
     store = Store(options.home.expanduser())
     pulls = Pulls(store, Hub(options.hub_endpoint, options.hub_token), models.events)
+    speech = None
+    if options.speech is not None:
+        speech = Speech(options.speech, options.home.expanduser(), inspect_host().threads)
     server = RpcServer(
         models,
         pulls,
+        speech,
         Sessions(SqlSessionRepository(database), timedelta(seconds=options.session_ttl_seconds)),
         Harnesses(make_researcher),
         ServerLimits(options.max_call_seconds, options.max_message_bytes),
@@ -271,7 +285,9 @@ async def _listen(options: CoreOptions, models: ModelRegistry, database: Databas
         if private_directory is not None:
             shutil.rmtree(private_directory, ignore_errors=True)
         raise
-    core = Core(server, models, pulls, database, address, unix_path, private_directory)
+    if speech is not None:
+        speech.start()
+    core = Core(server, models, pulls, database, speech, address, unix_path, private_directory)
     _log.info("listening", extra={"address": core.address, "unix": str(unix_path)})
     return core
 
@@ -311,6 +327,8 @@ def _check(options: CoreOptions) -> None:
         raise StartupError(f"port must be 0 to 65535, got {options.port}")
     if options.host == "":
         raise StartupError("host must not be empty; 127.0.0.1 is this machine, 0.0.0.0 everybody")
+    if options.speech is not None:
+        check_options(options.speech)
     seconds = options.max_call_seconds
     if not (math.isfinite(seconds) and seconds > 0):
         raise StartupError(f"max_call_seconds must be above 0, got {seconds}")

@@ -62,6 +62,14 @@ BUILT = {
     "ListPulls",
     "CancelPullModel",
     "WatchEvents",
+    "Transcribe",
+    "StreamTranscribe",
+    "Synthesize",
+    "StreamSynthesize",
+    "GetVoice",
+    "ListVoices",
+    "CreateVoice",
+    "DeleteVoice",
 }
 NOT_BUILT = [
     (service, method.name)

@@ -70,10 +70,11 @@ def test_server_from_code_with_a_route_of_its_own(home: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        ("Server()", "TypeError", "exactly one LLM"),
-        ("Server(LLM(), LLM())", "TypeError", "exactly one LLM"),
-        ("Whisper()", "NotImplementedError", "speech recognition"),
-        ("TTS()", "NotImplementedError", "speech synthesis"),
+        ("Server()", "TypeError", "given nothing"),
+        ("Server(LLM(), LLM())", "TypeError", "given LLM, LLM"),
+        ("Server(TTS(), TTS())", "TypeError", "given TTS, TTS"),
+        ("Server('x')", "TypeError", "given str"),
+        ("Server(Whisper(compute_type='int3'))", "ConfigurationError", "whisper-compute-type"),
         ("LLM(adapter_dir='x')", "NotImplementedError", "adapter_dir"),
         ("LLM(trust_remote_code=True)", "ValueError", "never runs code"),
         ("Server(LLM(num_threads=-1))", "ConfigurationError", "threads"),

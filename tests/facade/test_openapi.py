@@ -77,6 +77,14 @@ def test_the_endpoints() -> None:
             "post /v1/messages",
             "post /v1/messages/count_tokens",
             "post /v1/responses",
+            "post /v1/audio/transcriptions",
+            "post /v1/audio/translations",
+            "post /v1/audio/speech",
+            "post /v1/tts",
+            "get /v1/voices",
+            "post /v1/voices",
+            "get /v1/voices/{voice}",
+            "delete /v1/voices/{voice}",
         ]
     )
 

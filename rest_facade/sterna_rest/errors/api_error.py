@@ -26,6 +26,8 @@ _TYPES = {
     504: "server_error",
 }
 
+# Errors of 503 that somebody has to mend.
+_PERMANENT = frozenset({"speech_weights_missing"})
 
 # The same for Anthropic's body.
 _ANTHROPIC_TYPES = {
@@ -106,8 +108,8 @@ class ApiError(HTTPException):
         if self.retry_after is not None:
             headers["retry-after"] = str(max(1, math.ceil(self.retry_after)))
             headers["retry-after-ms"] = str(max(1, math.ceil(self.retry_after * 1000)))
-        if self.status_code == 501:
-            # Clients of OpenAI repeat every 5xx; this one will not change by itself.
+        if self.status_code == 501 or self.code in _PERMANENT:
+            # Clients of OpenAI repeat every 5xx; these will not change by themselves.
             headers["x-should-retry"] = "false"
         return Response(
             to_json(body, inf_nan_mode="null"),

@@ -71,6 +71,12 @@ def core_error(
     return ApiError(mapped.status, message, code=mapped.code, param=param, retry_after=retry_after)
 
 
+def reason_of(error: grpc.aio.AioRpcError) -> str:
+    """The name of the core's reason; empty where it gave none."""
+    info, _, _ = _details(error)
+    return info.reason if info is not None else ""
+
+
 def _details(
     error: grpc.aio.AioRpcError,
 ) -> tuple[error_details_pb2.ErrorInfo | None, float | None, str]:

@@ -59,7 +59,8 @@ REASONS: dict[str, HttpError] = {
     "REVISION_COMPACTED": HttpError(410, "revision_compacted"),
     "SEARCH_NOT_CONFIGURED": HttpError(400, "search_not_configured"),
     "SPEECH_DISABLED": HttpError(501, "speech_disabled"),
-    "SPEECH_WEIGHTS_MISSING": HttpError(400, "speech_weights_missing"),
+    # 503: the request is in order, and will be answered once the weights are there.
+    "SPEECH_WEIGHTS_MISSING": HttpError(503, "speech_weights_missing"),
     "AUDIO_TOO_LARGE": HttpError(413, "audio_too_large"),
     "AUDIO_TOO_LONG": HttpError(413, "audio_too_long"),
     "AUDIO_UNREADABLE": HttpError(400, "audio_unreadable"),
@@ -68,4 +69,5 @@ REASONS: dict[str, HttpError] = {
     "VOICE_ALREADY_EXISTS": HttpError(409, "voice_already_exists"),
     "VOICE_SAMPLE_UNUSABLE": HttpError(400, "voice_sample_unusable"),
     "VOICE_CLONING_UNAVAILABLE": HttpError(400, "voice_cloning_unavailable"),
+    "SPEECH_WORKER_FAILED": HttpError(503, "speech_worker_failed"),
 }

@@ -89,7 +89,9 @@ def _sentence(error: Mapping[str, Any], param: str | None) -> str:
         return "The request body must be a JSON object."
     if error["type"] == "missing":
         return f"`{param}` is required."
-    message: str = error["msg"]
+    message: str = error["msg"].removeprefix("Value error, ")
+    if "UploadFile" in message:
+        message = "Input should be a file, with a file name"
     echo = _echo(error.get("input"))
     got = f"; got {echo}" if echo is not None else ""
     return f"`{param}`: {message.rstrip('.')}{got}."

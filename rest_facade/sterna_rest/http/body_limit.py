@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -9,19 +11,24 @@ from sterna_rest.errors.api_error import ApiError
 
 
 class BodyLimitMiddleware:
-    """Answers 413 as soon as a request announces or sends more than `limit` bytes."""
+    """Answers 413 as soon as a request announces or sends more than `limit` bytes.
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    `limits` holds the paths that have a limit of their own.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, limits: Mapping[str, int]) -> None:
         self._app = app
         self._limit = limit
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = self._limits.get(scope["path"], self._limit)
         announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdecimal() and int(announced) > self._limit:
-            await self._too_large().response(scope["path"])(scope, receive, send)
+        if announced.isdecimal() and int(announced) > limit:
+            await _too_large(limit).response(scope["path"])(scope, receive, send)
             return
         seen = 0
 
@@ -30,15 +37,16 @@ class BodyLimitMiddleware:
             message = await receive()
             if message["type"] == "http.request":
                 seen += len(message.get("body", b""))
-                if seen > self._limit:
-                    raise self._too_large()
+                if seen > limit:
+                    raise _too_large(limit)
             return message
 
         await self._app(scope, limited_receive, send)
 
-    def _too_large(self) -> ApiError:
-        return ApiError(
-            413,
-            f"The request body is larger than the limit of {self._limit} bytes; send less.",
-            code="request_too_large",
-        )
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError(
+        413,
+        f"The request body is larger than the limit of {limit} bytes; send less.",
+        code="request_too_large",
+    )

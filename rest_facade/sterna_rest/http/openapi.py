@@ -47,6 +47,7 @@ _DESCRIPTIONS = {
     400: "Malformed JSON, a missing field, a wrong type, or something this model cannot do.",
     403: "Not allowed.",
     404: "No such model.",
+    408: "The upload stalled.",
     409: "The conversation is in use by another request.",
     413: "The body is larger than the server takes.",
     415: "The body is not declared as JSON.",

@@ -33,6 +33,10 @@ def serve(
     prefix_cache: options.PrefixCache = None,
     speculation: options.Speculation = None,
     max_draft_tokens: options.MaxDraftTokens = None,
+    voice: options.Voice = None,
+    voice_preload: options.VoicePreload = None,
+    whisper_model: options.WhisperModel = None,
+    tts_model: options.TtsModel = None,
     request_timeout: options.RequestTimeout = None,
     grace: options.Grace = None,
     home: options.Home = None,
@@ -47,6 +51,7 @@ def serve(
       sterna serve                                the embedded model on 127.0.0.1:8000
       sterna serve ./my-checkpoint --threads 8    a Hugging Face checkpoint directory
       sterna serve --host 0.0.0.0 --port 3000     reachable from other machines
+      sterna serve --voice                        with speech; see sterna pull --voice
       STERNA_PORT=3000 sterna serve               the same setting as a variable
     """
     flags = {name: value for name, value in locals().items() if name != "config"}

@@ -27,6 +27,8 @@ from sterna_service.rpc.calls import CallBook
 from sterna_service.rpc.inference import InferenceServicer
 from sterna_service.rpc.interceptor import CallInterceptor
 from sterna_service.rpc.model_admin import Endpoint, ModelAdminServicer
+from sterna_service.rpc.speech import SpeechServicer
+from sterna_service.speech.runtime import Speech
 
 _INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name
 _ADMIN = model_admin_pb2.DESCRIPTOR.services_by_name["ModelAdminService"].full_name
@@ -45,12 +47,13 @@ class ServerLimits:
 
 
 class RpcServer:
-    """A grpc.aio server over a registry of models and the stored conversations."""
+    """A grpc.aio server over a registry of models, speech, and the stored conversations."""
 
     def __init__(
         self,
         models: ModelRegistry,
         pulls: Pulls,
+        speech: Speech | None,
         sessions: Sessions,
         harnesses: Harnesses,
         limits: ServerLimits,
@@ -58,19 +61,19 @@ class RpcServer:
         with_reflection: bool,
     ) -> None:
         self.book = CallBook()
+        self._with_speech = speech is not None
         self._endpoints: list[Endpoint] = []
         self._server = grpc.aio.server(
             interceptors=(CallInterceptor(self.book, limits.max_call_seconds),),
             options=_options(limits.max_message_bytes),
         )
         # The generated base classes count as abstract, but answer for every RPC that a servicer
-        # leaves out; the interceptor makes NOT_IMPLEMENTED of that. Speech leaves out all of them.
+        # leaves out; the interceptor makes NOT_IMPLEMENTED of that.
         inference = InferenceServicer(models, sessions, harnesses)
         admin = ModelAdminServicer(models, pulls, harnesses, self.book, lambda: self._endpoints)  # type: ignore[abstract]
-        speech = speech_pb2_grpc.SpeechServiceServicer()  # type: ignore[abstract]
         inference_pb2_grpc.add_InferenceServiceServicer_to_server(inference, self._server)
         model_admin_pb2_grpc.add_ModelAdminServiceServicer_to_server(admin, self._server)
-        speech_pb2_grpc.add_SpeechServiceServicer_to_server(speech, self._server)
+        speech_pb2_grpc.add_SpeechServiceServicer_to_server(SpeechServicer(speech), self._server)  # type: ignore[abstract]
         self._health = health_aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if with_reflection:
@@ -103,7 +106,7 @@ class RpcServer:
         await self._health.set("", _SERVING)
         await self._health.set(_ADMIN, _SERVING)
         await self._health.set(_INFERENCE, _NOT_SERVING)
-        await self._health.set(_SPEECH, _NOT_SERVING)
+        await self._health.set(_SPEECH, _SERVING if self._with_speech else _NOT_SERVING)
         await self._server.start()
 
     async def set_ready(self) -> None:

@@ -69,6 +69,7 @@ STATUS_OF: dict[Reason, StatusCode] = {
     Reason.VOICE_ALREADY_EXISTS: StatusCode.ALREADY_EXISTS,
     Reason.VOICE_SAMPLE_UNUSABLE: StatusCode.INVALID_ARGUMENT,
     Reason.VOICE_CLONING_UNAVAILABLE: StatusCode.FAILED_PRECONDITION,
+    Reason.SPEECH_WORKER_FAILED: StatusCode.UNAVAILABLE,
 }
 """The gRPC status of every reason; `error_reason.proto` documents them."""
 

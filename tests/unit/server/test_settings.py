@@ -98,7 +98,20 @@ def test_every_option_of_a_server_command_is_a_setting(command: Any) -> None:
 def test_every_setting_is_an_option_of_serve_or_rest() -> None:
     options = set(serve.serve.__annotations__) | set(rest.rest.__annotations__)
     # Aliases are a table, which a command line cannot hold; the others are for the file.
-    for_the_file = {"aliases", "max_body_bytes", "session_ttl"}
+    for_the_file = {
+        "aliases",
+        "max_audio_bytes",
+        "max_audio_seconds",
+        "max_body_bytes",
+        "search_endpoint",
+        "search_private_pages",
+        "session_ttl",
+        "voice_consent",
+        "voice_queue",
+        "voices_dir",
+        "whisper_compute_type",
+        "whisper_threads",
+    }
     assert set(Settings.model_fields) - options == for_the_file
 
 

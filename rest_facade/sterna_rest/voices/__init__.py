@@ -1,0 +1,1 @@
+"""`/v1/voices`: the voices that speak."""

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# The tests of speech, with the extra `voice`, in an environment of their own: build/voice-venv.
+# It adds torch and the speech libraries to what `make setup` installed; nothing is skipped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+venv=build/voice-venv
+if [ ! -x "$venv/bin/python" ]; then
+  .venv/bin/python -m venv "$venv"
+fi
+site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+base=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+printf 'import site; site.addsitedir("%s")\n' "$base" >"$site/_sterna.pth"
+mapfile -t packages < <(.venv/bin/python scripts/requirements.py voice)
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$PWD/constraints.txt
+"$venv/bin/python" -m pip install --quiet torch "${packages[@]}"
+# shellcheck disable=SC2086
+exec "$venv/bin/python" -m pytest -q tests/voice ${PYTEST:-}

@@ -1,0 +1,1 @@
+"""Recognition, synthesis and voices: what stands between the RPCs and the worker processes."""

@@ -1,0 +1,173 @@
+"""Text to speech: whole texts, and text that is still being written."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from sterna_service.errors import invalid, out_of_range
+from sterna_service.speech.models import SpeechModel, SpeechModels
+from sterna_service.speech.options import SpeechOptions
+from sterna_service.speech.text import Splitter, checked_text, clean, pieces
+from sterna_service.speech.types import (
+    AudioPart,
+    Encoding,
+    SynthesisDone,
+    SynthesisEvent,
+    SynthesisRequest,
+    SynthesisStarted,
+)
+from sterna_service.speech.voices import Voices
+from sterna_service.speech.worker import Session, Worker
+
+MOST_TEXT_AT_ONCE = 4096
+_LARGEST_PART = 64 * 1024
+
+_RATES = (8000, 48_000)
+# The rates that every decoder of these formats knows.
+_CODED_RATES = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+_OPUS_RATE = 48_000
+
+
+class Flush:
+    """Among the parts of a text: speak now what came so far."""
+
+
+class Synthesis:
+    """Turns text into coded audio."""
+
+    def __init__(
+        self, worker: Worker, models: SpeechModels, voices: Voices, options: SpeechOptions
+    ) -> None:
+        self._worker = worker
+        self._models = models
+        self._voices = voices
+        self._options = options
+
+    async def speak(self, request: SynthesisRequest, text: str) -> AsyncGenerator[SynthesisEvent]:
+        """Speaks a text: `SynthesisStarted`, audio as it is made, `SynthesisDone`.
+
+        Raises:
+            ServiceError: The request is out of range, there is no such model or voice, the queue
+                is full, or the worker died.
+        """
+        checked = checked_text(text, self._options.max_text_length, "text")
+
+        async def parts() -> AsyncIterator[str]:
+            for piece in pieces(checked):
+                yield piece
+
+        async with contextlib.aclosing(self._spoken(request, parts(), len(text))) as events:
+            async for event in events:
+                yield event
+
+    async def speak_stream(
+        self, request: SynthesisRequest, parts: AsyncIterator[str | Flush]
+    ) -> AsyncGenerator[SynthesisEvent]:
+        """Speaks text as it comes, sentence by sentence. Raises as `speak`."""
+        counter = _Counter()
+        async with contextlib.aclosing(
+            self._spoken(request, _complete_pieces(parts, counter), counter)
+        ) as events:
+            async for event in events:
+                yield event
+
+    async def preload(self) -> None:
+        """Starts the worker and loads the configured model. Raises `ServiceError`."""
+        model = self._models.find("")
+        async with self._worker.session() as session:
+            await session.ask("load", path=str(model.path))
+
+    async def _spoken(
+        self, request: SynthesisRequest, texts: AsyncIterator[str], characters: int | _Counter
+    ) -> AsyncGenerator[SynthesisEvent]:
+        rate = _checked_rate(request)
+        if not 0.25 <= request.speed <= 4.0:
+            raise out_of_range("config.speed", "0.25 to 4", request.speed)
+        self._worker.check_installed()
+        model = self._models.find(request.model)
+        voice_id, voice_file = await self._voices.find(request.voice, model.path)
+        with self._worker.place():
+            async with self._worker.session() as session:
+                await session.ask("load", path=str(model.path))
+                opened = await session.ask(
+                    "open",
+                    voice=str(voice_file),
+                    encoding=request.encoding.value,
+                    rate=rate,
+                    speed=request.speed,
+                )
+                started = _started(request, model, voice_id, opened.header["rate"])
+                async with contextlib.aclosing(_audio(session, texts)) as audio:
+                    # What cannot be spoken is told before it is said that audio follows.
+                    first = await anext(audio)
+                    yield started
+                    yield AudioPart(first)
+                    async for part in audio:
+                        yield AudioPart(part)
+                finished = await session.ask("finish")
+                for begin in range(0, len(finished.data), _LARGEST_PART):
+                    yield AudioPart(finished.data[begin : begin + _LARGEST_PART])
+                count = characters if isinstance(characters, int) else characters.count
+                yield SynthesisDone(finished.header["duration"], count)
+
+
+async def _audio(session: Session, texts: AsyncIterator[str]) -> AsyncGenerator[bytes]:
+    """The bytes of the audio, without its end; at least once, if empty."""
+    came = False
+    async for text in texts:
+        async with contextlib.aclosing(session.call("say", text=text)) as messages:
+            async for message in messages:
+                for begin in range(0, len(message.data), _LARGEST_PART):
+                    came = True
+                    yield message.data[begin : begin + _LARGEST_PART]
+    if not came:
+        yield b""
+
+
+class _Counter:
+    """Characters that were spoken."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+async def _complete_pieces(
+    parts: AsyncIterator[str | Flush], counter: _Counter
+) -> AsyncGenerator[str]:
+    splitter = Splitter()
+    async for part in parts:
+        if isinstance(part, Flush):
+            for piece in splitter.finish():
+                yield piece
+            continue
+        if len(part) > MOST_TEXT_AT_ONCE:
+            limit = f"at most {MOST_TEXT_AT_ONCE} characters at a time"
+            raise out_of_range("text", limit, len(part))
+        counter.count += len(part)
+        for piece in splitter.push(clean(part)):
+            yield piece
+    for piece in splitter.finish():
+        yield piece
+
+
+def _checked_rate(request: SynthesisRequest) -> int:
+    """The rate to code at, in Hz; 0 is the model's own."""
+    field, rate = "config.sample_rate_hertz", request.sample_rate
+    if rate and not _RATES[0] <= rate <= _RATES[1]:
+        raise out_of_range(field, f"{_RATES[0]} to {_RATES[1]}", rate)
+    if request.encoding is Encoding.OPUS:
+        if rate not in (0, _OPUS_RATE):
+            raise invalid(field, f"must be {_OPUS_RATE} for Opus, or left out")
+        return _OPUS_RATE
+    if request.encoding in (Encoding.MP3, Encoding.AAC) and rate and rate not in _CODED_RATES:
+        known = ", ".join(map(str, _CODED_RATES))
+        raise invalid(field, f"must be one of {known} for {request.encoding.name}")
+    return rate
+
+
+def _started(
+    request: SynthesisRequest, model: SpeechModel, voice_id: str, rate: int
+) -> SynthesisStarted:
+    return SynthesisStarted(uuid.uuid4().hex, model.model_id, voice_id, request.encoding, rate)

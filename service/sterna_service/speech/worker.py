@@ -1,0 +1,169 @@
+"""A worker that is always there: started on first use, again after a crash, shared in turns."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+from sterna_service.errors import Reason, ServiceError
+from sterna_service.speech import wire
+from sterna_service.speech.process import WorkerProcess, start_process
+
+INSTALL_COMMAND = 'pip install "sterna-server[voice]"'
+
+
+class Session:
+    """One stream of work on one worker process; what the worker keeps for it dies with it."""
+
+    def __init__(self, worker: Worker, process: WorkerProcess) -> None:
+        self._worker = worker
+        self._process = process
+        self._stream = process.new_stream()
+
+    async def post(self, op: str, data: bytes = b"") -> None:
+        """Sends an operation of this stream that has no answer. Raises `ServiceError`."""
+        await self._process.post(op, data=data, stream=self._stream)
+
+    async def ask(self, op: str, *, data: bytes = b"", **fields: Any) -> wire.Message:
+        """Waits for a turn, then for the result of an operation. Raises `ServiceError`."""
+        async with self._worker.turn(self._process):
+            return await self._process.ask(op, data=data, stream=self._stream, **fields)
+
+    async def call(
+        self, op: str, *, data: bytes = b"", **fields: Any
+    ) -> AsyncGenerator[wire.Message]:
+        """Waits for a turn, then yields the events and the result of an operation.
+
+        Raises:
+            ServiceError: The worker refused, or died.
+        """
+        async with (
+            self._worker.turn(self._process),
+            contextlib.aclosing(
+                self._process.call(op, data=data, stream=self._stream, **fields)
+            ) as messages,
+        ):
+            async for message in messages:
+                yield message
+
+    async def close(self) -> None:
+        """Forgets the stream."""
+        with contextlib.suppress(ServiceError):
+            await self._process.post("close", stream=self._stream)
+
+
+class Worker:
+    """Supervises one kind of worker.
+
+    `gate` is shared with the other workers: it bounds how many of them compute at the same time.
+    At most `max_queue` requests wait beyond the one that is served.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        packages: tuple[str, ...],
+        *,
+        threads: int,
+        gate: asyncio.Semaphore,
+        max_queue: int,
+    ) -> None:
+        self.kind = kind
+        self.threads = threads
+        self._packages = packages
+        self._gate = gate
+        self._max_queue = max_queue
+        self._process: WorkerProcess | None = None
+        self._starting = asyncio.Lock()
+        self._turn = asyncio.Lock()
+        self._places = 0
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the process, if one runs."""
+        return self._process.pid if self._process and not self._process.gone else None
+
+    @property
+    def requests(self) -> int:
+        """Requests that are served or wait."""
+        return self._places
+
+    @contextlib.contextmanager
+    def place(self) -> Any:
+        """Holds a place in the queue.
+
+        Raises:
+            ServiceError: The queue is full.
+        """
+        self.check_room()
+        self._places += 1
+        try:
+            yield
+        finally:
+            self._places -= 1
+
+    def check_room(self) -> None:
+        """Raises `ServiceError` when no further request can be taken."""
+        if self._places > self._max_queue:
+            raise ServiceError(
+                Reason.QUEUE_FULL,
+                f"{self._max_queue} requests wait for {self.kind} already; try again later",
+                metadata={"limit": str(self._max_queue)},
+                retry_after=1.0,
+            )
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """A stream on the running process, which is started if there is none.
+
+        Raises:
+            ServiceError: The packages that the worker needs are not installed.
+        """
+        session = Session(self, await self.running())
+        try:
+            yield session
+        finally:
+            # Even when the request was cancelled: the worker must not keep its audio.
+            await asyncio.shield(asyncio.ensure_future(session.close()))
+
+    async def running(self) -> WorkerProcess:
+        """The process, started if there is none. Raises `ServiceError`."""
+        self.check_installed()
+        async with self._starting:
+            if self._closed:
+                raise ServiceError(
+                    Reason.SERVER_DRAINING, "the server is stopping", retry_after=1.0
+                )
+            if self._process is None or self._process.gone:
+                self._process = await start_process(self.kind, self.threads)
+            return self._process
+
+    def check_installed(self) -> None:
+        """Raises `ServiceError` when a package that the worker needs is missing."""
+        missing = [name for name in self._packages if importlib.util.find_spec(name) is None]
+        if missing:
+            raise ServiceError(
+                Reason.SPEECH_WEIGHTS_MISSING,
+                f"{self.kind} needs the package {missing[0]}, which is not installed; run "
+                f"{INSTALL_COMMAND} on the server and start it again",
+                metadata={"command": INSTALL_COMMAND},
+            )
+
+    @contextlib.asynccontextmanager
+    async def turn(self, process: WorkerProcess) -> AsyncIterator[None]:
+        """Waits until it is this request's turn to compute: first come, first served."""
+        async with self._turn, self._gate:
+            # What was cancelled last may still be ending.
+            await process.settled()
+            yield
+
+    async def close(self) -> None:
+        """Ends the process, and with it whatever it does."""
+        self._closed = True
+        async with self._starting:
+            if self._process is not None:
+                await self._process.close()

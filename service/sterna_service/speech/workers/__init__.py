@@ -1,0 +1,1 @@
+"""What runs in the worker processes. Nothing here is imported by the server itself."""

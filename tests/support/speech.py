@@ -1,0 +1,110 @@
+"""Homes with tiny speech models, recordings, and what tests of speech ask of a server."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import struct
+import subprocess
+import sys
+import wave
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from tests.support import tiny_voice
+from tests.support.core import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "tests" / "data" / "speech"
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+# Makes the bundle once per checkout: importing torch takes longer than all tests of it.
+_CACHE = ROOT / "build" / "voice-fixtures"
+
+
+def speech_home(home: Path) -> Path:
+    """A home with the recogniser of digits and a synthesis bundle of random weights."""
+    shutil.copytree(DATA / "digits", home / "speech" / "recognition" / "digits")
+    shutil.copytree(_bundle(), home / "speech" / "synthesis" / "english")
+    return home
+
+
+def _bundle() -> Path:
+    source = Path(tiny_voice.__file__).read_bytes()
+    bundle = _CACHE / hashlib.sha256(source).hexdigest()[:16]
+    if not bundle.is_dir():
+        unfinished = bundle.with_suffix(".new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        command = [sys.executable, "-m", "tests.support.tiny_voice", str(unfinished)]
+        subprocess.run(command, check=True, cwd=ROOT, timeout=240)
+        unfinished.rename(bundle)
+    return bundle
+
+
+def recording(digit: int) -> bytes:
+    """A WAV with one digit, which the recogniser was not trained on."""
+    path = next((DATA / "recordings").glob(f"{digit}_*.wav"))
+    return path.read_bytes()
+
+
+def spoken(digits: Iterable[int], pause: float = 0.1) -> bytes:
+    """16-bit samples at 8 kHz: the digits, with pauses of so many seconds around them."""
+    gap = bytes(2 * int(8000 * pause))
+    parts = [gap]
+    for digit in digits:
+        with wave.open(io.BytesIO(recording(digit))) as file:
+            parts += [file.readframes(file.getnframes()), gap]
+    return b"".join(parts)
+
+
+def wav(samples: bytes, rate: int = 8000) -> bytes:
+    """A WAV of 16-bit mono samples."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples)
+    return out.getvalue()
+
+
+def float_wav(samples: Iterable[float], rate: int = 16_000) -> bytes:
+    """A WAV of 32-bit floats, which may hold anything."""
+    values = list(samples)
+    data = struct.pack(f"<{len(values)}f", *values)
+    head = struct.pack(
+        "<4sI8sIHHIIHH4sI",
+        b"RIFF",
+        36 + len(data),
+        b"WAVEfmt ",
+        16,
+        3,
+        1,
+        rate,
+        4 * rate,
+        4,
+        32,
+        b"data",
+        len(data),
+    )
+    return head + data
+
+
+async def messages(
+    kind: type[Any], config: Any, data: bytes, size: int = 64 * 1024
+) -> AsyncIterator[Any]:
+    """The requests of an upload: the configuration, then the data."""
+    yield kind(config=config)
+    for begin in range(0, len(data), size):
+        yield kind(audio=data[begin : begin + size])
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits until something holds that nobody announces."""
+
+    async def holds() -> bool:
+        return condition()
+
+    await eventually(holds)
