@@ -120,7 +120,7 @@ def fairness(streams: int, late: int) -> Workload:
         return gaps.during / gaps.alone
 
     what = f"token time of {streams} streams during a prompt of {late}"
-    return Workload(what, "times", streams, 2 * late + 256, measure)
+    return Workload(what, "times", streams + 1, 2 * late + 256, measure)
 
 
 def make_prompt(trial: Trial, number: int, length: int) -> list[int]:
