@@ -17,8 +17,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kReadRounds = 8;
-constexpr int kMultiplyRounds = 5;
+constexpr int kReadRounds = 5;
+constexpr int kMultiplyRounds = 3;
 constexpr double kMultiplySeconds = 0.02;
 constexpr std::size_t kPage = 4096;
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sterna_server.bench.plan import DECODE_PROMPT, LONGEST_LEAD, Plan, Variant
-from sterna_service.engine.trial import Trial
+from sterna_service.engine.floors import Floors, measure_floors
+from sterna_service.engine.trial import Trial, Work
 from sterna_service.engine.types import EngineOptions
 
 
@@ -28,7 +29,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One row of the result: a value for each round."""
+    """One row of the result: a value for each round, and the machine's floors in that round."""
 
     what: str
     unit: str
@@ -36,10 +37,37 @@ class Figure:
     streams: int
     variant: str
     values: list[float]
+    floors: list[Floors]
 
     @property
     def median(self) -> float:
         return statistics.median(self.values)
+
+    def rooflines(self, work: Work) -> list[float] | None:
+        """The dense roofline of a rate in each round, in tokens per second; None if it has none.
+
+        A step reads every ternary weight and the output head once, and multiplies the ternary
+        weights once for each stream: the slower of the two bounds it. A prompt is bound by the
+        multiplications alone. Attention, norms and the head's arithmetic are not counted.
+        """
+        if self.unit != "tokens/s" or not all(one.int8_macs_per_second for one in self.floors):
+            return None
+        return [self._roofline(work, floors) for floors in self.floors]
+
+    def _roofline(self, work: Work, floors: Floors) -> float:
+        arithmetic = work.ternary_macs / floors.int8_macs_per_second
+        if self.what == "prefill":
+            return 1 / arithmetic
+        read = (work.ternary_bytes + work.head_bytes) / floors.read_bytes_per_second
+        return self.streams / max(read, self.streams * arithmetic)
+
+    def fraction(self, work: Work) -> float | None:
+        """The median over the rounds of what was reached, as a share of the roofline."""
+        rooflines = self.rooflines(work)
+        if rooflines is None:
+            return None
+        pairs = zip(self.values, rooflines, strict=True)
+        return statistics.median(value / roofline for value, roofline in pairs)
 
 
 def workloads(plan: Plan) -> Iterator[list[Workload]]:
@@ -140,10 +168,16 @@ def run_workloads(
             for variant in plan.variants
         ]
         for workload in together:
-            values = _rounds(plan.rounds, trials, workload.measure)
+            values, floors = _rounds(plan.rounds, threads, trials, workload.measure)
             for variant, mine in zip(plan.variants, values, strict=True):
                 yield Figure(
-                    workload.what, workload.unit, threads, workload.streams, variant.name, mine
+                    what=workload.what,
+                    unit=workload.unit,
+                    threads=threads,
+                    streams=workload.streams,
+                    variant=variant.name,
+                    values=mine,
+                    floors=floors,
                 )
 
 
@@ -162,13 +196,21 @@ def open_trial(
 
 
 def _rounds(
-    rounds: int, trials: Sequence[Trial], measure: Callable[[Trial], float]
-) -> list[list[float]]:
-    """The values of each trial, after one round that warms up caches, pages and clock."""
+    rounds: int, threads: int, trials: Sequence[Trial], measure: Callable[[Trial], float]
+) -> tuple[list[list[float]], list[Floors]]:
+    """The values of each trial, and the floors, after one round that warms up.
+
+    The floors are measured in every round: on a machine that others use, too, what memory gives
+    changes from one second to the next.
+    """
     values: list[list[float]] = [[] for _ in trials]
+    floors: list[Floors] = []
     for number in range(rounds + 1):
+        before = measure_floors(threads)
         for trial, mine in zip(trials, values, strict=True):
             value = measure(trial)
             if number:
                 mine.append(value)
-    return values
+        if number:
+            floors.append(before.better(measure_floors(threads)))
+    return values, floors

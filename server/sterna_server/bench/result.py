@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sterna_server.bench.measure import Figure
 from sterna_server.bench.start import Start, medians
-from sterna_service.engine.floors import Floors
 from sterna_service.engine.trial import Work
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A figure and what the machine could do while it was taken."""
-
-    figure: Figure
-    floors: Floors
-
-    def floor(self, work: Work) -> float | None:
-        """The dense roofline of a rate, in tokens per second.
-
-        A step reads every ternary weight and the output head once, and multiplies the ternary
-        weights once for each stream: the slower of the two bounds it. A prompt is bound by the
-        multiplications alone. Attention, norms and the head's arithmetic are not counted.
-        """
-        figure, floors = self.figure, self.floors
-        if figure.unit != "tokens/s" or not floors.int8_macs_per_second:
-            return None
-        arithmetic = work.ternary_macs / floors.int8_macs_per_second
-        if figure.what == "prefill":
-            return 1 / arithmetic
-        read = (work.ternary_bytes + work.head_bytes) / floors.read_bytes_per_second
-        return figure.streams / max(read, figure.streams * arithmetic)
 
 
 @dataclass(slots=True)
@@ -43,17 +19,15 @@ class Result:
     machine: str
     model: str
     work: Work
-    rows: list[Row] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
     starts: dict[int, list[Start]] = field(default_factory=dict)
     """By the number of threads."""
 
     def to_json(self) -> dict[str, Any]:
         figures = []
-        for row in self.rows:
-            median, floor = row.figure.median, row.floor(self.work)
-            extra = {"median": median, "floor": floor, "floors": asdict(row.floors)}
-            extra["fraction_of_floor"] = median / floor if floor else None
-            figures.append(asdict(row.figure) | extra)
+        for figure in self.figures:
+            extra = {"median": figure.median, "fraction_of_floor": figure.fraction(self.work)}
+            figures.append(asdict(figure) | extra)
         return {
             "machine": self.machine,
             "model": self.model,
@@ -75,8 +49,8 @@ class Result:
             f"{work.ternary_macs / 1e9:.3f} G multiplications"
         )
         yield from self._floors()
-        rates = [row for row in self.rows if row.figure.unit == "tokens/s"]
-        times = [row.figure for row in self.rows if row.figure.unit != "tokens/s"]
+        rates = [figure for figure in self.figures if figure.unit == "tokens/s"]
+        times = [figure for figure in self.figures if figure.unit != "tokens/s"]
         if rates:
             yield ""
             yield from self._rates(rates)
@@ -95,9 +69,11 @@ class Result:
             yield f"peak memory {start.peak_memory_mb:.0f} MB, weights {start.weights_mb:.0f} MB"
 
     def _floors(self) -> Iterable[str]:
-        """What the machine could do, over all rows of a number of threads."""
-        for threads in dict.fromkeys(row.figure.threads for row in self.rows):
-            floors = [row.floors for row in self.rows if row.figure.threads == threads]
+        """What the machine could do, over all rounds with a number of threads."""
+        for threads in dict.fromkeys(figure.threads for figure in self.figures):
+            floors = [
+                one for figure in self.figures if figure.threads == threads for one in figure.floors
+            ]
             reads = [one.read_bytes_per_second / 1e9 for one in floors]
             multiplications = max(one.int8_macs_per_second for one in floors) / 1e9
             yield (
@@ -105,16 +81,17 @@ class Result:
                 f"{multiplications:.0f} G int8 multiplications/s ({floors[0].kernels})"
             )
 
-    def _rates(self, rows: list[Row]) -> Iterable[str]:
+    def _rates(self, figures: list[Figure]) -> Iterable[str]:
         header = ["", "threads", "streams", "tokens/s", "low .. high", "floor", "of floor"]
-        compared = len({row.figure.variant for row in rows}) > 1
+        compared = len({figure.variant for figure in figures}) > 1
         table = [header + (["of defaults", "settings"] if compared else [])]
         base: dict[tuple[str, int, int], float] = {}
-        for row in rows:
-            figure, floor = row.figure, row.floor(self.work)
+        for figure in figures:
+            rooflines, fraction = figure.rooflines(self.work), figure.fraction(self.work)
             cells = [figure.what, str(figure.threads), str(figure.streams), f"{figure.median:.1f}"]
-            cells += [_spread(figure.values), f"{floor:.1f}" if floor else "-"]
-            cells.append(f"{figure.median / floor:.0%}" if floor else "-")
+            cells.append(_spread(figure.values))
+            cells.append(f"{statistics.median(rooflines):.1f}" if rooflines else "-")
+            cells.append(f"{fraction:.0%}" if fraction else "-")
             if compared:
                 key = (figure.what, figure.threads, figure.streams)
                 first = base.setdefault(key, figure.median)

@@ -1,4 +1,4 @@
-"""Runs the parts of a plan, with the floors measured around each row."""
+"""Runs the parts of a plan."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pathlib import Path
 
 from sterna_server.bench.measure import run_workloads, workloads
 from sterna_server.bench.plan import Plan
-from sterna_server.bench.result import Result, Row
+from sterna_server.bench.result import Result
 from sterna_server.bench.start import measure_start
 from sterna_server.bench.subject import Subject
 from sterna_server.errors import CommandError
-from sterna_service.engine.floors import measure_floors
 from sterna_service.engine.trial import Trial, TrialError
 from sterna_service.engine.types import EngineOptions
 
@@ -36,11 +35,7 @@ def run_plan(subject: Subject, plan: Plan, tell: Callable[[str], None]) -> Resul
             for together in workloads(plan):
                 first = together[0]
                 tell(f"{first.what}, {first.streams} streams, {threads} threads")
-                # Around each row: what others do to the memory changes from minute to minute.
-                before = measure_floors(threads)
-                figures = list(run_workloads(subject.bundle, plan, threads, together))
-                floors = before.better(measure_floors(threads))
-                result.rows += [Row(figure, floors) for figure in figures]
+                result.figures += run_workloads(subject.bundle, plan, threads, together)
             if "first-token" in plan.parts:
                 tell(f"first token in new processes, {threads} threads")
                 result.starts[threads] = measure_start(subject.bundle, threads, plan.rounds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Larger than the caches of any machine that this is likely to meet.
-_READ_BYTES = 512 * 1024 * 1024
+_READ_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Floors:
 
 
 def measure_floors(threads: int) -> Floors:
-    """Measures for about a second; takes 512 MB of memory meanwhile."""
+    """Measures for about half a second; takes 256 MB of memory meanwhile."""
     from sterna_service.engine import _native
 
     native = _native.measure_floors(threads, _READ_BYTES)

@@ -8,7 +8,7 @@ import pytest
 
 from sterna_server.bench.measure import Figure
 from sterna_server.bench.plan import DEFAULTS, Plan, parse_numbers, parse_parts, parse_variant
-from sterna_server.bench.result import Result, Row
+from sterna_server.bench.result import Result
 from sterna_server.bench.subject import find_subject
 from sterna_server.errors import CommandError
 from sterna_service.engine.floors import Floors
@@ -99,6 +99,17 @@ WORK = Work(ternary_bytes=6e8, head_bytes=4e8, ternary_macs=2.5e9)
 FLOORS = Floors(2, "avx2", read_bytes_per_second=2e10, int8_macs_per_second=2.5e11)
 
 
+def figure(
+    what: str = "decode",
+    streams: int = 1,
+    unit: str = "tokens/s",
+    variant: str = "defaults",
+    values: tuple[float, ...] = (10.0,),
+    floors: tuple[Floors, ...] = (FLOORS,),
+) -> Figure:
+    return Figure(what, unit, 2, streams, variant, list(values), list(floors))
+
+
 def test_better_floors() -> None:
     disturbed = Floors(2, "avx2", 1e10, 3e11)
     assert FLOORS.better(disturbed) == Floors(2, "avx2", 2e10, 3e11)
@@ -113,23 +124,30 @@ def test_better_floors() -> None:
         ("batched", 16, 100.0),  # bound by the multiplications
     ],
 )
-def test_floor(what: str, streams: int, expected: float) -> None:
-    row = Row(Figure(what, "tokens/s", 2, streams, "defaults", [10.0]), FLOORS)
-    assert row.floor(WORK) == pytest.approx(expected)
+def test_roofline(what: str, streams: int, expected: float) -> None:
+    assert figure(what, streams).rooflines(WORK) == pytest.approx([expected])
+
+
+def test_each_round_is_held_to_its_own_floor() -> None:
+    slow = Floors(2, "avx2", 1e10, 2.5e11)
+    uneven = figure(values=(10.0, 10.0, 6.0), floors=(FLOORS, slow, slow))
+    assert uneven.rooflines(WORK) == [20.0, 10.0, 10.0]
+    assert uneven.fraction(WORK) == pytest.approx(0.6)
 
 
 def test_times_and_machines_without_int8_have_no_floor() -> None:
-    time = Figure("first token", "ms", 2, 1, "defaults", [10.0])
-    rate = Figure("decode", "tokens/s", 2, 1, "defaults", [10.0])
-    assert Row(time, FLOORS).floor(WORK) is None
-    assert Row(rate, Floors(2, "reference", 2e10, 0.0)).floor(WORK) is None
+    assert figure(unit="ms").rooflines(WORK) is None
+    plain = figure(floors=(Floors(2, "reference", 2e10, 0.0),))
+    assert plain.rooflines(WORK) is None
+    assert plain.fraction(WORK) is None
 
 
 def test_table_and_json_agree() -> None:
     result = Result("machine", "model", WORK)
-    for variant, values in (("defaults", [9.0, 10.0, 12.0]), ("prefix_cache=off", [15.0] * 3)):
-        figure = Figure("decode", "tokens/s", 2, 1, variant, values)
-        result.rows.append(Row(figure, FLOORS))
+    result.figures = [
+        figure(values=(9.0, 10.0, 12.0), floors=(FLOORS,) * 3),
+        figure(values=(15.0,) * 3, floors=(FLOORS,) * 3, variant="prefix_cache=off"),
+    ]
     lines = list(result.to_lines())
     (row,) = (line for line in lines if line.endswith("prefix_cache=off"))
     assert row.split()[:4] == ["decode", "2", "1", "15.0"]
