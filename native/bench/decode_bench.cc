@@ -3,6 +3,9 @@
 // one second to the next on a shared machine; the share is the median of the pairs.
 //
 //   decode_bench BUNDLE [--threads N] [--rows N] [--position N] [--rounds N] [--table NAME]
+//   [--prompt]
+//
+// Each row is the next token of a sequence of its own, or, with --prompt, all are one sequence.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -29,6 +32,7 @@ struct Options {
   int rows = 1;
   int position = 64;
   int rounds = 15;
+  bool prompt = false;
 };
 
 struct Span {
@@ -121,20 +125,23 @@ void run(const Options& options) {
   ThreadPool pool(options.threads);
   Transformer transformer(model, kernels, pool, options.rows);
   SchedulerLimits limits;
-  const int blocks = options.position / kKvBlockTokens + 1;
-  limits.kv_blocks = blocks * options.rows;
+  const int last = options.position + (options.prompt ? options.rows - 1 : 0);
+  const int blocks = last / kKvBlockTokens + 1;
+  limits.kv_blocks = blocks * (options.prompt ? 1 : options.rows);
   Scheduler scheduler(config, limits);
-  // Every row is the next token of a sequence of its own.
   std::vector<std::int32_t> tables(static_cast<std::size_t>(limits.kv_blocks));
   for (std::size_t i = 0; i < tables.size(); ++i) tables[i] = static_cast<std::int32_t>(i);
   std::vector<BatchRow> rows;
   for (int i = 0; i < options.rows; ++i) {
-    rows.push_back({(7919 * (i + 1)) % config.vocab_size, options.position,
-                    tables.data() + static_cast<std::size_t>(i) * blocks});
+    const std::size_t sequence = options.prompt ? 0 : i;
+    rows.push_back({(7919 * (i + 1)) % config.vocab_size,
+                    options.position + (options.prompt ? i : 0),
+                    tables.data() + sequence * blocks});
   }
   std::vector<float> logits(static_cast<std::size_t>(options.rows) * config.vocab_size);
   std::vector<const float*> states;
-  for (int i = 0; i < options.rows; ++i) states.push_back(transformer.hidden(i));
+  const int drawn = options.prompt ? 1 : options.rows;  // only a prompt's last row has a successor
+  for (int i = 0; i < drawn; ++i) states.push_back(transformer.hidden(options.rows - 1 - i));
 
   const std::vector<Span> ternary = ternary_spans(*model);
   const std::vector<Span> head = head_spans(*model);
@@ -165,7 +172,7 @@ void run(const Options& options) {
 [[noreturn]] void usage(const char* program) {
   std::fprintf(stderr,
                "usage: %s BUNDLE [--threads N] [--rows N] [--position N] [--rounds N]"
-               " [--table NAME]\n",
+               " [--table NAME] [--prompt]\n",
                program);
   std::exit(2);
 }
@@ -176,12 +183,17 @@ Options parse(int argc, char** argv) {
   options.bundle = argv[1];
   for (int i = 2; i < argc; i += 2) {
     const std::string name = argv[i];
+    if (name == "--prompt") {
+      options.prompt = true;
+      --i;
+      continue;
+    }
     if (i + 1 >= argc) usage(argv[0]);
     if (name == "--table") {
       options.table = argv[i + 1];
       continue;
     }
-    const int value = std::max(1, std::atoi(argv[i + 1]));
+    const int value = std::max(name == "--position" ? 0 : 1, std::atoi(argv[i + 1]));
     if (name == "--threads") {
       options.threads = value;
     } else if (name == "--rows") {
