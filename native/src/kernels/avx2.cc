@@ -1,4 +1,7 @@
 // AVX2 with fused multiply-add: x86-64 processors from about 2013.
+//
+// Tables that have AVX2 and a dot product of bytes include this file with STERNA_DOT_256,
+// STERNA_TABLE and STERNA_TABLE_NAME defined: they are the same but for the ternary product.
 #if defined(__x86_64__)
 
 #include <immintrin.h>
@@ -153,14 +156,6 @@ constexpr int kValueChunks = 4;  // sixteens of head_dim at a time
 #include "kernels/lanes_kernels.inc"
 
 // ---- ternary ----
-//
-// Products of two columns are added in int16 (vpmaddubsw); sums stay there as long as they fit and
-// then move to int32.
-
-// A block adds at most 2 * 4 * 2 * 2 * 128 = 4096 to a sum of ternary_single (two steps of four
-// times the code, of two columns each), and half of that to one of ternary_tile.
-constexpr std::size_t kSingleBlocks = 8;
-constexpr std::size_t kTileBlocks = 16;
 
 // Four activation codes, in every 32-bit lane.
 __m256i broadcast_codes(const std::int8_t* p) {
@@ -172,16 +167,6 @@ __m256i broadcast_codes(const std::int8_t* p) {
 __m256i load_codes(const std::uint8_t* p) {
   return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
 }
-
-// sum + the products of pairs of columns. The empty statement makes the compiler take one sum after
-// the other; left alone, GCC regroups them and runs out of registers.
-__m256i add_pairs(__m256i sum, __m256i weights, __m256i codes) {
-  sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(weights, codes));
-  __asm__("" : "+x"(sum));
-  return sum;
-}
-
-__m256i widen(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
 
 // What a pass over row tiles works on: activation rows from m on, side by side in codes.
 struct Pass {
@@ -216,6 +201,37 @@ void finish_tile(const Pass& pass, int tile, int activation, const __m256i (&tot
     }
   }
 }
+
+#if defined(STERNA_DOT_256)
+
+// The empty statement is that of add_pairs below.
+__m256i dot(__m256i sum, __m256i weights, __m256i codes) {
+  sum = STERNA_DOT_256(sum, weights, codes);
+  __asm__("" : "+x"(sum));
+  return sum;
+}
+
+#include "kernels/vnni256_tiles.inc"
+
+#else
+
+// Products of two columns are added in int16 (vpmaddubsw); sums stay there as long as they fit and
+// then move to int32.
+
+// A block adds at most 2 * 4 * 2 * 2 * 128 = 4096 to a sum of ternary_single (two steps of four
+// times the code, of two columns each), and half of that to one of ternary_tile.
+constexpr std::size_t kSingleBlocks = 8;
+constexpr std::size_t kTileBlocks = 16;
+
+// sum + the products of pairs of columns. The empty statement makes the compiler take one sum after
+// the other; left alone, GCC regroups them and runs out of registers.
+__m256i add_pairs(__m256i sum, __m256i weights, __m256i codes) {
+  sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(weights, codes));
+  __asm__("" : "+x"(sum));
+  return sum;
+}
+
+__m256i widen(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
 
 // One row tile by one activation row with the cheapest unpacking: one shift, and masks that leave
 // either the code or four times the code, each with a sum of its own.
@@ -305,6 +321,8 @@ constexpr int kMostRows = 4;  // activation rows of one pass
 constexpr TileKernel kTiles[kMostRows + 1] = {nullptr, nullptr, ternary_tile<2>, ternary_tile<3>,
                                               ternary_tile<4>};
 
+#endif
+
 void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_begin, int tile_end,
                     float* y, std::size_t y_stride) {
   if (x.rows <= 0) return;
@@ -331,8 +349,13 @@ void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_beg
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {
-    .name = "avx2",
+#if !defined(STERNA_TABLE)
+#define STERNA_TABLE kAvx2Kernels
+#define STERNA_TABLE_NAME "avx2"
+#endif
+
+const Kernels STERNA_TABLE = {
+    .name = STERNA_TABLE_NAME,
     .quantize_row = quantize_row,
     .ternary_matmul = ternary_matmul,
     .matmul_bf16 = matmul_bf16,

@@ -32,10 +32,11 @@ unsigned long long saved_state(unsigned leaf1_ecx) {
 
 struct HostFeatures {
   bool avx2 = false;
+  bool avx_vnni = false;
   bool avx512_vnni = false;
 };
 
-// What CMakeLists.txt compiles avx2.cc and avx512_vnni.cc with must be listed here.
+// What CMakeLists.txt compiles each table with must be listed here.
 HostFeatures detect() {
   constexpr unsigned long long kYmmState = 0x06;  // xmm, ymm
   constexpr unsigned long long kZmmState = 0xe6;  // and mask registers, both halves of zmm
@@ -47,11 +48,17 @@ HostFeatures detect() {
   unsigned ebx7 = 0;
   unsigned ecx7 = 0;
   if (__get_cpuid(1, &eax, &ebx1, &ecx1, &edx) == 0) return host;
-  if (__get_cpuid_count(7, 0, &eax, &ebx7, &ecx7, &edx) == 0) return host;
+  unsigned highest7 = 0;  // subleaf
+  if (__get_cpuid_count(7, 0, &highest7, &ebx7, &ecx7, &edx) == 0) return host;
   const unsigned long long state = saved_state(ecx1);
   host.avx2 = (state & kYmmState) == kYmmState && bit(ecx1, 28) /* avx */ &&
               bit(ecx1, 12) /* fma */ && bit(ecx1, 29) /* f16c */ && bit(ebx7, 5) /* avx2 */ &&
               bit(ebx7, 8) /* bmi2 */;
+  unsigned eax7 = 0;
+  unsigned ebx71 = 0;
+  unsigned ecx71 = 0;
+  if (highest7 >= 1) __get_cpuid_count(7, 1, &eax7, &ebx71, &ecx71, &edx);
+  host.avx_vnni = host.avx2 && bit(eax7, 4) /* avx_vnni */;
   host.avx512_vnni = host.avx2 && (state & kZmmState) == kZmmState && bit(ebx7, 16) /* f */ &&
                      bit(ebx7, 17) /* dq */ && bit(ebx7, 30) /* bw */ && bit(ebx7, 31) /* vl */ &&
                      bit(ecx7, 11) /* vnni */;
@@ -60,14 +67,23 @@ HostFeatures detect() {
 
 #endif
 
+#if defined(__aarch64__)
+constexpr unsigned long kHwcap2I8mm = 1ul << 13;  // HWCAP2_I8MM, which older headers lack
+#endif
+
 std::vector<const Kernels*> detect_kernels() {
   std::vector<const Kernels*> tables;
 #if defined(__x86_64__)
   const HostFeatures host = detect();
   if (host.avx512_vnni) tables.push_back(&kAvx512VnniKernels);
+  if (host.avx_vnni) tables.push_back(&kAvxVnniKernels);
+  if (host.avx512_vnni) tables.push_back(&kAvx512VlVnniKernels);
   if (host.avx2) tables.push_back(&kAvx2Kernels);
 #elif defined(__aarch64__)
-  if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0) tables.push_back(&kNeonDotprodKernels);
+  if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0) {
+    if ((getauxval(AT_HWCAP2) & kHwcap2I8mm) != 0) tables.push_back(&kNeonI8mmKernels);
+    tables.push_back(&kNeonDotprodKernels);
+  }
 #endif
   tables.push_back(&kReferenceKernels);
   return tables;

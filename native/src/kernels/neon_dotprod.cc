@@ -1,4 +1,7 @@
 // Arm NEON with the dot product of Armv8.2 (also Apple M1, Graviton 2 and later).
+//
+// neon_i8mm.cc includes this file with STERNA_I8MM, STERNA_TABLE and STERNA_TABLE_NAME defined:
+// that table is the same but for the ternary product of several rows.
 #if defined(__aarch64__)
 
 #include <arm_neon.h>
@@ -225,9 +228,19 @@ constexpr int kMostRows = 4;  // activation rows of one pass
 constexpr TileKernel kPasses[kMostRows] = {ternary_tile<1>, ternary_tile<2>, ternary_tile<3>,
                                            ternary_tile<4>};
 
+#if defined(STERNA_I8MM)
+#include "kernels/i8mm_tiles.inc"
+#endif
+
 void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_begin, int tile_end,
                     float* y, std::size_t y_stride) {
   if (x.rows <= 0) return;
+#if defined(STERNA_I8MM)
+  if (x.rows > 2) {
+    matrix_matmul(w, x, tile_begin, tile_end, y, y_stride);
+    return;
+  }
+#endif
   const int passes = pass_count(x.rows, kMostRows);
   const std::int8_t* codes = interleave_rows(x, w.cols, passes);
   const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;
@@ -243,8 +256,13 @@ void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_beg
 
 }  // namespace
 
-const Kernels kNeonDotprodKernels = {
-    .name = "neon_dotprod",
+#if !defined(STERNA_TABLE)
+#define STERNA_TABLE kNeonDotprodKernels
+#define STERNA_TABLE_NAME "neon_dotprod"
+#endif
+
+const Kernels STERNA_TABLE = {
+    .name = STERNA_TABLE_NAME,
     .quantize_row = quantize_row,
     .ternary_matmul = ternary_matmul,
     .matmul_bf16 = matmul_bf16,

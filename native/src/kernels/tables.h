@@ -8,9 +8,12 @@ namespace sterna {
 
 #if defined(__x86_64__)
 extern const Kernels kAvx2Kernels;
+extern const Kernels kAvxVnniKernels;
+extern const Kernels kAvx512VlVnniKernels;
 extern const Kernels kAvx512VnniKernels;
 #elif defined(__aarch64__)
 extern const Kernels kNeonDotprodKernels;
+extern const Kernels kNeonI8mmKernels;
 #endif
 extern const Kernels kReferenceKernels;
 
