@@ -148,42 +148,6 @@ void dense(const Kernels& kernels, const Floors& floors, const Options& options,
   }
 }
 
-void attention(const Kernels& kernels, const Floors& floors, const Options& options,
-               Buffer& memory) {
-  constexpr int kHeadDim = 128;
-  constexpr int kBlockFloats = 2 * kHeadDim * kKvBlockTokens;
-  for (const int group : {1, 4}) {
-    for (const int length : {128, 1024, 4096}) {
-      const int blocks = length / kKvBlockTokens;
-      const std::size_t pool = kWorkingSet / sizeof(float) / kBlockFloats;
-      std::vector<std::int32_t> table(blocks);
-      std::vector<float> query(static_cast<std::size_t>(group) * kHeadDim, 0.1f);
-      std::vector<float> out(query.size());
-      std::size_t next = 0;
-      const AttentionArgs args{.query = query.data(),
-                               .group = group,
-                               .head_dim = kHeadDim,
-                               .length = length,
-                               .scale = 0.088f,
-                               .keys = memory.as<float>(),
-                               .values = memory.as<float>() + kBlockFloats / 2,
-                               .block_stride = kBlockFloats,
-                               .block_table = table.data(),
-                               .out = out.data()};
-      const Timing time = measure(options.repeats, kBatchSeconds, [&] {
-        for (std::int32_t& block : table) {
-          block = static_cast<std::int32_t>(next);
-          next = (next + 1) % pool;
-        }
-        kernels.attention(args);
-      });
-      print_line(kernels, "attention", "128 to " + std::to_string(length), group, time,
-                 static_cast<double>(length) * kHeadDim * 2 * sizeof(float),
-                 2.0 * length * kHeadDim * group, {floors.read, 0.0});
-    }
-  }
-}
-
 // Element-wise kernels on data that stays in the cache; the last column means nothing there.
 void small(const Kernels& kernels, const Options& options) {
   constexpr int kSize = 6912;
@@ -268,10 +232,7 @@ void run(const Options& options) {
     print_header("GMAC/s");
     if (wanted("ternary")) ternary(*kernels, floors, options, codes, reference);
     if (wanted("dense")) dense(*kernels, floors, options, floats);
-    if (wanted("other")) {
-      attention(*kernels, floors, options, floats);
-      small(*kernels, options);
-    }
+    if (wanted("other")) small(*kernels, options);
   }
 }
 

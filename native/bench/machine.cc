@@ -75,6 +75,42 @@ __attribute__((target("avx2,avxvnni"))) void avx_vnni_rounds() {
   sink = static_cast<std::uint64_t>(_mm256_extract_epi32(total, 0));
 }
 
+__attribute__((target("avx512f"))) void fma512_rounds() {
+  __m512 sums[kChains];
+#pragma GCC unroll 12
+  for (auto& sum : sums) sum = _mm512_setzero_ps();
+  __m512 a = _mm512_set1_ps(0.5f);
+  for (int round = 0; round < kRounds; ++round) {
+#pragma GCC unroll 12
+    for (auto& sum : sums) {
+      sum = _mm512_fmadd_ps(sum, a, a);
+      __asm__ volatile("" : "+v"(sum), "+v"(a));
+    }
+  }
+  __m512 total = _mm512_setzero_ps();
+#pragma GCC unroll 12
+  for (const auto& sum : sums) total = _mm512_add_ps(total, sum);
+  sink = static_cast<std::uint64_t>(_mm512_cvtss_f32(total));
+}
+
+__attribute__((target("avx2,fma"))) void fma256_rounds() {
+  __m256 sums[kChains];
+#pragma GCC unroll 12
+  for (auto& sum : sums) sum = _mm256_setzero_ps();
+  __m256 a = _mm256_set1_ps(0.5f);
+  for (int round = 0; round < kRounds; ++round) {
+#pragma GCC unroll 12
+    for (auto& sum : sums) {
+      sum = _mm256_fmadd_ps(sum, a, a);
+      __asm__ volatile("" : "+x"(sum), "+x"(a));
+    }
+  }
+  __m256 total = _mm256_setzero_ps();
+#pragma GCC unroll 12
+  for (const auto& sum : sums) total = _mm256_add_ps(total, sum);
+  sink = static_cast<std::uint64_t>(_mm256_cvtss_f32(total));
+}
+
 __attribute__((target("avx2"))) void maddubs_rounds() {
   __m256i sums[kChains];
 #pragma GCC unroll 12
@@ -115,6 +151,24 @@ __attribute__((target("arch=armv8.2-a+dotprod"))) void dot_rounds() {
   sink = static_cast<std::uint64_t>(vaddvq_s32(total));
 }
 
+void fma_rounds() {
+  float32x4_t sums[kChains];
+#pragma GCC unroll 12
+  for (auto& sum : sums) sum = vdupq_n_f32(0);
+  float32x4_t a = vdupq_n_f32(0.5f);
+  for (int round = 0; round < kRounds; ++round) {
+#pragma GCC unroll 12
+    for (auto& sum : sums) {
+      sum = vfmaq_f32(a, sum, a);
+      __asm__ volatile("" : "+w"(sum), "+w"(a));
+    }
+  }
+  float32x4_t total = vdupq_n_f32(0);
+#pragma GCC unroll 12
+  for (const auto& sum : sums) total = vaddq_f32(total, sum);
+  sink = static_cast<std::uint64_t>(vaddvq_f32(total));
+}
+
 #endif
 
 Int8Work work_of(void (*rounds)(), int macs_per_instruction) {
@@ -146,6 +200,18 @@ Timing streaming_read(const std::uint8_t* memory, std::size_t size, int repeats)
 
 double int8_peak(const std::string& table, int repeats) {
   const Int8Work work = int8_work(table);
+  if (work.run == nullptr) return 0.0;
+  return work.macs / measure(repeats, 0.002, work.run).best;
+}
+
+double float_peak(const std::string& table, int repeats) {
+  Int8Work work;
+#if defined(__x86_64__)
+  if (table == "avx512_vnni") work = work_of(fma512_rounds, 16);
+  if (table == "avx2") work = work_of(fma256_rounds, 8);
+#elif defined(__aarch64__)
+  if (table == "neon_dotprod") work = work_of(fma_rounds, 4);
+#endif
   if (work.run == nullptr) return 0.0;
   return work.macs / measure(repeats, 0.002, work.run).best;
 }

@@ -60,6 +60,9 @@ Timing streaming_read(const std::uint8_t* memory, std::size_t size, int repeats)
 // Multiply-accumulates per second of `int8_work` on one core; 0 for a table that has none.
 double int8_peak(const std::string& table, int repeats);
 
+// The same for fused multiply-adds in single precision.
+double float_peak(const std::string& table, int repeats);
+
 // What several threads reach together by the clock on the wall: the best of a few rounds.
 struct Floors {
   std::string table;

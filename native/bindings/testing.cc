@@ -35,10 +35,11 @@ struct Bench {
         pool(threads == 0 ? cpu_budget() : threads),
         transformer(weights, select_kernels(), pool, length) {
     const ModelConfig& config = weights->config();
+    kv.layers = config.layers;
     kv.blocks = (length + kKvBlockTokens - 1) / kKvBlockTokens;
     kv.kv_heads = config.kv_heads;
     kv.head_dim = config.head_dim;
-    memory = AlignedBuffer<float>(config.layers * kv.layer_stride());
+    memory = AlignedBuffer<std::byte>(kv.total_bytes());
     kv.base = memory.data();
     table.resize(kv.blocks);
     std::iota(table.begin(), table.end(), 0);
@@ -48,7 +49,7 @@ struct Bench {
   std::shared_ptr<const LoadedModel> weights;
   ThreadPool pool;
   Transformer transformer;
-  AlignedBuffer<float> memory;
+  AlignedBuffer<std::byte> memory;
   KvLayout kv;
   std::vector<std::int32_t> table;
   std::vector<BatchRow> rows;

@@ -112,7 +112,7 @@ TEST(a_fork_shares_full_blocks_and_copies_the_last) {
   Sequence* parent = add(scheduler, 1, 40, 2);
   const auto plan = scheduler.plan();
   const KvLayout& kv = scheduler.kv();
-  kv.base[kv.layer_stride() + parent->blocks[2] * kv.block_stride() + 5] = 42.0f;
+  kv.base[kv.layer_stride() + parent->blocks[2] * kv.block_stride() + 5] = std::byte{42};
   for (const Slice& slice : plan) scheduler.computed(*slice.sequence, slice.end);
   parent->request->started = true;
   Sequence* child = scheduler.fork(*parent, 1);
@@ -120,7 +120,7 @@ TEST(a_fork_shares_full_blocks_and_copies_the_last) {
   CHECK_EQ(child->blocks[0], parent->blocks[0]);
   CHECK_EQ(child->blocks[1], parent->blocks[1]);
   CHECK(child->blocks[2] != parent->blocks[2]);
-  CHECK_EQ(kv.base[kv.layer_stride() + child->blocks[2] * kv.block_stride() + 5], 42.0f);
+  CHECK(kv.base[kv.layer_stride() + child->blocks[2] * kv.block_stride() + 5] == std::byte{42});
   CHECK_EQ(scheduler.blocks().used(), 4);
   scheduler.remove_all();
   CHECK_EQ(scheduler.blocks().used(), 0);

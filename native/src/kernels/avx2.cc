@@ -9,10 +9,12 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/exp_constants.h"
 #include "kernels/interleave.h"
 #include "kernels/kernels.h"
+#include "kernels/scratch.h"
 #include "kernels/tables.h"
 
 namespace sterna {
@@ -88,6 +90,17 @@ Lanes load_bf16_first(const std::uint16_t* p, int n) {
   return load_bf16(bits);
 }
 
+__m256 widen_int8(__m128i codes) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes)); }
+Lanes load_int8(const std::int8_t* p) {
+  const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {widen_int8(codes), widen_int8(_mm_unpackhi_epi64(codes, codes))};
+}
+Lanes load_int8_first(const std::int8_t* p, int n) {
+  std::int8_t codes[16] = {};
+  std::memcpy(codes, p, static_cast<std::size_t>(n));
+  return load_int8(codes);
+}
+
 __m256 scale_half(__m256 x, __m256 n) {
   const __m256i exponent = _mm256_cvtps_epi32(n);
   const __m256i half = _mm256_srai_epi32(exponent, 1);
@@ -149,9 +162,14 @@ std::int32_t int_max_lanes(IntLanes x) {
 
 constexpr int kDotRows = 2;      // weight rows at a time for several inputs
 constexpr int kDotInputs = 3;    // inputs at a time
-constexpr int kScoreHeads = 1;   // query heads at a time against the keys of a block
-constexpr int kValueHeads = 1;   // query heads at a time for the values of a block
-constexpr int kValueChunks = 4;  // sixteens of head_dim at a time
+// Attention, for many queries at a time and for few:
+constexpr int kScoreQueries = 4;    // queries against
+constexpr int kScoreBlocks = 1;     // blocks of keys
+constexpr int kFewScoreBlocks = 1;  // blocks of keys against four queries
+constexpr int kValueQueries = 2;    // queries that take
+constexpr int kValueChunks = 2;     // sixteens of the values
+constexpr int kFewValueQueries = 2;
+constexpr int kFewValueChunks = 2;
 
 #include "kernels/lanes_kernels.inc"
 
@@ -362,6 +380,8 @@ const Kernels STERNA_TABLE = {
     .matmul_f32 = matmul_f32,
     .rms_norm = rms_norm,
     .attention = attention,
+    .attention_join = attention_join,
+    .attention_finish = attention_finish,
     .relu2_mul = relu2_mul,
     .silu_mul = silu_mul,
     .rope = rope,

@@ -12,10 +12,12 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/exp_constants.h"
 #include "kernels/interleave.h"
 #include "kernels/kernels.h"
+#include "kernels/scratch.h"
 #include "kernels/tables.h"
 
 namespace sterna {
@@ -58,6 +60,14 @@ Lanes load_bf16_first(const std::uint16_t* p, int n) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
 
+Lanes load_int8(const std::int8_t* p) {
+  const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes));
+}
+Lanes load_int8_first(const std::int8_t* p, int n) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first(n), p)));
+}
+
 Lanes scale_by_power(Lanes x, Lanes n) {
   const __m512i exponent = _mm512_cvtps_epi32(n);
   const __m512i half = _mm512_srai_epi32(exponent, 1);
@@ -98,9 +108,14 @@ std::int32_t int_max_lanes(IntLanes x) { return _mm512_reduce_max_epi32(x); }
 
 constexpr int kDotRows = 4;      // weight rows at a time for several inputs
 constexpr int kDotInputs = 6;    // inputs at a time
-constexpr int kScoreHeads = 4;   // query heads at a time against the keys of a block
-constexpr int kValueHeads = 2;   // query heads at a time for the values of a block
-constexpr int kValueChunks = 8;  // sixteens of head_dim at a time
+// Attention, for many queries at a time and for few:
+constexpr int kScoreQueries = 8;     // queries against
+constexpr int kScoreBlocks = 2;      // blocks of keys
+constexpr int kFewScoreBlocks = 4;   // blocks of keys against four queries
+constexpr int kValueQueries = 4;     // queries that take
+constexpr int kValueChunks = 4;      // sixteens of the values
+constexpr int kFewValueQueries = 2;
+constexpr int kFewValueChunks = 8;
 
 #include "kernels/lanes_kernels.inc"
 
@@ -293,6 +308,8 @@ const Kernels kAvx512VnniKernels = {
     .matmul_f32 = matmul_f32,
     .rms_norm = rms_norm,
     .attention = attention,
+    .attention_join = attention_join,
+    .attention_finish = attention_finish,
     .relu2_mul = relu2_mul,
     .silu_mul = silu_mul,
     .rope = rope,

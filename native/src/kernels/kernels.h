@@ -15,6 +15,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace sterna {
@@ -25,6 +26,9 @@ inline constexpr int kTileBytes = 64;      // 16 x 16 codes of two bits
 inline constexpr int kKvBlockTokens = 16;  // positions in one block of the KV cache
 inline constexpr int kMaxGroup = 16;       // query heads that share one KV head
 inline constexpr int kMaxHeadDim = 256;    // a multiple of 4
+inline constexpr int kAttentionStep = 64;    // positions between two updates of a softmax
+inline constexpr int kAttentionChunk = 256;  // positions whose softmax stands for itself
+inline constexpr int kMaxAttentionQueries = 64;
 // Up to here integer sums fit int32 on every path and convert to float exactly.
 inline constexpr int kMaxTernaryCols = 131072;
 
@@ -53,32 +57,68 @@ struct QuantizedRows {
   int stride = 0;  // multiple of 64, >= cols
 };
 
-// Causal attention of one query row for the query heads that share one KV head: a streaming
-// softmax over the blocks in order. For each head the state is m = -inf, sixteen sums z[l] = 0 and
-// out[d] = 0, and each block does, for its positions t (lane t; those at or beyond `length` are
-// masked and their memory is never part of a result):
-//   p_j[t] = fma over d = j, j+4, j+8, ... of query[d] * key[d][t], from +0, for j = 0..3
-//   s[t]   = ((p_0[t] + p_1[t]) + (p_2[t] + p_3[t])) * scale, or -inf if masked
-//   m'     = max(m, maximum of s, lanes joined pairwise like a sum)
+// How the KV cache holds a number. int8 codes share one step for each position and head: the key
+// is code[d] * key_step[position], as quantize_row makes it, and so is the value.
+enum class KvType { kF32, kBf16, kInt8 };
+
+// Floats of what a query knows of some positions: m, then z from 16 on, then out from 32 on.
+constexpr std::size_t attention_state_size(int head_dim) {
+  return 32 + (static_cast<std::size_t>(head_dim) + 15) / 16 * 16;
+}
+
+// Causal attention of the query heads that share one KV head, for up to kMaxAttentionQueries / group
+// rows of a sequence that follow each other: row r attends to positions 0 .. length + r - 1.
+//
+// A streaming softmax in chunks of 256 positions and steps of 64, the same for every row and head,
+// whatever the rows are called with. A chunk begins with m = -inf, sixteen sums z[l] = 0 and
+// out[d] = 0, and each step does, for its positions t (lane t % 16; those at or beyond the row's
+// length are masked, and their memory is never part of a result):
+//   s[t]   = (fma over d = 0, 1, 2, ... of query[d] * key[d][t], from +0) * scale, or -inf if masked;
+//            for int8, scale * key_step[t] takes the place of scale
+//   m'     = max(m, maximum of s; the step's blocks in order, then lanes joined pairwise like a sum)
 //   a      = exp(m - m'), e[t] = exp(s[t] - m')
-//   z[l]   = fma(z[l], a, e[l])
-//   out[d] = out[d] * a, then fma(e[t], value[t][d], out[d]) for each position that is not masked,
+//   z[l]   = fma(z[l], a, e[l]), then z[l] + e[16 + l], and so on for each block of the step that is
+//            not masked as a whole
+//   w[t]   = e[t], or e[t] * value_step[t] for int8
+//   out[d] = out[d] * a, then fma(w[t], value[t][d], out[d]) for each position that is not masked,
 //            in order
+// The first chunk's state is the row's; each further chunk (m_c, z_c, out_c) joins it in order:
+//   m' = max(m, m_c), a = exp(m - m'), b = exp(m_c - m')
+//   z[l] = fma(z_c[l], b, z[l] * a), out[d] = fma(out_c[d], b, out[d] * a)
 // and at the end out[d] = out[d] * (1 / (sum of z, lanes joined pairwise)). A length of 0 gives 0.
-// `out` must not overlap `query`.
 struct AttentionArgs {
-  const float* query = nullptr;  // [group][head_dim], rotated
+  const float* query = nullptr;  // row r: [group][head_dim] at query + r * row_stride, rotated
+  std::size_t row_stride = 0;    // in floats, of query and out
+  int rows = 1;
   int group = 0;
   int head_dim = 0;
-  int length = 0;      // positions 0 .. length-1 are attended to
+  int length = 0;      // row 0 attends to positions 0 .. length - 1
   float scale = 0.0f;  // head_dim ** -0.5
-  // Block b of the sequence: keys [head_dim][16] and values [16][head_dim] at
-  // base + block_table[b] * block_stride.
-  const float* keys = nullptr;
-  const float* values = nullptr;
-  std::size_t block_stride = 0;  // in floats
+  KvType type = KvType::kF32;
+  // Block b of the sequence lies at cache + block_table[b] * block_stride: keys [head_dim][16], then
+  // values [16][head_dim]; for int8 then key steps [16] and value steps [16], float.
+  const std::byte* cache = nullptr;
+  std::size_t block_stride = 0;  // in bytes
   const std::int32_t* block_table = nullptr;
-  float* out = nullptr;  // [group][head_dim]
+  float* out = nullptr;  // as query, which it must not overlap
+  // With `parts`, threads share a long row: only the chunks [chunk_begin, chunk_end) are computed,
+  // and states are left here instead of results in `out`. From chunk 0 on, the chunks are joined into
+  // one state for each query: [queries][state_size]. From another chunk on, every chunk's states
+  // are kept: [chunks][queries][state_size]; those of rows that end before the chunk are not written.
+  float* parts = nullptr;
+  int chunk_begin = 0;
+  int chunk_end = std::numeric_limits<int>::max();
+
+  int queries() const { return rows * group; }
+  std::size_t query_offset(int q) const {
+    return q / group * row_stride + static_cast<std::size_t>(q % group) * head_dim;
+  }
+  int chunk_count() const {
+    return length + rows <= 1 ? 0 : (length + rows - 2) / kAttentionChunk + 1;
+  }
+  // Whether some position of the chunk is attended to by the query.
+  bool reaches(int q, int chunk) const { return chunk * kAttentionChunk < length + q / group; }
+  std::size_t state_size() const { return attention_state_size(head_dim); }
 };
 
 // Every function may be called from several threads at once. Float arrays may lie at any address;
@@ -105,6 +145,11 @@ struct Kernels {
   void (*rms_norm)(const float* x, const float* weight, int n, float eps, float* out);
   // See AttentionArgs.
   void (*attention)(const AttentionArgs& args);
+  // Joins the states of the chunks [chunk_begin, chunk_end), as `attention` left them at `parts`, to
+  // the joined states of the chunks before.
+  void (*attention_join)(const AttentionArgs& args, float* states, const float* parts);
+  // Writes `out` from joined states.
+  void (*attention_finish)(const AttentionArgs& args, const float* states);
   // With r = 0 > gate ? 0 : gate, out = (r * r) * up; out may be gate or up.
   void (*relu2_mul)(const float* gate, const float* up, int n, float* out);
   // out = (gate / (1 + exp(-gate))) * up; out may be gate or up.

@@ -9,10 +9,12 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/exp_constants.h"
 #include "kernels/interleave.h"
 #include "kernels/kernels.h"
+#include "kernels/scratch.h"
 #include "kernels/tables.h"
 
 namespace sterna {
@@ -102,6 +104,21 @@ Lanes load_bf16_first(const std::uint16_t* p, int n) {
   return load_bf16(bits);
 }
 
+Lanes load_int8(const std::int8_t* p) {
+  const int8x16_t codes = vld1q_s8(p);
+  const int16x8_t low = vmovl_s8(vget_low_s8(codes));
+  const int16x8_t high = vmovl_s8(vget_high_s8(codes));
+  return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))),
+           vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
+           vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))),
+           vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)))}};
+}
+Lanes load_int8_first(const std::int8_t* p, int n) {
+  std::int8_t codes[16] = {};
+  std::memcpy(codes, p, static_cast<std::size_t>(n));
+  return load_int8(codes);
+}
+
 Lanes scale_by_power(Lanes x, Lanes n) {
   return each<Lanes>([&](int i) {
     const int32x4_t exponent = vcvtnq_s32_f32(n.quad[i]);
@@ -162,9 +179,14 @@ std::int32_t int_max_lanes(IntLanes x) {
 
 constexpr int kDotRows = 2;      // weight rows at a time for several inputs
 constexpr int kDotInputs = 3;    // inputs at a time
-constexpr int kScoreHeads = 1;   // query heads at a time against the keys of a block
-constexpr int kValueHeads = 1;   // query heads at a time for the values of a block
-constexpr int kValueChunks = 4;  // sixteens of head_dim at a time
+// Attention, for many queries at a time and for few:
+constexpr int kScoreQueries = 4;    // queries against
+constexpr int kScoreBlocks = 1;     // blocks of keys
+constexpr int kFewScoreBlocks = 1;  // blocks of keys against four queries
+constexpr int kValueQueries = 2;    // queries that take
+constexpr int kValueChunks = 2;     // sixteens of the values
+constexpr int kFewValueQueries = 2;
+constexpr int kFewValueChunks = 2;
 
 #include "kernels/lanes_kernels.inc"
 
@@ -269,6 +291,8 @@ const Kernels STERNA_TABLE = {
     .matmul_f32 = matmul_f32,
     .rms_norm = rms_norm,
     .attention = attention,
+    .attention_join = attention_join,
+    .attention_finish = attention_finish,
     .relu2_mul = relu2_mul,
     .silu_mul = silu_mul,
     .rope = rope,

@@ -19,13 +19,14 @@ int widest_input(const ModelConfig& c) {
 }  // namespace
 
 Transformer::Transformer(std::shared_ptr<const LoadedModel> model, const Kernels& kernels,
-                         ThreadPool& pool, int max_rows)
+                         ThreadPool& pool, int max_rows, bool attention_tiles)
     : model_(std::move(model)),
       config_(model_->config()),
       kernels_(kernels),
       pool_(pool),
       max_rows_(max_rows),
-      rotary_(config_.rope_theta, config_.head_dim) {
+      rotary_(config_.rope_theta, config_.head_dim),
+      attention_(config_, kernels, attention_tiles) {
   const auto rows = static_cast<std::size_t>(max_rows);
   const std::size_t query = static_cast<std::size_t>(config_.heads) * config_.head_dim;
   const std::size_t kv = static_cast<std::size_t>(config_.kv_heads) * config_.head_dim;
@@ -52,6 +53,7 @@ void Transformer::forward(const std::vector<BatchRow>& rows, const KvLayout& cac
   const int count = static_cast<int>(rows.size());
   const auto hidden = static_cast<std::size_t>(config_.hidden_size);
   compute_angles(rows);
+  attention_.plan(rows, pool_.size());
   pool_.run_team(work_per_barrier(count), [&](const Team& team) {
     const Pass pass{team, count};
     const Team::Share share = pass.rows();
@@ -101,6 +103,7 @@ void Transformer::layer(int index, const std::vector<BatchRow>& rows, const KvLa
   const int count = static_cast<int>(rows.size());
   const auto hidden = static_cast<std::size_t>(config_.hidden_size);
   compute_angles(rows);
+  attention_.plan(rows, pool_.size());
   pool_.run_team(work_per_barrier(count), [&](const Team& team) {
     const Pass pass{team, count};
     const Team::Share share = pass.rows();
@@ -149,17 +152,25 @@ void Transformer::attention_block(const Pass& pass, int layer, const std::vector
                  {&weights.k, key_.data(), kv_size},
                  {&weights.v, value_.data(), kv_size}});
   pass.team.sync();
-  // An item is a KV head of a row. Worker w takes items w, w + size, ...: their cost grows.
-  const int items = pass.count * config_.kv_heads;
-  for (int item = pass.team.worker(); item < items; item += pass.team.size()) {
-    rotate_and_store(item, layer, rows, cache);
-    if (pass.alone()) attend(item, layer, rows, cache);
-  }
-  if (!pass.alone()) {
-    pass.team.sync();  // a row attends to what other rows of its sequence have stored
+  // A row attends to what other rows of its sequence, and other workers, have stored; but where
+  // every KV head has one row and one worker, each stores and goes on.
+  const bool apart = !pass.alone() || attention_.cuts();
+  if (apart) {
+    const int items = pass.count * config_.kv_heads;
     for (int item = pass.team.worker(); item < items; item += pass.team.size()) {
-      attend(item, layer, rows, cache);
+      rotate_and_store(item, layer, rows, cache);
     }
+    pass.team.sync();
+  }
+  const AttentionLayer states{layer, &cache, query_.data(), attended_.data()};
+  for (int share = pass.team.worker(); share < pool_.size(); share += pass.team.size()) {
+    attention_.run(share, states, [&](int kv_head) {
+      if (!apart) rotate_and_store(kv_head, layer, rows, cache);
+    });
+  }
+  if (attention_.cuts()) {
+    pass.team.sync();
+    attention_.join(pass.team.worker(), pass.team.size(), states);
   }
   pass.team.sync();
   norm_quantize(pass, attended_.data(), weights.attn_sub_norm, static_cast<int>(query_size));
@@ -181,28 +192,8 @@ void Transformer::rotate_and_store(int item, int layer, const std::vector<BatchR
   kernels_.rope(key_.data() + at, 1, config_.head_dim, cos, sin);
   const int position = rows[i].position;
   const std::int32_t block = rows[i].block_table[position / kKvBlockTokens];
-  cache.store(layer, kv_head, block, position % kKvBlockTokens, key_.data() + at,
+  cache.store(kernels_, layer, kv_head, block, position % kKvBlockTokens, key_.data() + at,
               value_.data() + at);
-}
-
-void Transformer::attend(int item, int layer, const std::vector<BatchRow>& rows,
-                         const KvLayout& cache) {
-  const int i = item / config_.kv_heads;
-  const int kv_head = item % config_.kv_heads;
-  const int group = config_.heads / config_.kv_heads;
-  const std::size_t at = static_cast<std::size_t>(item) * group * config_.head_dim;
-  AttentionArgs args;
-  args.query = query_.data() + at;
-  args.group = group;
-  args.head_dim = config_.head_dim;
-  args.length = rows[i].position + 1;
-  args.scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
-  args.keys = cache.keys(layer, kv_head);
-  args.values = cache.values(layer, kv_head);
-  args.block_stride = cache.block_stride();
-  args.block_table = rows[i].block_table;
-  args.out = attended_.data() + at;
-  kernels_.attention(args);
 }
 
 // Each worker computes the same columns of gate and up, so gating needs no barrier between.

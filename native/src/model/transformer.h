@@ -9,6 +9,8 @@
 #include "base/aligned_buffer.h"
 #include "base/thread_pool.h"
 #include "kernels/kernels.h"
+#include "model/attention.h"
+#include "model/batch.h"
 #include "model/weights.h"
 #include "ops/kv_layout.h"
 #include "ops/rotary.h"
@@ -16,21 +18,13 @@
 
 namespace sterna {
 
-// One position of one sequence. Rows of the same sequence stand in order of position, and every
-// earlier position of the sequence is in the cache or in an earlier row of the same batch.
-struct BatchRow {
-  TokenId token = 0;
-  int position = 0;
-  const std::int32_t* block_table = nullptr;  // block b holds positions 16 b .. 16 b + 15
-};
-
 // Every row is computed on its own, in a fixed order of operations: its result does not depend on
 // the other rows, on the number of threads, or on whether its prefix came from the cache.
 // Not thread-safe: one batch at a time.
 class Transformer {
  public:
   Transformer(std::shared_ptr<const LoadedModel> model, const Kernels& kernels, ThreadPool& pool,
-              int max_rows);
+              int max_rows, bool attention_tiles = true);
 
   int max_rows() const { return max_rows_; }
 
@@ -79,7 +73,6 @@ class Transformer {
                        const KvLayout& cache);
   void rotate_and_store(int item, int layer, const std::vector<BatchRow>& rows,
                         const KvLayout& cache);
-  void attend(int item, int layer, const std::vector<BatchRow>& rows, const KvLayout& cache);
   void feed_forward_block(const Pass& pass, const LayerWeights& weights);
   // states += delta (when not null); then as norm_quantize.
   void add_norm_quantize(const Pass& pass, const float* delta, const float* norm);
@@ -98,6 +91,7 @@ class Transformer {
   ThreadPool& pool_;
   const int max_rows_;
   RotaryEmbedding rotary_;
+  Attention attention_;
 
   // Activations of one batch. [max_rows or workers, whichever is more][...]:
   AlignedBuffer<float> states_;  // residual stream: hidden_size

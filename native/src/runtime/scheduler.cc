@@ -21,25 +21,27 @@ int blocks_for(int tokens) { return (tokens + kKvBlockTokens - 1) / kKvBlockToke
 
 Scheduler::Scheduler(const ModelConfig& config, const SchedulerLimits& limits)
     : limits_(limits), blocks_(limits.kv_blocks, limits.prefix_cache) {
+  kv_.type = limits.kv_type;
+  kv_.layers = config.layers;
   kv_.blocks = limits.kv_blocks;
   kv_.kv_heads = config.kv_heads;
   kv_.head_dim = config.head_dim;
-  memory_bytes_ = config.layers * kv_.layer_stride() * sizeof(float);
-  memory_ = mmap(nullptr, memory_bytes_, PROT_READ | PROT_WRITE,
+  memory_ = mmap(nullptr, kv_.total_bytes(), PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory_ == MAP_FAILED) {
     throw Error(ErrorCode::kInvalidArgument,
-                "the KV cache needs " + std::to_string(memory_bytes_ >> 20) +
-                    " MiB, which the system refuses; lower kv_cache_tokens",
+                "the KV cache needs " + std::to_string(kv_.total_bytes() >> 20) +
+                    " MiB, which the system refuses; lower kv_cache_tokens or choose a smaller "
+                    "kv_cache_dtype",
                 "kv_cache_tokens");
   }
   // Attention strides through it: with small pages a quarter of its time goes to address
   // translation.
-  madvise(memory_, memory_bytes_, MADV_HUGEPAGE);  // advice: a refusal changes nothing
-  kv_.base = static_cast<float*>(memory_);
+  madvise(memory_, kv_.total_bytes(), MADV_HUGEPAGE);  // advice: a refusal changes nothing
+  kv_.base = static_cast<std::byte*>(memory_);
 }
 
-Scheduler::~Scheduler() { munmap(memory_, memory_bytes_); }
+Scheduler::~Scheduler() { munmap(memory_, kv_.total_bytes()); }
 
 void Scheduler::enqueue(Owned sequence) { waiting_.push_back(std::move(sequence)); }
 
@@ -248,13 +250,7 @@ Sequence* Scheduler::fork(const Sequence& parent, int choice) {
       waiting_.push_front(std::move(child));
       return result;
     }
-    const auto layers = memory_bytes_ / sizeof(float) / kv_.layer_stride();
-    for (std::size_t layer = 0; layer < layers; ++layer) {
-      float* blocks = kv_.base + layer * kv_.layer_stride();
-      std::memcpy(blocks + copy * kv_.block_stride(),
-                  blocks + parent.blocks[full] * kv_.block_stride(),
-                  kv_.block_stride() * sizeof(float));
-    }
+    kv_.copy_block(parent.blocks[full], copy);
     child->blocks.push_back(copy);
   }
   running_.push_back(std::move(child));

@@ -19,6 +19,7 @@ struct SchedulerLimits {
   int max_batch_tokens = 0;  // rows of one step
   int kv_blocks = 0;
   bool prefix_cache = true;
+  KvType kv_type = KvType::kF32;
 };
 
 // tokens[begin, end) of a sequence, to be computed in one step.
@@ -91,7 +92,6 @@ class Scheduler {
   const SchedulerLimits limits_;
   KvLayout kv_;
   void* memory_ = nullptr;  // of the whole KV cache; pages are committed when first written
-  std::size_t memory_bytes_ = 0;
   PrefixCache blocks_;
   std::vector<Owned> running_;  // in order of admission
   std::deque<Owned> waiting_;
