@@ -54,8 +54,7 @@ double best_of(int repeats, const auto& call) {
 }
 
 std::byte* pages(std::size_t bytes) {
-  void* memory =
-      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) std::abort();
   madvise(memory, bytes, MADV_HUGEPAGE);
   return static_cast<std::byte*>(memory);
@@ -103,8 +102,9 @@ void run(const Options& options) {
   const double read = streaming_read(memory, kReadSize, 7).best * options.threads;
   const double peak = float_peak(kernels->name, 40) * options.threads;
   munmap(memory, kReadSize);
-  std::printf("%s, %d threads: read %.1f GB/s and %.1f G multiply-adds/s if each core had its own\n",
-              kernels->name, options.threads, read * 1e-9, peak * 1e-9);
+  std::printf(
+      "%s, %d threads: read %.1f GB/s and %.1f G multiply-adds/s if each core had its own\n",
+      kernels->name, options.threads, read * 1e-9, peak * 1e-9);
 
   const ModelConfig config = shape();
   KvLayout kv;
@@ -114,7 +114,8 @@ void run(const Options& options) {
   kv.kv_heads = config.kv_heads;
   kv.head_dim = config.head_dim;
   // So many layers that none is in a cache when its turn comes again.
-  kv.layers = std::clamp(static_cast<int>((std::size_t{200} << 20) / kv.layer_stride()), 2, kLayers);
+  kv.layers =
+      std::clamp(static_cast<int>((std::size_t{200} << 20) / kv.layer_stride()), 2, kLayers);
   if (options.layers > 0) kv.layers = options.layers;
   kv.base = pages(kv.total_bytes());
   fill(kv, *kernels);
@@ -158,15 +159,16 @@ void run(const Options& options) {
   if (options.only != "decode") {
     // One layer stands for all.
     const double seconds = kLayers * best_of(1, [&] {
-      std::vector<BatchRow> rows;
-      for (int begin = 0; begin < options.tokens; begin += kBatchRows) {
-        rows.clear();
-        const int end = std::min(options.tokens, begin + kBatchRows);
-        for (int i = begin; i < end; ++i) rows.push_back({0, i, table.data()});
-        attention.plan(rows, options.threads);
-        layer(0);
-      }
-    });
+                             std::vector<BatchRow> rows;
+                             for (int begin = 0; begin < options.tokens; begin += kBatchRows) {
+                               rows.clear();
+                               const int end = std::min(options.tokens, begin + kBatchRows);
+                               for (int i = begin; i < end; ++i)
+                                 rows.push_back({0, i, table.data()});
+                               attention.plan(rows, options.threads);
+                               layer(0);
+                             }
+                           });
     print("prompt", seconds, cache_bytes, adds * (options.tokens + 1) / 2);
   }
 }

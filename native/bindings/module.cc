@@ -212,7 +212,11 @@ void bind_engine(py::module_& module) {
       .def_readwrite("max_queue", &EngineOptions::max_queue)
       .def_readwrite("max_batch_tokens", &EngineOptions::max_batch_tokens)
       .def_readwrite("kv_cache_tokens", &EngineOptions::kv_cache_tokens)
+      .def_property(
+          "kv_cache_dtype", [](const EngineOptions& o) { return name_of(o.kv_cache_dtype); },
+          [](EngineOptions& o, const std::string& name) { o.kv_cache_dtype = kv_type_named(name); })
       .def_readwrite("prefix_cache", &EngineOptions::prefix_cache)
+      .def_readwrite("attention_tiles", &EngineOptions::attention_tiles)
       .def_property(
           "speculation",
           [](const EngineOptions& o) { return kSpeculations[static_cast<int>(o.speculation)]; },
@@ -231,6 +235,9 @@ void bind_engine(py::module_& module) {
       .def_readonly("threads", &EngineStats::threads)
       .def_readonly("running", &EngineStats::running)
       .def_readonly("waiting", &EngineStats::waiting)
+      .def_property_readonly("kv_cache_dtype",
+                             [](const EngineStats& s) { return name_of(s.kv_cache_dtype); })
+      .def_readonly("kv_cache_bytes", &EngineStats::kv_cache_bytes)
       .def_readonly("kv_blocks_total", &EngineStats::kv_blocks_total)
       .def_readonly("kv_blocks_used", &EngineStats::kv_blocks_used)
       .def_readonly("kv_blocks_cached", &EngineStats::kv_blocks_cached)

@@ -30,11 +30,12 @@ void require_matrix(const FloatArray& x, int columns) {
 
 // A model with a cache of its own for one sequence of `length` tokens.
 struct Bench {
-  Bench(const std::shared_ptr<Model>& model, int length, int threads)
+  Bench(const std::shared_ptr<Model>& model, int length, int threads, const std::string& kv_type)
       : weights(loaded(model)),
         pool(threads == 0 ? cpu_budget() : threads),
         transformer(weights, select_kernels(), pool, length) {
     const ModelConfig& config = weights->config();
+    kv.type = kv_type_named(kv_type);
     kv.layers = config.layers;
     kv.blocks = (length + kKvBlockTokens - 1) / kKvBlockTokens;
     kv.kv_heads = config.kv_heads;
@@ -70,7 +71,7 @@ const TernaryMatrix& find_linear(const LoadedModel& model, const std::string& na
 }
 
 py::tuple linear(const std::shared_ptr<Model>& model, const std::string& name, FloatArray x) {
-  Bench bench(model, static_cast<int>(x.shape(0)), 1);
+  Bench bench(model, static_cast<int>(x.shape(0)), 1, "f32");
   const TernaryMatrix& weight = find_linear(*bench.weights, name);
   require_matrix(x, weight.cols);
   const py::ssize_t rows = x.shape(0);
@@ -83,7 +84,7 @@ py::tuple linear(const std::shared_ptr<Model>& model, const std::string& name, F
 }
 
 py::array_t<float> layer(const std::shared_ptr<Model>& model, int index, FloatArray x) {
-  Bench bench(model, static_cast<int>(x.shape(0)), 0);
+  Bench bench(model, static_cast<int>(x.shape(0)), 0, "f32");
   require_matrix(x, bench.weights->config().hidden_size);
   if (index < 0 || index >= bench.weights->layer_count()) {
     throw Error(ErrorCode::kInvalidArgument, "there is no such layer", "index");
@@ -95,8 +96,8 @@ py::array_t<float> layer(const std::shared_ptr<Model>& model, int index, FloatAr
 }
 
 py::array_t<float> logits(const std::shared_ptr<Model>& model, const std::vector<TokenId>& tokens,
-                          int threads) {
-  Bench bench(model, static_cast<int>(tokens.size()), threads);
+                          int threads, const std::string& kv_type) {
+  Bench bench(model, static_cast<int>(tokens.size()), threads, kv_type);
   const ModelConfig& config = bench.weights->config();
   std::vector<const float*> states;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
@@ -125,6 +126,7 @@ void bind_testing(py::module_& module) {
   testing.def("layer", &layer, py::arg("model"), py::arg("index"), py::arg("x"),
               "One layer over states x float32[t, hidden] at positions 0..t-1, fresh cache.");
   testing.def("logits", &logits, py::arg("model"), py::arg("tokens"), py::arg("threads") = 0,
+              py::arg("kv_cache_dtype") = "f32",
               "float32[t, vocab] of a whole sequence in one batch.");
 }
 

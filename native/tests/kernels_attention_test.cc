@@ -15,10 +15,6 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 constexpr KvType kTypes[] = {KvType::kF32, KvType::kBf16, KvType::kInt8};
 
-std::string name_of(KvType type) {
-  return type == KvType::kF32 ? "f32" : type == KvType::kBf16 ? "bf16" : "int8";
-}
-
 struct AttentionCase {
   AttentionArgs args;
   std::vector<float> query;
@@ -249,8 +245,7 @@ TEST(attention_in_pieces_equals_the_whole) {
       const AttentionCase c = random_case(shape, 9);
       const std::vector<float> expected = attend(reference_kernels(), c.args);
       for (const Kernels* kernels : available_kernels()) {
-        for (const std::vector<int>& cuts :
-             {std::vector<int>{1}, {2}, {4}, {1, 2, 3, 4}, {2, 3}}) {
+        for (const std::vector<int>& cuts : {std::vector<int>{1}, {2}, {4}, {1, 2, 3, 4}, {2, 3}}) {
           const std::vector<float> actual = attend_in_pieces(*kernels, c.args, cuts);
           check_same_bits(expected.data(), actual.data(), expected.size(),
                           std::string(kernels->name) + " in pieces");

@@ -33,6 +33,7 @@ DEFAULT_HOME = Path("~/.sterna")
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
+KvCacheDtype = Literal["f32", "bf16", "int8"]
 Speculation = Literal["auto", "off"]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -100,8 +101,12 @@ class Settings(BaseSettings):
     """Prompt tokens computed in one step of the engine."""
     kv_cache_tokens: int = Field(default=0, ge=0, le=2**31 - 1)
     """Capacity of the KV cache in tokens; 0 lets the engine choose."""
+    kv_cache_dtype: KvCacheDtype = "bf16"
+    """How the KV cache holds its numbers."""
     prefix_cache: bool = True
     """Whether prompts that begin alike share what was computed."""
+    attention_tiles: bool = True
+    """Whether rows of a prompt share passes over the KV cache, and threads share long rows."""
     speculation: Speculation = "auto"
     """Whether tokens are guessed ahead and verified together: `auto` where it pays, or `off`."""
     max_draft_tokens: int = Field(default=8, ge=1, le=64)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sterna_service.engine.host import inspect_host
-from sterna_service.engine.types import EngineOptions, Speculation
+from sterna_service.engine.types import EngineOptions, KvCacheDtype, Speculation
 from sterna_service.errors import ModelLoadError, ServiceError, StartupError
 from sterna_service.inference.harness import Harnesses
 from sterna_service.inference.sessions import LONGEST_TTL, Sessions
@@ -98,8 +98,12 @@ class CoreOptions:
     """Prompt tokens computed in one step."""
     kv_cache_tokens: int = 0
     """Capacity of the KV cache in tokens; 0 lets the engine choose."""
+    kv_cache_dtype: KvCacheDtype = "bf16"
+    """How the KV cache holds its numbers."""
     prefix_cache: bool = True
     """Whether prompts that begin alike share what was computed."""
+    attention_tiles: bool = True
+    """Whether rows of a prompt share passes over the KV cache, and threads share long rows."""
     speculation: Speculation = "auto"
     """Whether tokens are guessed ahead and verified together; the answers are the same."""
     max_draft_tokens: int = 8
@@ -299,7 +303,9 @@ def _engine_options(options: CoreOptions) -> EngineOptions:
         max_queue=options.max_queue,
         max_batch_tokens=options.max_batch_tokens,
         kv_cache_tokens=options.kv_cache_tokens,
+        kv_cache_dtype=options.kv_cache_dtype,
         prefix_cache=options.prefix_cache,
+        attention_tiles=options.attention_tiles,
         speculation=options.speculation,
         max_draft_tokens=options.max_draft_tokens,
     )

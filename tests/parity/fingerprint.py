@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tests.parity.driver import collect, make_request, open_engine
-from tests.parity.fixtures import EMBEDDED_NAME, NAMES, NativeModel, Workbench
+from tests.parity.fixtures import EMBEDDED_NAME, KV_CACHE_DTYPES, NAMES, NativeModel, Workbench
 
 
 def fingerprints(workbench: Workbench) -> dict[str, str]:
@@ -19,8 +19,9 @@ def fingerprints(workbench: Workbench) -> dict[str, str]:
     for name in NAMES:
         golden = workbench.golden(name)
         tokens = golden.values["logits/0/tokens"].tolist()
-        logits = NativeModel(workbench.model(name)).logits(tokens)
-        result[name] = hashlib.sha256(logits.tobytes()).hexdigest()
+        for dtype in KV_CACHE_DTYPES:
+            logits = NativeModel(workbench.model(name), dtype).logits(tokens)
+            result[f"{name} {dtype}"] = hashlib.sha256(logits.tobytes()).hexdigest()
     prompt = workbench.golden(EMBEDDED_NAME).values["greedy/2/prompt"].tolist()
     with open_engine(workbench.model(EMBEDDED_NAME)) as engine:
         request = make_request(1, prompt, temperature=0.8, seed=3, max_tokens=32, top_logprobs=0)

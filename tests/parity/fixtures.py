@@ -22,6 +22,8 @@ EMBEDDED = REPOSITORY / "service" / "sterna_service" / "models" / "embedded"
 EMBEDDED_NAME = "embedded"
 NAMES = (*TINY_PRESETS, EMBEDDED_NAME)
 
+KV_CACHE_DTYPES = ("f32", "bf16", "int8")
+
 REMEDY = "run tests/golden/make_golden.py again (see tests/golden/README.md)"
 
 
@@ -64,8 +66,9 @@ class Workbench:
 class NativeModel:
     """The engine's forward pass, behind the interface that the numpy model has, too."""
 
-    def __init__(self, model: _native.Model) -> None:
+    def __init__(self, model: _native.Model, kv_cache_dtype: str = "f32") -> None:
         self._model = model
+        self._kv_cache_dtype = kv_cache_dtype  # of `logits`
 
     def linear(self, name: str, x: Array) -> tuple[Array, Array, Array]:
         return _native.testing.linear(self._model, name, np.ascontiguousarray(x))
@@ -74,4 +77,4 @@ class NativeModel:
         return _native.testing.layer(self._model, index, np.ascontiguousarray(x))
 
     def logits(self, tokens: list[int]) -> Array:
-        return _native.testing.logits(self._model, tokens)
+        return _native.testing.logits(self._model, tokens, kv_cache_dtype=self._kv_cache_dtype)

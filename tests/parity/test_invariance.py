@@ -15,7 +15,7 @@ import pytest
 
 from sterna_service.engine import _native
 from tests.parity.driver import Generation, collect, make_request, open_engine
-from tests.parity.fixtures import EMBEDDED_NAME, REPOSITORY, Workbench
+from tests.parity.fixtures import EMBEDDED_NAME, KV_CACHE_DTYPES, REPOSITORY, Workbench
 
 PROMPT_COUNT = 12
 MAX_TOKENS = 24
@@ -106,6 +106,56 @@ def test_chunked_prefill(
     model: _native.Model, expected: list[Generation], max_batch_tokens: int
 ) -> None:
     assert_equal(together(model, max_batch_tokens=max_batch_tokens), expected)
+
+
+@pytest.mark.parametrize("kv_cache_dtype", KV_CACHE_DTYPES)
+def test_cache_types_and_tiles(model: _native.Model, kv_cache_dtype: str) -> None:
+    """Whatever the cache holds: rows together and long rows shared answer as rows alone do."""
+
+    def long_requests() -> list[_native.Request]:
+        lengths = (700, 90, 300, 1)  # two chunks of attention and more, one, a part of one
+        return [
+            make_request(
+                index + 1, long_prompt(index, length), max_tokens=8, prompt_logprobs=index == 2
+            )
+            for index, length in enumerate(lengths)
+        ]
+
+    plain: dict[str, Any] = {"attention_tiles": False, "prefix_cache": False}
+    outcomes = []
+    for settings in (
+        {"threads": 1, "max_batch": 1, "speculation": "off"} | plain,
+        {"threads": 3} | plain,
+        {"threads": 1, "max_batch_tokens": 48},
+        {"threads": 2},
+        {"threads": 5, "speculation": "always"},
+    ):
+        with open_engine(model, kv_cache_dtype=kv_cache_dtype, **settings) as engine:
+            results = collect(engine, long_requests())
+            assert engine.stats().kv_cache_dtype == kv_cache_dtype
+        outcomes.append([results[index + 1].answer for index in range(4)])
+    for outcome in outcomes[1:]:
+        assert outcome == outcomes[0]
+
+
+def test_cache_types_differ(model: _native.Model) -> None:
+    """The setting has an effect, and the cache takes less memory."""
+    prompt = long_prompt(1, 300)
+    sizes, logprobs = [], []
+    for dtype in KV_CACHE_DTYPES:
+        with open_engine(model, kv_cache_dtype=dtype, kv_cache_tokens=4096) as engine:
+            request = make_request(1, prompt, max_tokens=1, prompt_logprobs=True)
+            logprobs.append(collect(engine, [request])[1].prompt_logprobs)
+            sizes.append(engine.stats().kv_cache_bytes)
+    assert logprobs[0] != logprobs[1] != logprobs[2]
+    assert sizes[1] * 2 == sizes[0]
+    assert sizes[1] / 2 < sizes[2] < sizes[1] * 0.6
+
+
+def test_unknown_cache_type_is_refused() -> None:
+    with pytest.raises(_native.NativeError, match="f32, bf16 or int8") as caught:
+        _native.EngineOptions().kv_cache_dtype = "fp8"
+    assert "fp8" in str(caught.value)
 
 
 def test_prefix_cache(model: _native.Model, expected: list[Generation]) -> None:

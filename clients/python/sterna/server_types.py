@@ -194,6 +194,8 @@ class EngineStatus:
     last_use_time: datetime | None
     drafted_token_count: int = 0
     accepted_token_count: int = 0
+    kv_cache_dtype: str = ""
+    kv_cache_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

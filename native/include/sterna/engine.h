@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sterna/event.h"
+#include "sterna/kv_type.h"
 #include "sterna/model.h"
 #include "sterna/request.h"
 
@@ -26,8 +27,12 @@ struct EngineOptions {
   int max_batch = 16;          // sequences that run at the same time
   int max_queue = 64;          // requests that wait; one more is refused with kQueueFull
   int max_batch_tokens = 256;  // rows computed in one step; raised to max_batch + 16 if less
-  int kv_cache_tokens = 0;   // capacity of the KV cache; 0: max_batch * 1024, at least one context
+  int kv_cache_tokens = 0;  // capacity of the KV cache; 0: max_batch * 1024, at least one context
+  KvType kv_cache_dtype = KvType::kBf16;
   bool prefix_cache = true;  // reuse the KV blocks of shared prefixes
+  // Rows of a prompt share passes over the cache, and threads share long rows; off for
+  // measurements.
+  bool attention_tiles = true;
   Speculation speculation = Speculation::kAuto;
   int max_draft_tokens = 8;  // tokens guessed ahead of one sequence
 };
@@ -37,6 +42,8 @@ struct EngineStats {
   int threads = 0;
   int running = 0;  // sequences in the batch
   int waiting = 0;  // requests in the queue
+  KvType kv_cache_dtype = KvType::kBf16;
+  std::int64_t kv_cache_bytes = 0;  // reserved; the system provides what has been used
   int kv_blocks_total = 0;
   int kv_blocks_used = 0;          // referenced by live sequences
   int kv_blocks_cached = 0;        // kept only for reuse

@@ -160,8 +160,8 @@ std::int32_t int_max_lanes(IntLanes x) {
   return _mm_cvtsi128_si32(_mm_max_epi32(c, _mm_shuffle_epi32(c, 1)));
 }
 
-constexpr int kDotRows = 2;      // weight rows at a time for several inputs
-constexpr int kDotInputs = 3;    // inputs at a time
+constexpr int kDotRows = 2;    // weight rows at a time for several inputs
+constexpr int kDotInputs = 3;  // inputs at a time
 // Attention, for many queries at a time and for few:
 constexpr int kScoreQueries = 4;    // queries against
 constexpr int kScoreBlocks = 1;     // blocks of keys

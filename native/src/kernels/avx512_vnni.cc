@@ -106,14 +106,14 @@ void store_codes(std::int8_t* p, IntLanes x) {
 std::int32_t int_sum_lanes(IntLanes x) { return _mm512_reduce_add_epi32(x); }
 std::int32_t int_max_lanes(IntLanes x) { return _mm512_reduce_max_epi32(x); }
 
-constexpr int kDotRows = 4;      // weight rows at a time for several inputs
-constexpr int kDotInputs = 6;    // inputs at a time
+constexpr int kDotRows = 4;    // weight rows at a time for several inputs
+constexpr int kDotInputs = 6;  // inputs at a time
 // Attention, for many queries at a time and for few:
-constexpr int kScoreQueries = 8;     // queries against
-constexpr int kScoreBlocks = 2;      // blocks of keys
-constexpr int kFewScoreBlocks = 4;   // blocks of keys against four queries
-constexpr int kValueQueries = 4;     // queries that take
-constexpr int kValueChunks = 4;      // sixteens of the values
+constexpr int kScoreQueries = 8;    // queries against
+constexpr int kScoreBlocks = 2;     // blocks of keys
+constexpr int kFewScoreBlocks = 4;  // blocks of keys against four queries
+constexpr int kValueQueries = 4;    // queries that take
+constexpr int kValueChunks = 4;     // sixteens of the values
 constexpr int kFewValueQueries = 2;
 constexpr int kFewValueChunks = 8;
 

@@ -18,14 +18,16 @@
 #include <limits>
 #include <vector>
 
+#include "sterna/kv_type.h"
+
 namespace sterna {
 
-inline constexpr int kTileRows = 16;       // output rows interleaved in one tile
-inline constexpr int kTileCols = 16;       // input columns in one 64-byte block of a tile
-inline constexpr int kTileBytes = 64;      // 16 x 16 codes of two bits
-inline constexpr int kKvBlockTokens = 16;  // positions in one block of the KV cache
-inline constexpr int kMaxGroup = 16;       // query heads that share one KV head
-inline constexpr int kMaxHeadDim = 256;    // a multiple of 4
+inline constexpr int kTileRows = 16;         // output rows interleaved in one tile
+inline constexpr int kTileCols = 16;         // input columns in one 64-byte block of a tile
+inline constexpr int kTileBytes = 64;        // 16 x 16 codes of two bits
+inline constexpr int kKvBlockTokens = 16;    // positions in one block of the KV cache
+inline constexpr int kMaxGroup = 16;         // query heads that share one KV head
+inline constexpr int kMaxHeadDim = 256;      // a multiple of 4
 inline constexpr int kAttentionStep = 64;    // positions between two updates of a softmax
 inline constexpr int kAttentionChunk = 256;  // positions whose softmax stands for itself
 inline constexpr int kMaxAttentionQueries = 64;
@@ -57,27 +59,24 @@ struct QuantizedRows {
   int stride = 0;  // multiple of 64, >= cols
 };
 
-// How the KV cache holds a number. int8 codes share one step for each position and head: the key
-// is code[d] * key_step[position], as quantize_row makes it, and so is the value.
-enum class KvType { kF32, kBf16, kInt8 };
-
 // Floats of what a query knows of some positions: m, then z from 16 on, then out from 32 on.
 constexpr std::size_t attention_state_size(int head_dim) {
   return 32 + (static_cast<std::size_t>(head_dim) + 15) / 16 * 16;
 }
 
-// Causal attention of the query heads that share one KV head, for up to kMaxAttentionQueries / group
-// rows of a sequence that follow each other: row r attends to positions 0 .. length + r - 1.
+// Causal attention of the query heads that share one KV head, for up to kMaxAttentionQueries /
+// group rows of a sequence that follow each other: row r attends to positions 0 .. length + r - 1.
 //
 // A streaming softmax in chunks of 256 positions and steps of 64, the same for every row and head,
 // whatever the rows are called with. A chunk begins with m = -inf, sixteen sums z[l] = 0 and
 // out[d] = 0, and each step does, for its positions t (lane t % 16; those at or beyond the row's
 // length are masked, and their memory is never part of a result):
-//   s[t]   = (fma over d = 0, 1, 2, ... of query[d] * key[d][t], from +0) * scale, or -inf if masked;
+//   s[t]   = (fma over d = 0, 1, 2, ... of query[d] * key[d][t], from +0) * scale, or -inf if
+//   masked;
 //            for int8, scale * key_step[t] takes the place of scale
-//   m'     = max(m, maximum of s; the step's blocks in order, then lanes joined pairwise like a sum)
-//   a      = exp(m - m'), e[t] = exp(s[t] - m')
-//   z[l]   = fma(z[l], a, e[l]), then z[l] + e[16 + l], and so on for each block of the step that is
+//   m'     = max(m, maximum of s; the step's blocks in order, then lanes joined pairwise like a
+//   sum) a      = exp(m - m'), e[t] = exp(s[t] - m') z[l]   = fma(z[l], a, e[l]), then z[l] + e[16
+//   + l], and so on for each block of the step that is
 //            not masked as a whole
 //   w[t]   = e[t], or e[t] * value_step[t] for int8
 //   out[d] = out[d] * a, then fma(w[t], value[t][d], out[d]) for each position that is not masked,
@@ -95,16 +94,18 @@ struct AttentionArgs {
   int length = 0;      // row 0 attends to positions 0 .. length - 1
   float scale = 0.0f;  // head_dim ** -0.5
   KvType type = KvType::kF32;
-  // Block b of the sequence lies at cache + block_table[b] * block_stride: keys [head_dim][16], then
-  // values [16][head_dim]; for int8 then key steps [16] and value steps [16], float.
+  // Block b of the sequence lies at cache + block_table[b] * block_stride: keys [head_dim][16],
+  // then values [16][head_dim]; for int8 then key steps [16] and value steps [16], float: the codes
+  // of a position share one, as quantize_row makes them.
   const std::byte* cache = nullptr;
   std::size_t block_stride = 0;  // in bytes
   const std::int32_t* block_table = nullptr;
   float* out = nullptr;  // as query, which it must not overlap
   // With `parts`, threads share a long row: only the chunks [chunk_begin, chunk_end) are computed,
-  // and states are left here instead of results in `out`. From chunk 0 on, the chunks are joined into
-  // one state for each query: [queries][state_size]. From another chunk on, every chunk's states
-  // are kept: [chunks][queries][state_size]; those of rows that end before the chunk are not written.
+  // and states are left here instead of results in `out`. From chunk 0 on, the chunks are joined
+  // into one state for each query: [queries][state_size]. From another chunk on, every chunk's
+  // states are kept: [chunks][queries][state_size]; those of rows that end before the chunk are not
+  // written.
   float* parts = nullptr;
   int chunk_begin = 0;
   int chunk_end = std::numeric_limits<int>::max();
@@ -145,8 +146,8 @@ struct Kernels {
   void (*rms_norm)(const float* x, const float* weight, int n, float eps, float* out);
   // See AttentionArgs.
   void (*attention)(const AttentionArgs& args);
-  // Joins the states of the chunks [chunk_begin, chunk_end), as `attention` left them at `parts`, to
-  // the joined states of the chunks before.
+  // Joins the states of the chunks [chunk_begin, chunk_end), as `attention` left them at `parts`,
+  // to the joined states of the chunks before.
   void (*attention_join)(const AttentionArgs& args, float* states, const float* parts);
   // Writes `out` from joined states.
   void (*attention_finish)(const AttentionArgs& args, const float* states);

@@ -177,8 +177,8 @@ std::int32_t int_max_lanes(IntLanes x) {
   return vmaxvq_s32(vmaxq_s32(vmaxq_s32(x.quad[0], x.quad[1]), vmaxq_s32(x.quad[2], x.quad[3])));
 }
 
-constexpr int kDotRows = 2;      // weight rows at a time for several inputs
-constexpr int kDotInputs = 3;    // inputs at a time
+constexpr int kDotRows = 2;    // weight rows at a time for several inputs
+constexpr int kDotInputs = 3;  // inputs at a time
 // Attention, for many queries at a time and for few:
 constexpr int kScoreQueries = 4;    // queries against
 constexpr int kScoreBlocks = 1;     // blocks of keys

@@ -157,8 +157,8 @@ std::size_t number_size(KvType type) {
 // One block of the cache, seen from one KV head.
 struct CachedBlock {
   CachedBlock(const AttentionArgs& args, int position)
-      : type(args.type), keys(args.cache + args.block_table[position / kKvBlockTokens] *
-                                               args.block_stride) {
+      : type(args.type),
+        keys(args.cache + args.block_table[position / kKvBlockTokens] * args.block_stride) {
     const std::size_t half =
         static_cast<std::size_t>(args.head_dim) * kKvBlockTokens * number_size(type);
     values = keys + half;
@@ -191,8 +191,7 @@ void attend_step(const AttentionArgs& args, const float* query, int begin, int e
     for (int d = 0; d < dim; ++d) {
       dot = std::fma(query[d], cached_number(args.type, block.keys, d * kKvBlockTokens + t), dot);
     }
-    const float scale =
-        args.type == KvType::kInt8 ? args.scale * block.steps[t] : args.scale;
+    const float scale = args.type == KvType::kInt8 ? args.scale * block.steps[t] : args.scale;
     scores[p - begin] = dot * scale;
   }
   const int blocks = (end - begin + kLanes - 1) / kLanes;
@@ -208,8 +207,7 @@ void attend_step(const AttentionArgs& args, const float* query, int begin, int e
     for (int l = 0; l < kLanes; ++l) {
       float& weight = scores[b * kLanes + l];
       weight = exponential(weight - step_max);
-      state.sums[l] =
-          b == 0 ? std::fma(state.sums[l], rescale, weight) : state.sums[l] + weight;
+      state.sums[l] = b == 0 ? std::fma(state.sums[l], rescale, weight) : state.sums[l] + weight;
     }
   }
   for (int d = 0; d < dim; ++d) state.out[d] *= rescale;

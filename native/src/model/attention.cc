@@ -7,7 +7,8 @@ namespace sterna {
 
 namespace {
 
-// Tiles of more queries are not cut: their states would fill the caches, and there are many of them.
+// Tiles of more queries are not cut: their states would fill the caches, and there are many of
+// them.
 constexpr int kMostQueriesOfCutTile = 16;
 
 }  // namespace

@@ -20,9 +20,9 @@ struct AttentionLayer {
 };
 
 // Rows of one sequence that follow each other form tiles, which read keys and values once for all
-// their rows. Workers get equal shares of the work, as a line of (sequence, KV head, tile): a cut may
-// fall inside a long row, which is then computed in chunks and joined. As the kernels define results
-// by chunks in any case, neither tiles nor cuts show in the bits.
+// their rows. Workers get equal shares of the work, as a line of (sequence, KV head, tile): a cut
+// may fall inside a long row, which is then computed in chunks and joined. As the kernels define
+// results by chunks in any case, neither tiles nor cuts show in the bits.
 class Attention {
  public:
   // Without `tiles`, every row passes alone and no row is cut: the plain way.

@@ -18,11 +18,11 @@ std::uint16_t to_bf16(float x) {
 }
 
 template <typename Number, typename Key, typename Value>
-void store_numbers(std::byte* base, std::size_t values_offset, int head_dim, int offset,
-                   Key key, Value value) {
+void store_numbers(std::byte* base, std::size_t values_offset, int head_dim, int offset, Key key,
+                   Value value) {
   auto* keys = reinterpret_cast<Number*>(base);
-  auto* values = reinterpret_cast<Number*>(base + values_offset) +
-                 static_cast<std::size_t>(offset) * head_dim;
+  auto* values =
+      reinterpret_cast<Number*>(base + values_offset) + static_cast<std::size_t>(offset) * head_dim;
   for (int d = 0; d < head_dim; ++d) {
     keys[d * kKvBlockTokens + offset] = key(d);
     values[d] = value(d);

@@ -8,9 +8,9 @@
 
 namespace sterna {
 
-// For every layer: [block][kv_head][keys [head_dim][16] | values [16][head_dim] | steps], with steps
-// (float key_steps[16], value_steps[16]) for int8 only. Keys are transposed inside a block so that
-// sixteen scores are computed side by side.
+// For every layer: [block][kv_head][keys [head_dim][16] | values [16][head_dim] | steps], with
+// steps (float key_steps[16], value_steps[16]) for int8 only. Keys are transposed inside a block so
+// that sixteen scores are computed side by side.
 struct KvLayout {
   std::byte* base = nullptr;  // 64-byte aligned
   KvType type = KvType::kF32;

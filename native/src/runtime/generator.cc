@@ -14,6 +14,7 @@ SchedulerLimits limits_of(const EngineOptions& options) {
   limits.max_batch_tokens = options.max_batch_tokens;
   limits.kv_blocks = (options.kv_cache_tokens + kKvBlockTokens - 1) / kKvBlockTokens;
   limits.prefix_cache = options.prefix_cache;
+  limits.kv_type = options.kv_cache_dtype;
   return limits;
 }
 
@@ -58,7 +59,7 @@ Generator::Generator(std::shared_ptr<const LoadedModel> model, const Kernels& ke
       scheduler_(model_->config(), limits_of(options)),
       speculator_(options, options.max_batch_tokens),
       cost_(attention_guess(model_->config())),
-      transformer_(model_, kernels, pool_, options.max_batch_tokens),
+      transformer_(model_, kernels, pool_, options.max_batch_tokens, options.attention_tiles),
       logits_rows_(options.max_batch + speculator_.max_rows()),
       logits_(static_cast<std::size_t>(logits_rows_) * model_->config().vocab_size),
       scratch_(pool_.size()) {
@@ -397,6 +398,8 @@ void Generator::fill(EngineStats& stats) const {
   stats = totals_;
   stats.running = scheduler_.running();
   stats.waiting = scheduler_.waiting();
+  stats.kv_cache_dtype = scheduler_.kv().type;
+  stats.kv_cache_bytes = static_cast<std::int64_t>(scheduler_.kv().total_bytes());
   stats.kv_blocks_total = scheduler_.blocks().total();
   stats.kv_blocks_used = scheduler_.blocks().used();
   stats.kv_blocks_cached = scheduler_.blocks().cached();

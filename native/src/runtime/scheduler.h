@@ -19,7 +19,7 @@ struct SchedulerLimits {
   int max_batch_tokens = 0;  // rows of one step
   int kv_blocks = 0;
   bool prefix_cache = true;
-  KvType kv_type = KvType::kF32;
+  KvType kv_type = KvType::kBf16;
 };
 
 // tokens[begin, end) of a sequence, to be computed in one step.

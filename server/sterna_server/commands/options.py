@@ -172,6 +172,22 @@ KvCacheTokens = Annotated[
         show_default=False,
     ),
 ]
+KvCacheDtype = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TYPE",
+        help="How the KV cache holds its numbers: f32, bf16 or int8. [default: bf16]",
+        show_default=False,
+    ),
+]
+AttentionTiles = Annotated[
+    bool | None,
+    typer.Option(
+        "--attention-tiles/--no-attention-tiles",
+        help="Share passes over the KV cache; off for measurements. [default: on]",
+        show_default=False,
+    ),
+]
 PrefixCache = Annotated[
     bool | None,
     typer.Option(

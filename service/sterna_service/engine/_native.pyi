@@ -95,7 +95,9 @@ class EngineOptions:
     max_queue: int
     max_batch_tokens: int
     kv_cache_tokens: int
+    kv_cache_dtype: str
     prefix_cache: bool
+    attention_tiles: bool
     speculation: str
     """ "off", "auto" or "always"."""
     max_draft_tokens: int
@@ -106,6 +108,8 @@ class EngineStats:
     threads: int
     running: int
     waiting: int
+    kv_cache_dtype: str
+    kv_cache_bytes: int
     kv_blocks_total: int
     kv_blocks_used: int
     kv_blocks_cached: int
@@ -155,4 +159,6 @@ class testing:
     @staticmethod
     def layer(model: Model, index: int, x: NDArray[np.float32]) -> NDArray[np.float32]: ...
     @staticmethod
-    def logits(model: Model, tokens: list[int], threads: int = 0) -> NDArray[np.float32]: ...
+    def logits(
+        model: Model, tokens: list[int], threads: int = 0, kv_cache_dtype: str = "f32"
+    ) -> NDArray[np.float32]: ...

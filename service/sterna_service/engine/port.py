@@ -186,6 +186,8 @@ class EnginePort:
             threads=stats.threads,
             running=stats.running,
             waiting=stats.waiting,
+            kv_cache_dtype=stats.kv_cache_dtype,
+            kv_cache_bytes=stats.kv_cache_bytes,
             kv_blocks_total=stats.kv_blocks_total,
             kv_blocks_used=stats.kv_blocks_used,
             kv_blocks_cached=stats.kv_blocks_cached,
@@ -258,7 +260,9 @@ def _native_options(options: EngineOptions) -> _native.EngineOptions:
     native.max_queue = options.max_queue
     native.max_batch_tokens = options.max_batch_tokens
     native.kv_cache_tokens = options.kv_cache_tokens
+    native.kv_cache_dtype = options.kv_cache_dtype
     native.prefix_cache = options.prefix_cache
+    native.attention_tiles = options.attention_tiles
     native.speculation = options.speculation
     native.max_draft_tokens = options.max_draft_tokens
     return native

@@ -100,6 +100,9 @@ class Embedded:
 EngineEvent = Started | Token | Embedded | Finished
 
 
+KvCacheDtype = Literal["f32", "bf16", "int8"]
+"""How the KV cache holds its numbers."""
+
 Speculation = Literal["auto", "off", "always"]
 """Whether tokens are guessed ahead, from what a text said before, and verified several in one step:
 where it pays, never, or wherever there is something to guess, for measurements. The answers are the
@@ -115,7 +118,9 @@ class EngineOptions:
     max_queue: int = 64
     max_batch_tokens: int = 256
     kv_cache_tokens: int = 0
+    kv_cache_dtype: KvCacheDtype = "bf16"
     prefix_cache: bool = True
+    attention_tiles: bool = True
     speculation: Speculation = "auto"
     max_draft_tokens: int = 8
 
@@ -128,6 +133,8 @@ class EngineStats:
     threads: int
     running: int
     waiting: int
+    kv_cache_dtype: str
+    kv_cache_bytes: int
     kv_blocks_total: int
     kv_blocks_used: int
     kv_blocks_cached: int

@@ -128,6 +128,8 @@ def engine_message(model: LoadedModel, state: ModelState) -> server_status_pb2.E
         waiting_count=stats.waiting,
         batch_capacity=options.max_batch,
         queue_capacity=options.max_queue,
+        kv_cache_dtype=stats.kv_cache_dtype,
+        kv_cache_bytes=stats.kv_cache_bytes,
         kv_block_count=stats.kv_blocks_total,
         kv_block_used_count=stats.kv_blocks_used,
         kv_block_cached_count=stats.kv_blocks_cached,

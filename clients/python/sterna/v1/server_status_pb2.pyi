@@ -92,7 +92,7 @@ class MemoryStatus(_message.Message):
     def __init__(self, process_resident_bytes: _Optional[int] = ..., host_total_bytes: _Optional[int] = ..., host_available_bytes: _Optional[int] = ..., limit_bytes: _Optional[int] = ...) -> None: ...
 
 class EngineStatus(_message.Message):
-    __slots__ = ("model_id", "state", "kernel", "thread_count", "running_count", "waiting_count", "batch_capacity", "queue_capacity", "kv_block_count", "kv_block_used_count", "kv_block_cached_count", "prompt_token_count", "cached_token_count", "generated_token_count", "step_count", "preemption_count", "memory_bytes", "load_time", "last_use_time", "drafted_token_count", "accepted_token_count")
+    __slots__ = ("model_id", "state", "kernel", "thread_count", "running_count", "waiting_count", "batch_capacity", "queue_capacity", "kv_block_count", "kv_block_used_count", "kv_block_cached_count", "prompt_token_count", "cached_token_count", "generated_token_count", "step_count", "preemption_count", "memory_bytes", "load_time", "last_use_time", "drafted_token_count", "accepted_token_count", "kv_cache_dtype", "kv_cache_bytes")
     MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     KERNEL_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +114,8 @@ class EngineStatus(_message.Message):
     LAST_USE_TIME_FIELD_NUMBER: _ClassVar[int]
     DRAFTED_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    KV_CACHE_DTYPE_FIELD_NUMBER: _ClassVar[int]
+    KV_CACHE_BYTES_FIELD_NUMBER: _ClassVar[int]
     model_id: str
     state: _model_pb2.ModelState
     kernel: str
@@ -135,7 +137,9 @@ class EngineStatus(_message.Message):
     last_use_time: _timestamp_pb2.Timestamp
     drafted_token_count: int
     accepted_token_count: int
-    def __init__(self, model_id: _Optional[str] = ..., state: _Optional[_Union[_model_pb2.ModelState, str]] = ..., kernel: _Optional[str] = ..., thread_count: _Optional[int] = ..., running_count: _Optional[int] = ..., waiting_count: _Optional[int] = ..., batch_capacity: _Optional[int] = ..., queue_capacity: _Optional[int] = ..., kv_block_count: _Optional[int] = ..., kv_block_used_count: _Optional[int] = ..., kv_block_cached_count: _Optional[int] = ..., prompt_token_count: _Optional[int] = ..., cached_token_count: _Optional[int] = ..., generated_token_count: _Optional[int] = ..., step_count: _Optional[int] = ..., preemption_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., load_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_use_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., drafted_token_count: _Optional[int] = ..., accepted_token_count: _Optional[int] = ...) -> None: ...
+    kv_cache_dtype: str
+    kv_cache_bytes: int
+    def __init__(self, model_id: _Optional[str] = ..., state: _Optional[_Union[_model_pb2.ModelState, str]] = ..., kernel: _Optional[str] = ..., thread_count: _Optional[int] = ..., running_count: _Optional[int] = ..., waiting_count: _Optional[int] = ..., batch_capacity: _Optional[int] = ..., queue_capacity: _Optional[int] = ..., kv_block_count: _Optional[int] = ..., kv_block_used_count: _Optional[int] = ..., kv_block_cached_count: _Optional[int] = ..., prompt_token_count: _Optional[int] = ..., cached_token_count: _Optional[int] = ..., generated_token_count: _Optional[int] = ..., step_count: _Optional[int] = ..., preemption_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., load_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_use_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., drafted_token_count: _Optional[int] = ..., accepted_token_count: _Optional[int] = ..., kv_cache_dtype: _Optional[str] = ..., kv_cache_bytes: _Optional[int] = ...) -> None: ...
 
 class ServerStatus(_message.Message):
     __slots__ = ("state", "uptime", "model_available_count", "model_loaded_count", "cpu", "memory", "engines", "active_call_count", "call_count", "failed_call_count")
