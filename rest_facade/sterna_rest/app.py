@@ -25,6 +25,8 @@ from sterna_rest.http.request_context import RequestContextMiddleware
 from sterna_rest.lifecycle.router import router as lifecycle_router
 from sterna_rest.messages.router import router as messages_router
 from sterna_rest.models.router import router as models_router
+from sterna_rest.ollama.models_router import router as ollama_models_router
+from sterna_rest.ollama.router import router as ollama_router
 from sterna_rest.options import FacadeOptions
 from sterna_rest.responses.router import router as responses_router
 from sterna_rest.server.router import router as server_router
@@ -91,13 +93,15 @@ def create_app(options: FacadeOptions) -> FastAPI:
         },
     )
     app.add_middleware(RequestContextMiddleware)
+    app.state.sterna_ollama = options.ollama
     for router in (
+        # Its root, too, is another one.
+        *((ollama_router, ollama_models_router) if options.ollama else (api_router,)),
         chat_router,
         completions_router,
         responses_router,
         messages_router,
         lifecycle_router,
-        api_router,
         tokens_router,
         embeddings_router,
         transcriptions_router,

@@ -14,6 +14,9 @@ class FacadeOptions:
     core_address: str
     """Where the gRPC core listens: `host:port` or `unix:/path`."""
 
+    ollama: bool = False
+    """Speak Ollama's API under `/api`, instead of MyLLM's."""
+
     generation_timeout_seconds: float = 600.0
     """Deadline of one generation call, from request to last token."""
 

@@ -58,10 +58,11 @@ def speech_options(settings: Settings) -> SpeechOptions:
     )
 
 
-def facade_options(settings: Settings, *, core_address: str) -> FacadeOptions:
+def facade_options(settings: Settings, *, core_address: str, ollama: bool = False) -> FacadeOptions:
     """Options of a façade in front of the core at `core_address`."""
     return FacadeOptions(
         core_address=core_address,
+        ollama=ollama,
         generation_timeout_seconds=settings.request_timeout,
         max_body_bytes=settings.max_body_bytes,
         max_audio_bytes=settings.max_audio_bytes,

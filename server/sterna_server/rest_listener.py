@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 from fastapi import FastAPI
@@ -62,3 +62,42 @@ class RestListener:
         """Takes no more connections, lets the present answers leave, and closes."""
         self._server.should_exit = True
         await self.wait()
+
+
+class RestListeners:
+    """Several listeners as one; the first is the one that people are told of."""
+
+    def __init__(self, listeners: Sequence[RestListener]) -> None:
+        self._listeners = listeners
+
+    @property
+    def address(self) -> str:
+        """Of the first."""
+        return self._listeners[0].address
+
+    @property
+    def further(self) -> list[str]:
+        """Of the others."""
+        return [each.address for each in self._listeners[1:]]
+
+    async def start(self) -> None:
+        """Returns when all accept connections; when one cannot, none goes on."""
+        try:
+            for each in self._listeners:
+                await each.start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def wait(self) -> None:
+        """Returns when one of them has stopped."""
+        waits = [asyncio.ensure_future(each.wait()) for each in self._listeners]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+
+    async def stop(self) -> None:
+        """As `RestListener.stop`, all at the same time."""
+        await asyncio.gather(*(each.stop() for each in self._listeners))

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from sterna_rest.app import create_app
 from sterna_server import ports
 from sterna_server.composition import core_options, facade_options, remote_core
 from sterna_server.errors import CommandError
-from sterna_server.rest_listener import RestListener
-from sterna_server.settings import Settings
+from sterna_server.rest_listener import RestListener, RestListeners
+from sterna_server.settings import Settings, listener
 from sterna_server.stopping import StopRequest, first_of
 from sterna_service.app import start_core
 from sterna_service.errors import StartupError
@@ -36,6 +36,8 @@ class Running:
     core_address: str
     rest_address: str = ""
     """Empty when there is no façade."""
+    further: Sequence[str] = ()
+    """Where else the façade listens."""
 
 
 async def serve(
@@ -65,9 +67,15 @@ async def serve(
         if unix_path is None:
             unix_path = private_directory() / "core.sock"
             cleanup.callback(shutil.rmtree, unix_path.parent, ignore_errors=True)
+        core_address = f"unix:{unix_path}"
         if app is None:
-            app = create_app(facade_options(settings, core_address=f"unix:{unix_path}"))
-        facade = RestListener(app, socket, linger=FLUSH_SECONDS)
+            app = create_app(facade_options(settings, core_address=core_address))
+        facade = RestListeners(
+            [
+                RestListener(app, socket, linger=FLUSH_SECONDS),
+                *_further(settings, core_address, FLUSH_SECONDS, cleanup),
+            ]
+        )
         stop = StopRequest(settings.grace)
         cleanup.enter_context(stop.on_signals())
 
@@ -78,7 +86,7 @@ async def serve(
             if core is None:
                 return
             try:
-                ready(Running(core.default_model_id, core.address, facade.address))
+                ready(Running(core.default_model_id, core.address, facade.address, facade.further))
                 await first_of(stop.wait(), facade.wait(), core.wait())
             finally:
                 # From here on the core refuses new work, and the façade says so, until the
@@ -107,19 +115,40 @@ async def serve_core(settings: Settings, *, ready: Callable[[Running], None]) ->
 
 async def serve_rest(settings: Settings, *, ready: Callable[[Running], None]) -> None:
     """A façade alone until a signal, whether or not its core is there. Raises as `serve`."""
-    with contextlib.closing(ports.listen(settings.host, settings.port, flag="--port")) as socket:
+    with contextlib.ExitStack() as cleanup:
+        socket = cleanup.enter_context(
+            contextlib.closing(ports.listen(settings.host, settings.port, flag="--port"))
+        )
         core_address = remote_core(settings)
         app = create_app(facade_options(settings, core_address=core_address))
         # The core goes on, so the façade itself gives its running answers their time.
-        facade = RestListener(app, socket, linger=settings.grace)
+        facade = RestListeners(
+            [
+                RestListener(app, socket, linger=settings.grace),
+                *_further(settings, core_address, settings.grace, cleanup),
+            ]
+        )
         stop = StopRequest(settings.grace)
         with stop.on_signals():
             await facade.start()
             try:
-                ready(Running("", core_address, facade.address))
+                ready(Running("", core_address, facade.address, facade.further))
                 await first_of(stop.wait(), facade.wait())
             finally:
                 await facade.stop()
+
+
+def _further(
+    settings: Settings, core_address: str, linger: float, cleanup: contextlib.ExitStack
+) -> Iterator[RestListener]:
+    """The listeners beside the first one, each with an application of its own."""
+    for text in settings.listen:
+        host, port, ollama = listener(text)
+        socket = cleanup.enter_context(
+            contextlib.closing(ports.listen(host, port, flag="--listen"))
+        )
+        options = facade_options(settings, core_address=core_address, ollama=ollama)
+        yield RestListener(create_app(options), socket, linger=linger)
 
 
 def private_directory() -> Path:

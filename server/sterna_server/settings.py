@@ -13,7 +13,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import ByteSize, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     """The address of the REST listener."""
     port: Port = 8000
     """The port of the REST listener; 0 takes any free one."""
+    listen: list[str] = Field(default_factory=list)
+    """Further REST listeners: `HOST:PORT`, or `HOST:PORT,ollama` for one that speaks Ollama's API
+    under `/api`."""
     grpc_host: str = Field(default="127.0.0.1", min_length=1)
     """The address of the gRPC listener."""
     grpc_port: Port = 50051
@@ -155,6 +158,13 @@ class Settings(BaseSettings):
     def _expand_home(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser()
 
+    @field_validator("listen", mode="after")
+    @classmethod
+    def _check_listen(cls, value: list[str]) -> list[str]:
+        for each in value:
+            listener(each)
+        return value
+
     @field_validator("core", mode="after")
     @classmethod
     def _check_core(cls, value: str) -> str:
@@ -177,6 +187,29 @@ class Settings(BaseSettings):
         return (init_settings,)
 
 
+class Listener(NamedTuple):
+    """A further REST listener."""
+
+    host: str
+    port: int
+    ollama: bool
+
+
+def listener(text: str) -> Listener:
+    """Reads `HOST:PORT` or `HOST:PORT,ollama`.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    address, comma, api = text.partition(",")
+    host, colon, port = address.rpartition(":")
+    if not (host and colon and port.isdecimal() and int(port) <= 65535):
+        raise ValueError("should be HOST:PORT or HOST:PORT,ollama")
+    if comma and api.strip() != "ollama":
+        raise ValueError(f"{api.strip()!r} is no API that a listener speaks; there is: ollama")
+    return Listener(host.strip("[]"), int(port), bool(comma))
+
+
 def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
     """Merges flags, environment, file and defaults.
 
@@ -187,7 +220,8 @@ def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Setti
         ConfigurationError: A value is of the wrong kind or out of range, a key is unknown, or the
             file cannot be read.
     """
-    given = {name: value for name, value in flags.items() if value is not None}
+    # A flag that may be repeated and was not given is an empty list.
+    given = {name: value for name, value in flags.items() if value is not None and value != []}
     environment = _environment()
     path = _config_path(given, environment, config)
     contents = _read_file(path) if path else {}
@@ -201,8 +235,12 @@ def load_settings(flags: Mapping[str, Any], config: Path | None = None) -> Setti
 def _environment() -> dict[str, Any]:
     try:
         return EnvSettingsSource(Settings)()
-    except SettingsError:
-        # The only setting that is read as JSON.
+    except SettingsError as error:
+        # The only settings that are read as JSON.
+        if '"listen"' in str(error):
+            raise ConfigurationError(
+                f'{ENV_PREFIX}LISTEN must be a JSON list of strings, for example ["0.0.0.0:1234"]'
+            ) from None
         raise ConfigurationError(
             f"{ENV_PREFIX}ALIASES must be a JSON object of strings, for example "
             '{"gpt-*": "sterna/tern-nano"}'

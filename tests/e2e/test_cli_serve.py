@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,3 +125,23 @@ def _json_stream(text: str) -> list[dict[str, dict[str, Any]]]:
         while position < len(text) and text[position].isspace():
             position += 1
     return found
+
+
+def test_further_listeners(home: Path) -> None:
+    arguments = ["serve", "--port", "0", "--grpc-port", "0"]
+    arguments += ["--listen", "127.0.0.1:0,ollama", "--listen", "127.0.0.1:0"]
+    with ServerProcess(arguments, home=home) as server:
+        named = re.findall(r"^ +(http://[0-9.:]+)$", server.output, re.MULTILINE)
+        assert len(named) == 2
+        assert httpx.get(f"{named[0]}/api/tags").json()["models"][0]["name"] == "sterna/tern-nano"
+        assert httpx.get(f"{named[1]}/api/models").json()["models"][0]["loaded"] is True
+        for url in (server.rest_url, *named):
+            assert httpx.get(f"{url}/v1/models").status_code == 200
+
+
+@pytest.mark.parametrize("value", ["nonsense", "127.0.0.1:99999", "127.0.0.1:0,other"])
+def test_listeners_that_are_none(home: Path, value: str) -> None:
+    refused = run_sterna("serve", "--listen", value, home=home)
+    assert refused.returncode == 2
+    assert "listen" in refused.stderr
+    assert "Traceback" not in refused.stderr

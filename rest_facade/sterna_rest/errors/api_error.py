@@ -104,6 +104,13 @@ class ApiError(HTTPException):
             body = self.anthropic_body()
         elif is_openai_path(path):
             body = self.openai_body()
+        return self._response(body)
+
+    def ollama_response(self) -> Response:
+        """The whole HTTP answer, as Ollama's clients read it."""
+        return self._response({"error": self.message})
+
+    def _response(self, body: dict[str, Any]) -> Response:
         headers = dict(self.headers or {})
         if self.retry_after is not None:
             headers["retry-after"] = str(max(1, math.ceil(self.retry_after)))

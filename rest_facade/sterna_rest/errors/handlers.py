@@ -32,17 +32,24 @@ def install_error_handlers(app: FastAPI) -> None:
 
 async def _on_api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    return error.response(request.scope["path"])
+    return _response(request, error)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return validation_error(error.errors()).response(request.scope["path"])
+    return _response(request, validation_error(error.errors()))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return routing_error(request, error).response(request.scope["path"])
+    return _response(request, routing_error(request, error))
+
+
+def _response(request: Request, error: ApiError) -> Response:
+    path = request.scope["path"]
+    if path.startswith("/api/") and getattr(request.app.state, "sterna_ollama", False):
+        return error.ollama_response()
+    return error.response(path)
 
 
 async def _on_client_left(request: Request, error: Exception) -> Response:

@@ -68,4 +68,5 @@ async def streamed_answer(
         on_close=answers.cancel,
         on_error=encoder.error,
         headers=ignored_headers(body.unknown_fields()),
+        keepalive=encoder.keepalive,
     )

@@ -16,13 +16,15 @@ from sterna.v1.inference_pb2 import StreamGenerateResponse
 from sterna_rest.errors import ApiError
 from sterna_rest.errors.api_error import internal_error
 from sterna_rest.generation.transcode import FINISH_REASONS, sum_of_usage
-from sterna_rest.http.sse import DONE, error_event
+from sterna_rest.http.sse import COMMENT, DONE, error_event
 
 
 class EventEncoder(ABC):
     """Writes the events of one endpoint. Every method returns whole SSE events, or nothing."""
 
     choice_count = 1
+    keepalive = COMMENT
+    """What leaves when there is nothing to say."""
 
     @abstractmethod
     def begin(self, prompt_index: int, started: GenerationStarted) -> bytes:

@@ -22,8 +22,8 @@ class EventStream(Response):
     """Sends the events that `events` yields, each a complete SSE event in UTF-8.
 
     - The headers leave before the first event is there.
-    - After `keepalive_seconds` of wall-clock silence a comment leaves; the timer runs whether or
-      not anything happens behind it.
+    - After `keepalive_seconds` of wall-clock silence a comment leaves, or whatever `keepalive` is;
+      the timer runs whether or not anything happens behind it. Empty means that none does.
     - An `ApiError` out of `events` becomes what `on_error` makes of it, and the stream ends; so
       does a bug, without its text.
     - When the client leaves, the task that drives `events` is cancelled at once.
@@ -40,6 +40,7 @@ class EventStream(Response):
         on_close: Callable[[], object],
         on_error: Callable[[ApiError], bytes] = error_event,
         headers: Mapping[str, str] | None = None,
+        keepalive: bytes = COMMENT,
     ) -> None:
         super().__init__(headers=headers)
         # A stream has no length, and proxies must not collect it.
@@ -48,6 +49,7 @@ class EventStream(Response):
         self.headers["x-accel-buffering"] = "no"
         self._events = events
         self._keepalive_seconds = keepalive_seconds
+        self._keepalive = keepalive
         self._on_close = on_close
         self._on_error = on_error
 
@@ -66,7 +68,7 @@ class EventStream(Response):
                 await writer
 
     async def _write(self, scope: Scope, send: Send) -> None:
-        pulse = _Pulse(send, self._keepalive_seconds)
+        pulse = _Pulse(send, self._keepalive_seconds, self._keepalive)
         async with aclosing(self._events) as events:
             await send(
                 {
@@ -93,10 +95,11 @@ class EventStream(Response):
 
 
 class _Pulse:
-    """Writes body parts, and a comment whenever none was written for `interval` seconds."""
+    """Writes body parts, and a beat whenever none was written for `interval` seconds."""
 
-    def __init__(self, send: Send, interval: float) -> None:
+    def __init__(self, send: Send, interval: float, beat: bytes) -> None:
         self._send = send
+        self._body = beat
         self._interval = interval
         self._loop = asyncio.get_running_loop()
         self._last = self._loop.time()
@@ -112,7 +115,8 @@ class _Pulse:
             self._last = self._loop.time()
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._beat())
+        if self._body:
+            self._task = asyncio.create_task(self._beat())
 
     def stop(self) -> None:
         if self._task is not None:
@@ -123,7 +127,7 @@ class _Pulse:
             silence = self._loop.time() - self._last
             if silence >= self._interval and not self._writing:
                 with suppress(OSError):
-                    await self.send(COMMENT)
+                    await self.send(self._body)
                 continue
             # While a write waits for a slow client there is no silence to break.
             await asyncio.sleep(max(self._interval - silence, self._interval / 4))

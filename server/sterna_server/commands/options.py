@@ -50,6 +50,14 @@ RestPort = Annotated[
         show_default=False,
     ),
 ]
+Listen = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="HOST:PORT[,ollama]",
+        help="A further REST listener; with ,ollama it speaks Ollama's API. May be repeated.",
+        show_default=False,
+    ),
+]
 GrpcHost = Annotated[
     str | None,
     typer.Option(

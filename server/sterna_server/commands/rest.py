@@ -16,6 +16,7 @@ def rest(
     core: options.CoreAddress = None,
     host: options.Host = None,
     port: options.RestPort = None,
+    listen: options.Listen = None,
     request_timeout: options.RequestTimeout = None,
     grace: options.Grace = None,
     home: options.Home = None,

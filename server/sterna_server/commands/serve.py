@@ -16,6 +16,7 @@ def serve(
     model: options.Model = None,
     host: options.Host = None,
     port: options.RestPort = None,
+    listen: options.Listen = None,
     grpc_host: options.GrpcHost = None,
     grpc_port: options.GrpcPort = None,
     unix_path: options.UnixPath = None,
@@ -54,6 +55,7 @@ def serve(
       sterna serve ./my-checkpoint --threads 8    a Hugging Face checkpoint directory
       sterna serve --host 0.0.0.0 --port 3000     reachable from other machines
       sterna serve --voice                        with speech; see sterna pull --voice
+      sterna serve --listen 127.0.0.1:11434,ollama    for Ollama's clients, too
       STERNA_PORT=3000 sterna serve               the same setting as a variable
     """
     flags = {name: value for name, value in locals().items() if name != "config"}
