@@ -15,6 +15,9 @@ from pathlib import Path
 COMMIT = "a" * 40
 TOKEN = "hf_right"
 
+# Any commit that somebody names is there, and holds the same.
+_PINNED = re.compile(r"(?!b{40})[0-9a-f]{40}")
+
 _INFO = re.compile(r"/api/models/([^/]+/[^/]+)(?:/revision/([^/?]+))?")
 _FILE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/([^?]+)")
 
@@ -90,17 +93,18 @@ class _Handler(BaseHTTPRequestHandler):
             # The real one does not tell what is missing from what is private.
             self._refuse(401, "RepoNotFound")
             return
-        if revision not in ("main", "v1", COMMIT):
+        if revision not in ("main", "v1", COMMIT) and not _PINNED.fullmatch(revision):
             self._refuse(404, "RevisionNotFound")
             return
-        siblings = [self._sibling(path) for path in sorted(root.iterdir()) if path.is_file()]
+        siblings = [self._sibling(root, path) for path in sorted(root.rglob("*")) if path.is_file()]
         siblings += [{"rfilename": name, "size": 3, "blobId": "0"} for name in state.extra_files]
-        body = {"id": repository, "modelId": repository, "sha": COMMIT, "siblings": siblings}
+        commit = revision if _PINNED.fullmatch(revision) else COMMIT
+        body = {"id": repository, "modelId": repository, "sha": commit, "siblings": siblings}
         self._json(200, body)
 
-    def _sibling(self, path: Path) -> dict[str, object]:
+    def _sibling(self, root: Path, path: Path) -> dict[str, object]:
         data = path.read_bytes()
-        entry: dict[str, object] = {"rfilename": path.name, "size": len(data)}
+        entry: dict[str, object] = {"rfilename": str(path.relative_to(root)), "size": len(data)}
         if path.name in self.state.wrong_digests:
             data += b"!"
         if path.suffix in (".safetensors", ".gguf"):
@@ -121,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(403, "GatedRepo")
             return
         path = state.repositories[repository] / name
-        if revision != COMMIT or not path.is_file():
+        if (revision != COMMIT and not _PINNED.fullmatch(revision)) or not path.is_file():
             self._refuse(404, "EntryNotFound")
             return
         data, start = path.read_bytes(), 0

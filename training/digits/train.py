@@ -1,8 +1,8 @@
 """Trains the recogniser: `python -m training.digits.train --data ARCHIVE --out DIRECTORY`.
 
-A few minutes of one processor. Most steps use recordings with little silence behind them; the last
-ones have the full 30 s that Whisper always sees. A second loss (CTC on the encoder's output) makes
-the attention of the decoder find the words soon: Watanabe et al., "Hybrid CTC/Attention
+Two minutes of one idle processor. Most steps use recordings with little silence behind them; the
+last ones have the full 30 s that Whisper always sees. A second loss (CTC on the encoder's output)
+makes the attention of the decoder find the words soon: Watanabe et al., "Hybrid CTC/Attention
 Architecture for End-to-End Speech Recognition", 2017.
 """
 
@@ -26,7 +26,6 @@ from training.digits.model import Recognizer, Shape
 from training.digits.tokens import WORDS, build_tokenizer, special, timestamp
 
 UNSEEN_SPEAKER = "theo"
-_MOST_DIGITS = 5
 _IGNORED = -100
 
 
@@ -34,9 +33,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="fsdd-recordings.tar.xz")
     parser.add_argument("--out", type=Path, required=True, help="where the model is written")
-    parser.add_argument("--steps", type=int, default=2200)
-    parser.add_argument("--full-steps", type=int, default=60)
-    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=900)
+    parser.add_argument("--full-steps", type=int, default=40)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--digits", type=int, default=3, help="the most in one utterance")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -72,7 +72,7 @@ def train(
         full = step >= arguments.steps
         size = max(4, arguments.batch // 4) if full else arguments.batch
         # Words one by one first, then in rows.
-        most = 1 + min(_MOST_DIGITS - 1, step * 2 * _MOST_DIGITS // arguments.steps)
+        most = 1 + min(arguments.digits - 1, step * 2 * arguments.digits // arguments.steps)
         utterances = [utter(recordings, rng, most) for _ in range(size)]
         loss = _loss(model, tokenizer, utterances, rng, full)
         optimizer.zero_grad(set_to_none=True)
@@ -81,7 +81,7 @@ def train(
         optimizer.step()
         schedule.step()
         average += 0.02 * (loss.item() - average) if step else loss.item()
-        if step % 100 == 99 or step == total - 1:
+        if step % 50 == 49 or step == total - 1:
             seconds = time.monotonic() - began
             print(f"step {step + 1}/{total} loss {average:.3f} {seconds:.0f} s", flush=True)
 
@@ -95,7 +95,7 @@ def _loss(
 ) -> Tensor:
     silent = [rng.random() < 0.03 for _ in utterances]
     longest = max(each.power.shape[1] for each in utterances)
-    frames = 3000 if full else longest + int(rng.integers(20, 200))
+    frames = 3000 if full else longest + int(rng.integers(20, 80))
     mel = torch.from_numpy(
         np.stack(
             [_padded(each, frames, quiet) for each, quiet in zip(utterances, silent, strict=True)]

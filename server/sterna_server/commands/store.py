@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sterna_server.commands import options
+from sterna_server.errors import CommandError
 from sterna_server.settings import load_settings
 
 _Name = Annotated[
@@ -31,13 +32,25 @@ def register(app: typer.Typer) -> None:
 
 def pull(
     source: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="ORG/NAME[@REVISION]",
-            help="A model of the hub, and perhaps a branch, tag or commit.",
+            help="A model of the hub, and perhaps a branch, tag or commit; with --voice, the name "
+            "of speech weights. [default with --voice: those that the settings name]",
             show_default=False,
         ),
-    ],
+    ] = None,
+    voice: Annotated[
+        bool, typer.Option("--voice", help="Bring weights of speech.", show_default=False)
+    ] = False,
+    cloning: Annotated[
+        bool,
+        typer.Option(
+            "--cloning",
+            help="With --voice: synthesis weights that can make voices; they are gated.",
+            show_default=False,
+        ),
+    ] = False,
     hub_endpoint: options.HubEndpoint = None,
     home: options.Home = None,
     config: options.Config = None,
@@ -49,8 +62,17 @@ def pull(
     Examples:
       sterna pull microsoft/bitnet-b1.58-2B-4T
       HF_TOKEN=hf_... sterna pull tiiuae/Falcon-E-1B-Instruct@main
+      sterna pull --voice                   base.en and english, for sterna serve --voice
+      sterna pull --voice small             another Whisper
     """
     settings = load_settings({"home": home, "hub_endpoint": hub_endpoint}, config)
+    if voice:
+        from sterna_server.store.speech import pull_speech
+
+        print("\n".join(pull_speech(settings, source, cloning=cloning)))
+        return
+    if source is None:
+        raise CommandError("name a model of the hub (ORG/NAME), or give --voice")
     from sterna_server.store.pulling import pull_model
 
     print(pull_model(settings, source))

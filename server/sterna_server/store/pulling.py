@@ -27,7 +27,7 @@ def pull_model(settings: Settings, source: str) -> str:
     source, _, revision = source.partition("@")
     hub = Hub(settings.hub_endpoint or None)
     store = Store(settings.home)
-    with _on_interrupt() as cancelled, _shown() as report:
+    with on_interrupt() as cancelled, _shown() as report:
         try:
             path = pull(store, hub, source, revision, report, cancelled)
         except PullCancelledError:
@@ -40,7 +40,7 @@ def pull_model(settings: Settings, source: str) -> str:
 
 
 @contextmanager
-def _on_interrupt() -> Iterator[threading.Event]:
+def on_interrupt() -> Iterator[threading.Event]:
     """An event that Ctrl-C and SIGTERM set, so that the download ends between two pieces."""
     cancelled = threading.Event()
 

@@ -90,8 +90,10 @@ class Hub:
         self._token = token
         self._first_pause = first_pause_seconds
 
-    def look_up(self, source: str, revision: str) -> RemoteModel:
+    def look_up(self, source: str, revision: str, folder: str = "") -> RemoteModel:
         """What a repository holds at a branch, tag or commit; empty: its main branch.
+
+        Only files that stand directly in `folder` (its top, if empty) are told.
 
         Raises:
             ServiceError: There is none, it is not for this user, or the hub does not answer.
@@ -103,7 +105,7 @@ class Hub:
             info = api.model_info(
                 source, revision=revision or None, files_metadata=True, timeout=_TIMEOUT_SECONDS
             )
-        return _remote_model(source, info)
+        return _remote_model(source, info, folder)
 
     def fetch(
         self,
@@ -229,18 +231,18 @@ class _Transfer:
         self._received(self.size)
 
 
-def _remote_model(source: str, info: ModelInfo) -> RemoteModel:
+def _remote_model(source: str, info: ModelInfo, folder: str) -> RemoteModel:
     files = []
     for sibling in info.siblings or ():
         # What the hub says is not trusted with a path of this machine.
         path = PurePosixPath(sibling.rfilename)
-        if len(path.parts) != 1 or path.name.startswith(".") or "\\" in path.name:
+        if str(path.parent) != (folder or ".") or path.name.startswith(".") or "\\" in path.name:
             continue
         size = sibling.size or 0
         if not 0 <= size <= _LARGEST_FILE:
             raise _failed(f"{source}: the hub gives {path.name} a size of {size} bytes")
         sha256 = sibling.lfs.sha256 if sibling.lfs is not None else ""
-        files.append(RemoteFile(path.name, size, sha256, "" if sha256 else sibling.blob_id or ""))
+        files.append(RemoteFile(str(path), size, sha256, "" if sha256 else sibling.blob_id or ""))
     if not _COMMIT.fullmatch(info.sha or ""):
         raise _failed(f"{source}: the hub names no commit")
     return RemoteModel(source, info.sha or "", tuple(files))

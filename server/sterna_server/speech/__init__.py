@@ -1,0 +1,1 @@
+"""Speech from the command line: `sterna transcribe`, `speak` and `voices`."""
