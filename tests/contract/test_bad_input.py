@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import duration_pb2, struct_pb2
+from google.protobuf import struct_pb2
 
 from sterna.v1 import chat_pb2, generation_pb2, inference_pb2, model_admin_pb2
 from tests.support.core import PATIENCE, CoreClient, Refusal, chat, refusal
@@ -151,21 +151,6 @@ async def test_a_prompt_that_is_too_long_says_by_how_much(core: CoreClient) -> N
     assert f"lower max_tokens to {room}" in refused.message
     # The remedy works.
     await core.generate(chat("Hi", stop=STOP(max_tokens=room)))
-
-
-UNAVAILABLE: dict[str, generation_pb2.GenerationSpec] = {
-    "harness": chat(
-        "Hi", harness=generation_pb2.HarnessOptions(harness=generation_pb2.HARNESS_SEARCH)
-    ),
-    "keep_alive": chat("Hi", keep_alive=duration_pb2.Duration(seconds=5)),
-}
-
-
-@pytest.mark.parametrize("feature", UNAVAILABLE)
-async def test_what_is_not_there_yet_says_so(core: CoreClient, feature: str) -> None:
-    refused = await refusal(core.generate(UNAVAILABLE[feature]))
-    assert refused.code == grpc.StatusCode.UNIMPLEMENTED
-    assert (refused.reason, refused.metadata) == ("NOT_IMPLEMENTED", {"feature": feature})
 
 
 async def test_unknown_models_and_adapters(core: CoreClient) -> None:

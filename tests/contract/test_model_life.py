@@ -177,6 +177,16 @@ async def test_an_idle_model_leaves(core: CoreClient) -> None:
     assert await ask(core, "org/one") == ANSWER
 
 
+async def test_a_request_says_how_long_its_model_stays(core: CoreClient) -> None:
+    spec = chat(QUESTION, model_id="org/one", keep_alive=duration_pb2.Duration())
+    assert (await core.generate(spec)).choices[0].text == ANSWER
+
+    async def gone() -> bool:
+        return (await states(core))["org/one"] == model_pb2.MODEL_STATE_UNLOADED
+
+    await eventually(gone)
+
+
 async def test_a_pinned_model_stays(core: CoreClient) -> None:
     await load(core, "org/one", keep_alive=duration_pb2.Duration(nanos=50_000_000), pinned=True)
     await asyncio.sleep(0.3)

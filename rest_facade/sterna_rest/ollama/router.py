@@ -24,7 +24,6 @@ from sterna_rest.ollama.schemas import (
     EmbedRequest,
     GenerateRequest,
     GenerationRequest,
-    KeepAlive,
 )
 from sterna_rest.ollama.stream import MEDIA_TYPE, OllamaLines
 from sterna_rest.ollama.transcode import (
@@ -107,7 +106,7 @@ async def _answer(
 ) -> Response:
     generator = Generator(core, request, lambda field, _: parameter(field))
     if body.keep_alive is not None:
-        await _keep(request, core, body.model, body.keep_alive)
+        spec.keep_alive.FromMilliseconds(round(keep_alive_seconds(body.keep_alive) * 1000))
     if body.stream is not False:
         response = await streamed_answer(
             request, core.options, body, generator, [spec], OllamaLines(chat=chat)
@@ -139,11 +138,6 @@ async def _only_load(
         last = done(loaded, "load")
     empty = {"message": {"role": "assistant", "content": ""}} if chat else {"response": ""}
     return Response(to_json(last | empty), media_type="application/json")
-
-
-async def _keep(request: Request, core: CoreLink, model: str, value: KeepAlive) -> None:
-    """How long the model stays after this request. A keep-alive of 0 lets it go at once."""
-    await _load(request, core, model_name(model), keep_alive_seconds(value))
 
 
 async def _load(request: Request, core: CoreLink, name: str, seconds: float | None) -> str:

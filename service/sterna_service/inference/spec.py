@@ -150,3 +150,5 @@ class GenerationSpec:
     search_provider: str = ""
     """`ddgs` or `brave`; empty: the one that the model was loaded with."""
     session_id: str = ""
+    keep_alive: float | None = None
+    """Seconds that the model stays loaded after this call; None: as it was loaded."""

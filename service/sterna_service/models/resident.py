@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 from sterna_service.inference.loaded_model import LoadedModel
@@ -83,6 +83,11 @@ class Lease:
     def harness(self) -> HarnessChoice:
         """What chats that name no harness go through."""
         return self._resident.settings.harness
+
+    def keep(self, seconds: float) -> None:
+        """From now on, the model stays so long without a request."""
+        settings = self._resident.settings
+        self._resident.settings = replace(settings, keep_alive=seconds)
 
     def __enter__(self) -> LoadedModel:
         return self._resident.model

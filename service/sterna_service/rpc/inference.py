@@ -169,6 +169,8 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                 model = leases.enter_context(lease)
                 call.notes["model"] = model.model_id
                 usual.append(lease.harness)
+                if spec.keep_alive is not None:
+                    lease.keep(spec.keep_alive)
                 return model
 
             def answer(

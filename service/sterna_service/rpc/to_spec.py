@@ -6,11 +6,12 @@ asked for which this version cannot do.
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import Any
 
 from sterna.v1 import generation_pb2, inference_pb2
-from sterna_service.errors import invalid, not_implemented, unsupported
+from sterna_service.errors import invalid, unsupported
 from sterna_service.inference.grammar import (
     AnyJsonObject,
     JsonSchema,
@@ -44,7 +45,6 @@ def generation_spec(
         raise invalid("spec", "is required")
     spec = request.spec
     _check_harness(spec)
-    _refuse_missing_features(spec)
     return GenerationSpec(
         model_id=spec.model_id,
         prompt=_generation_prompt(spec),
@@ -61,6 +61,7 @@ def generation_spec(
         harness=HARNESSES[spec.harness.harness],
         search_provider=PROVIDERS[spec.harness.search_provider],
         session_id=spec.session_id,
+        keep_alive=_keep_alive(spec),
     )
 
 
@@ -126,10 +127,11 @@ def _check_harness(spec: generation_pb2.GenerationSpec) -> None:
         raise invalid("spec.harness", "needs a chat prompt")
 
 
-def _refuse_missing_features(spec: generation_pb2.GenerationSpec) -> None:
-    # Models stay loaded for good, which a negative duration asks for.
-    if spec.HasField("keep_alive") and spec.keep_alive.ToNanoseconds() >= 0:
-        raise not_implemented("keep_alive", "spec.keep_alive: unloading a model by itself is")
+def _keep_alive(spec: generation_pb2.GenerationSpec) -> float | None:
+    if not spec.HasField("keep_alive"):
+        return None
+    seconds = spec.keep_alive.seconds + spec.keep_alive.nanos / 1e9
+    return seconds if seconds >= 0 else math.inf
 
 
 def _text(prompt: generation_pb2.TextPrompt, field: str, model_id: str) -> TextPrompt:

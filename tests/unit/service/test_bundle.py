@@ -40,7 +40,8 @@ def test_is_packed_once(weights: Path, tmp_path: Path) -> None:
     pack = Packer()
     first = ensure_bundle(weights, "org/name", tmp_path / "home", pack)
     second = ensure_bundle(weights, "org/name", tmp_path / "home", pack)
-    assert first == second
+    assert first.path == second.path
+    assert (first.packed_now, second.packed_now) == (True, False)
     assert pack.count == 1
     assert first.path.read_bytes() == b"packed weights"
     assert first.path.parent == tmp_path / "home" / "bundles"
@@ -73,7 +74,8 @@ def test_starts_at_the_same_time_pack_once(weights: Path, tmp_path: Path) -> Non
     for thread in threads:
         thread.join()
     assert pack.count == 1
-    assert len(set(found)) == 1
+    assert len({bundle.path for bundle in found}) == 1
+    assert [bundle.packed_now for bundle in found].count(True) == 1
 
 
 def test_an_unwritable_home_leads_to_a_temporary_file(
