@@ -11,6 +11,13 @@ import pytest_asyncio
 from anthropic.types import MessageParam
 from pydantic import BaseModel
 
+from sterna.v1.generation_event_pb2 import (
+    ChoiceFinished,
+    FinishReason,
+    GenerationDelta,
+    GenerationStarted,
+    ToolCallDelta,
+)
 from sterna_rest.errors import ApiError
 from sterna_rest.messages.schemas import MessageRequest
 from sterna_rest.messages.stream import MessageEvents
@@ -133,7 +140,14 @@ async def test_parse_into_a_model(claude: anthropic.AsyncAnthropic) -> None:
         ({"max_tokens": None}, 400, "invalid_request_error", "`max_tokens`"),
         ({"max_tokens": 0}, 422, "invalid_request_error", "`max_tokens`"),
         ({"max_tokens": 10**6}, 400, "invalid_request_error", "max_tokens"),
-        ({"tools": [{"name": "x"}]}, 400, "invalid_request_error", "`tools`"),
+        (
+            {"tools": [{"name": "x", "type": "bash_20250124"}]},
+            400,
+            "invalid_request_error",
+            "`tools[0].type`",
+        ),
+        ({"tool_choice": {"type": "tool"}}, 400, "invalid_request_error", "tool_choice.name"),
+        ({"tools": [{"name": "a b"}]}, 400, "invalid_request_error", "`tools[0].name`"),
         ({"thinking": {"type": "enabled"}}, 400, "invalid_request_error", "`thinking`"),
         ({"messages": []}, 422, "invalid_request_error", "`messages`"),
         (
@@ -198,3 +212,80 @@ async def test_names_of_fields(system: str | None, field: str, name: str) -> Non
     body = MessageRequest.model_validate({"max_tokens": 1, "messages": FRANCE, "system": system})
     assert len(message_spec(body).chat.messages) == 1 + (system is not None)
     assert message_parameter(body, field) == name
+
+
+WEATHER: dict[str, Any] = {
+    "name": "weather",
+    "description": "The weather of a city",
+    "input_schema": {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 12}},
+        "required": ["city"],
+        "additionalProperties": False,
+    },
+}
+
+
+async def test_a_tool_is_called(claude: anthropic.AsyncAnthropic) -> None:
+    fields: Any = {
+        "model": MODEL,
+        "max_tokens": 100,
+        "messages": FRANCE,
+        "tools": [WEATHER],
+        "tool_choice": {"type": "any", "disable_parallel_tool_use": True},
+        "extra_body": GREEDY,
+    }
+    answer = await claude.messages.create(**fields)
+    (call,) = answer.content
+    assert call.type == "tool_use"
+    assert (call.name, list(call.input)) == ("weather", ["city"])
+    assert answer.stop_reason == "tool_use"
+    async with claude.messages.stream(**fields) as stream:
+        kinds = [event.type async for event in stream]
+        final = await stream.get_final_message()
+    assert "input_json" in kinds
+    assert final.stop_reason == "tool_use"
+    (again,) = final.content
+    assert again.type == "tool_use"
+    assert (again.name, again.input) == (call.name, call.input)
+    # The result goes back, and the conversation goes on.
+    followed = await claude.messages.create(
+        model=MODEL,
+        max_tokens=40,
+        tools=[WEATHER],  # type: ignore[list-item]
+        messages=[
+            *FRANCE,
+            {"role": "assistant", "content": [call.model_dump()]},
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "type": "tool_result",
+                        "tool_use_id": call.id,
+                        "content": [{"type": "text", "text": "Sunny"}],
+                    },
+                    {"type": "text", "text": "Thanks!"},
+                ],
+            },
+        ],
+    )
+    assert followed.content
+
+
+async def test_text_and_calls_in_one_stream() -> None:
+    events = MessageEvents()
+    out = events.begin(0, GenerationStarted(response_id="1", model_id="m"))
+    out += events.delta(0, GenerationDelta(text="Let me see."))
+    first = ToolCallDelta(index=0, id="a", name="f")
+    out += events.delta(0, GenerationDelta(tool_calls=[first]))
+    out += events.delta(0, GenerationDelta(tool_calls=[ToolCallDelta(index=0, arguments="{}")]))
+    second = ToolCallDelta(index=1, id="b", name="g", arguments="{}")
+    out += events.delta(0, GenerationDelta(tool_calls=[second]))
+    reason = FinishReason.FINISH_REASON_TOOL_CALLS
+    out += events.finished(0, ChoiceFinished(finish_reason=reason))
+    names = [line.removeprefix("event: ") for line in out.decode().splitlines()[::3]]
+    assert names == [
+        "message_start",
+        "ping",
+        *("content_block_start", "content_block_delta", "content_block_stop") * 3,
+    ]

@@ -62,8 +62,6 @@ MESSAGE_FIELDS: dict[str, tuple[tuple[Any, ...], str]] = {
     "service_tier": (("auto", "standard_only"), "service tiers are"),
     "speed": (("standard",), "choosing a speed is"),
     "thinking": (({"type": "disabled"},), "thinking is"),
-    "tool_choice": (({"type": "none"}, {"type": "auto"}), "tool calling is"),
-    "tools": (([],), "tool calling is"),
 }
 
 # Fields that ask for nothing a client could see: accepted, without effect.

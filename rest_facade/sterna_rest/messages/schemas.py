@@ -17,10 +17,16 @@ from sterna_rest.generation.grammar import Schema
 
 
 class Block(RequestModel):
-    """A piece of a message; only pieces of text can be read."""
+    """A piece of a message: text, a call that the assistant made, or what came of one."""
 
-    type: str = Field(description="`text`.")
+    type: str = Field(description="`text`, `tool_use` or `tool_result`.")
     text: str | None = None
+    id: str | None = Field(None, description="Of a `tool_use`.")
+    name: str | None = Field(None, description="Of a `tool_use`.")
+    input: dict[str, Any] | None = Field(None, description="Of a `tool_use`.")
+    tool_use_id: str | None = Field(None, description="Of a `tool_result`.")
+    content: Any = Field(None, description="Of a `tool_result`: text, or a list of text blocks.")
+    is_error: bool | None = Field(None, description="Of a `tool_result`.")
 
 
 Blocks = Annotated[
@@ -49,6 +55,26 @@ class OutputConfig(RequestModel):
     format: SchemaFormat | None = None
 
 
+class ToolDefinition(RequestModel):
+    """A function that the model may call."""
+
+    name: str = Field(description="1 to 64 characters of a-z, A-Z, 0-9, `_` and `-`; unique.")
+    description: str | None = Field(None, description="What it does and when to call it.")
+    input_schema: Schema | None = Field(None, description="The JSON schema of an object.")
+    type: str | None = Field(None, description="`custom`, or left out.")
+    strict: bool | None = Field(
+        None, description="Refuse a schema that cannot be kept to the letter."
+    )
+
+
+class ToolChoice(RequestModel):
+    """Whether tools may, must or must not be called."""
+
+    type: Literal["auto", "any", "tool", "none"]
+    name: str | None = Field(None, description="With `tool`: which one.")
+    disable_parallel_tool_use: bool | None = None
+
+
 class CountRequest(RequestModel):
     """A conversation, to be counted."""
 
@@ -59,6 +85,8 @@ class CountRequest(RequestModel):
         min_length=1, description="When the last is the assistant's, the answer goes on with it."
     )
     system: Blocks | None = Field(None, description="Instructions before the conversation.")
+    tools: list[ToolDefinition] | None = Field(None, description="What the model may call.")
+    tool_choice: ToolChoice | None = Field(None, description="Default: `auto`.")
 
 
 class MessageRequest(CountRequest):
@@ -81,6 +109,15 @@ class TextBlock(BaseModel):
     text: str
 
 
+class ToolUseBlock(BaseModel):
+    """A call that the model made."""
+
+    type: Literal["tool_use"]
+    id: str
+    name: str
+    input: dict[str, Any]
+
+
 class MessageUsage(BaseModel):
     """Tokens of the request. The prompt has those of `input_tokens` and of the cache."""
 
@@ -97,8 +134,8 @@ class MessageBody(BaseModel):
     type: Literal["message"]
     role: Literal["assistant"]
     model: str = Field(description="The id of the model that answered.")
-    content: list[TextBlock]
-    stop_reason: Literal["end_turn", "max_tokens", "stop_sequence"] | None
+    content: list[TextBlock | ToolUseBlock]
+    stop_reason: Literal["end_turn", "max_tokens", "stop_sequence", "tool_use"] | None
     stop_sequence: str | None
     usage: MessageUsage
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sterna.v1.chat_pb2 import ChatMessage, ChatPrompt, ContentPart
@@ -9,11 +10,10 @@ from sterna.v1.generation_event_pb2 import Choice, ChoiceFinished, FinishReason,
 from sterna.v1.generation_pb2 import GenerationSpec
 from sterna.v1.inference_pb2 import GenerateResponse, TokenizeRequest
 from sterna_rest.chat.transcode import ROLES
-from sterna_rest.errors import ApiError
 from sterna_rest.generation.grammar import schema_grammar
 from sterna_rest.generation.transcode import parameter_of_field, set_given
-from sterna_rest.generation.unsupported import unsupported
 from sterna_rest.messages.schemas import Block, CountRequest, MessageRequest
+from sterna_rest.messages.tools import add_tools, turn_messages, use_block
 
 
 def message_spec(body: MessageRequest) -> GenerationSpec:
@@ -43,46 +43,44 @@ def message_parameter(body: CountRequest, field: str) -> str:
         number, _, tail = name.removeprefix("messages[").partition("]")
         if number.isdecimal():
             return f"messages[{int(number) - 1}]{tail}" if int(number) else "system"
+    if name.startswith("tools["):
+        name = name.replace(".parameters_schema", ".input_schema")
+    if name == "tool_choice.tool_name":
+        return "tool_choice.name"
     return "messages" if name == "prompt" else name
 
 
 def _chat(body: CountRequest) -> ChatPrompt:
     chat = ChatPrompt(continue_final_message=body.messages[-1].role == "assistant")
     if body.system is not None:
-        chat.messages.append(_message("system", body.system, "system"))
+        chat.messages.extend(_messages("system", body.system, "system"))
     for index, turn in enumerate(body.messages):
-        chat.messages.append(_message(turn.role, turn.content, f"messages[{index}].content"))
+        chat.messages.extend(_messages(turn.role, turn.content, f"messages[{index}].content"))
+    add_tools(body, chat)
     return chat
 
 
-def _message(role: str, content: str | list[Block], where: str) -> ChatMessage:
-    texts = (
-        [content]
-        if isinstance(content, str)
-        else [_text(block, f"{where}[{index}]") for index, block in enumerate(content)]
-    )
-    return ChatMessage(role=ROLES[role], content=[ContentPart(text=text) for text in texts])
-
-
-def _text(block: Block, where: str) -> str:
-    if block.type != "text":
-        raise unsupported(f"{where}.type", f"content of type {block.type!r} is")
-    if block.text is None:
-        param = f"{where}.text"
-        raise ApiError(
-            400, f"`{param}` is required.", code="missing_required_parameter", param=param
-        )
-    return block.text
+def _messages(role: str, content: str | list[Block], where: str) -> Iterable[ChatMessage]:
+    if isinstance(content, str):
+        return [ChatMessage(role=ROLES[role], content=[ContentPart(text=content)])]
+    return turn_messages(role, content, where)
 
 
 def message_body(response: GenerateResponse) -> dict[str, Any]:
     """The body of an answer that was not streamed."""
     choice = response.choices[0]
     return envelope(response.response_id, response.model_id) | {
-        "content": [{"type": "text", "text": choice.text}],
+        "content": _content(choice),
         **stop_fields(choice),
         "usage": usage_json(response.usage),
     }
+
+
+def _content(choice: Choice) -> list[dict[str, Any]]:
+    blocks = [use_block(call.id, call.name, call.arguments) for call in choice.tool_calls]
+    if choice.text or not blocks:
+        blocks.insert(0, {"type": "text", "text": choice.text})
+    return blocks
 
 
 def envelope(response_id: str, model_id: str) -> dict[str, Any]:
@@ -102,6 +100,8 @@ def stop_fields(choice: Choice | ChoiceFinished) -> dict[str, str | None]:
     """Why an answer ended."""
     if choice.finish_reason == FinishReason.FINISH_REASON_LENGTH:
         return {"stop_reason": "max_tokens", "stop_sequence": None}
+    if choice.finish_reason == FinishReason.FINISH_REASON_TOOL_CALLS:
+        return {"stop_reason": "tool_use", "stop_sequence": None}
     if choice.WhichOneof("stop_cause") == "stop_string":
         return {"stop_reason": "stop_sequence", "stop_sequence": choice.stop_string}
     return {"stop_reason": "end_turn", "stop_sequence": None}
