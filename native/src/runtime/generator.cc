@@ -101,7 +101,7 @@ void Generator::guide(std::uint64_t request_id, int choice, TokenMask mask) {
 
 bool Generator::step(std::vector<Event>& events) {
   take_forced(events);
-  std::vector<Slice> plan = scheduler_.plan();
+  std::vector<Slice> plan = scheduler_.plan(cost_);
   speculator_.extend(plan, scheduler_, cost_);
   const Clock::time_point begin = Clock::now();
   StepLoad load = compute(plan);

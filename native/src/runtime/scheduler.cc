@@ -11,9 +11,17 @@ namespace sterna {
 
 namespace {
 
-// Rows of prompts in a step that also decodes: a long prompt must not stall running streams.
-constexpr int kPromptRowsBesideDecoding = 64;
-constexpr int kSmallestShare = 16;
+// Rows of prompts in a step beside running streams, which must not be stalled: as many as keep the
+// step below this multiple of one without them. The rest of a factor of two is for what the
+// measurements miss.
+constexpr double kLongestStep = 1.9;
+constexpr int kUnmeasured = 16;  // before any step was measured
+// Now and then a larger step is tried, for a measurement that was too long once would otherwise
+// never be made again.
+constexpr unsigned kTrialTurns = 32;
+constexpr double kTrial = 1.2;
+constexpr int kSmallestShare = 4;
+constexpr int kLongestRun = 64;  // of tokens that are not yet computed in a stream that goes on
 
 int blocks_for(int tokens) { return (tokens + kKvBlockTokens - 1) / kKvBlockTokens; }
 
@@ -101,11 +109,11 @@ Scheduler::Owned Scheduler::remove(Sequence* sequence) {
   return owned;
 }
 
-std::vector<Slice> Scheduler::plan() {
+std::vector<Slice> Scheduler::plan(const StepCost& cost) {
   admit();
   std::vector<Slice> plan;
   plan_decoding(plan);
-  plan_prompts(plan);
+  plan_prompts(plan, cost);
   return plan;
 }
 
@@ -176,23 +184,76 @@ void Scheduler::plan_decoding(std::vector<Slice>& plan) {
   }
 }
 
-void Scheduler::plan_prompts(std::vector<Slice>& plan) {
-  std::vector<Sequence*> prompts;
+void Scheduler::plan_prompts(std::vector<Slice>& plan, const StepCost& cost) {
+  StepLoad streams;                // what is computed for those that run, at the least
+  std::vector<Sequence*> runs;     // tokens that a grammar forced on them
+  std::vector<Sequence*> prompts;  // or sequences that are computed again
   for (const auto& sequence : running_) {
-    if (sequence->remaining() > 1) prompts.push_back(sequence.get());
+    const int remaining = sequence->remaining();
+    if (!sequence->request->started || remaining > kLongestRun) {
+      if (remaining > 1) prompts.push_back(sequence.get());
+    } else if (remaining > 1) {
+      runs.push_back(sequence.get());
+    } else {
+      // One that waits for its mask may get it at any moment.
+      ++streams.rows;
+      ++streams.states;
+      streams.positions += static_cast<double>(sequence->tokens.size());
+    }
   }
-  const int decoding = static_cast<int>(plan.size());
-  int budget = limits_.max_batch_tokens - decoding;
-  if (decoding > 0) budget = std::min(budget, kPromptRowsBesideDecoding);
-  // Equal shares let a short prompt finish beside a long one; what one leaves the next may use.
-  for (std::size_t i = 0; i < prompts.size() && budget > 0; ++i) {
-    Sequence* sequence = prompts[i];
-    const int sharers = static_cast<int>(prompts.size() - i);
-    const int share = std::min(budget, std::max(kSmallestShare, budget / sharers));
+  if (runs.empty() && prompts.empty()) return;
+  ++turn_;
+  const int room = limits_.max_batch_tokens - static_cast<int>(plan.size());
+  int budget = std::min(room, rows_beside(streams, runs.empty() ? *prompts[0] : *runs[0], cost));
+  const std::size_t first = plan.size();
+  budget -= share_rows(runs, budget, plan);
+  if (prompts.empty()) return;
+  if (streams.rows == 0 && !runs.empty()) {
+    for (std::size_t i = first; i < plan.size(); ++i) {
+      streams.rows += plan[i].rows();
+      streams.positions += static_cast<double>(plan[i].rows()) * plan[i].end;
+      ++streams.states;
+    }
+    budget = std::min(budget, rows_beside(streams, *prompts[0], cost));
+  }
+  share_rows(prompts, budget, plan);
+}
+
+// Equal shares let a short prompt finish beside a long one; what one leaves the next may use.
+// Returns the number of rows.
+int Scheduler::share_rows(std::vector<Sequence*>& sequences, int budget, std::vector<Slice>& plan) {
+  if (sequences.empty()) return 0;
+  // With few rows a share may be nothing: everybody is the first some time.
+  std::rotate(sequences.begin(), sequences.begin() + turn_ % sequences.size(), sequences.end());
+  int left = budget;
+  for (std::size_t i = 0; i < sequences.size() && left > 0; ++i) {
+    Sequence* sequence = sequences[i];
+    const int sharers = static_cast<int>(sequences.size() - i);
+    const int share = std::min(left, std::max(kSmallestShare, left / sharers));
     const int rows = std::min(share, sequence->remaining());
     plan.push_back({sequence, sequence->computed, sequence->computed + rows});
-    budget -= rows;
+    left -= rows;
   }
+  return budget - left;
+}
+
+// How many rows such as the next ones of `prompt` the streams can bear beside them.
+int Scheduler::rows_beside(const StepLoad& streams, const Sequence& prompt, const StepCost& cost) {
+  const int most = limits_.max_batch_tokens;
+  if (streams.rows == 0) return most;
+  const double alone = cost.seconds(streams);
+  if (alone <= 0.0) return kUnmeasured;
+  const double limit = alone * kLongestStep * (turn_ % kTrialTurns == 0 ? kTrial : 1.0);
+  int rows = 1;  // a prompt must get on
+  // Growth by an eighth is finer than the measurements.
+  for (int more = 2; more <= most; more += std::max(1, more / 8)) {
+    StepLoad load = streams;
+    load.rows += more;
+    load.positions += more * (prompt.computed + 0.5 * more);
+    if (cost.seconds(load) > limit) break;
+    rows = more;
+  }
+  return rows;
 }
 
 void Scheduler::preempt_youngest() {

@@ -10,6 +10,7 @@
 #include "ops/kv_layout.h"
 #include "runtime/prefix_cache.h"
 #include "runtime/sequence.h"
+#include "runtime/step_cost.h"
 #include "sterna/model.h"
 
 namespace sterna {
@@ -35,8 +36,10 @@ struct Slice {
 
 // Sequences enter in order of arrival, when a slot and the blocks of their prompt are free. Every
 // step advances each decoding sequence by one token and spends the rest of the row budget on
-// prompts, in equal shares. When blocks run out, the youngest sequence leaves the batch, loses
-// its blocks and waits at the head of the queue: it is computed again later, to the same bits.
+// prompts, in equal shares; beside running streams that budget is what makes the step less than
+// twice as long, by the measured cost of steps. When blocks run out, the youngest sequence leaves
+// the batch, loses its blocks and waits at the head of the queue: it is computed again later, to
+// the same bits.
 class Scheduler {
  public:
   Scheduler(const ModelConfig& config, const SchedulerLimits& limits);
@@ -52,7 +55,7 @@ class Scheduler {
   std::vector<std::unique_ptr<Sequence>> remove_all();
 
   // Empty only when there is nothing to do.
-  std::vector<Slice> plan();
+  std::vector<Slice> plan(const StepCost& cost = StepCost(0.0));
 
   // Gives a running sequence blocks for up to `count` positions behind its tokens, and returns for
   // how many there is room. Takes only blocks that nobody will need for the next step.
@@ -84,7 +87,9 @@ class Scheduler {
   void admit();
   bool reserve_prompt(Sequence& sequence);
   void plan_decoding(std::vector<Slice>& plan);
-  void plan_prompts(std::vector<Slice>& plan);
+  void plan_prompts(std::vector<Slice>& plan, const StepCost& cost);
+  int share_rows(std::vector<Sequence*>& sequences, int budget, std::vector<Slice>& plan);
+  int rows_beside(const StepLoad& streams, const Sequence& prompt, const StepCost& cost);
   void preempt_youngest();
   void release_blocks(Sequence& sequence);
   int used_slots() const;
@@ -96,6 +101,7 @@ class Scheduler {
   std::vector<Owned> running_;  // in order of admission
   std::deque<Owned> waiting_;
   std::int64_t preemptions_ = 0;
+  unsigned turn_ = 0;  // whose prompt comes first
 };
 
 }  // namespace sterna
