@@ -7,10 +7,12 @@ namespace sterna {
 
 namespace {
 
-constexpr int kExact = 8;          // counts up to here have a point of their own
-constexpr int kMemory = 8;         // samples that a mean goes back
-constexpr double kSurprise = 2.0;  // a sample counts as at most this much over the mean
-constexpr double kLearnAttention = 0.05;
+constexpr int kExact = 8;            // counts up to here have a point of their own
+constexpr int kWarmup = 2;           // steps that touch the weights for the first time
+constexpr double kBelieve = 0.5;     // weight of a sample that is shorter than expected
+constexpr double kDoubt = 1.0 / 16;  // and of a longer one
+constexpr double kSurprise = 1.5;    // as which multiple of what was expected it counts, at most
+constexpr double kLearnAttention = 0.2;
 
 // How the cost grows with the count where nothing was measured: reading the weights hides the work
 // of a few rows.
@@ -23,11 +25,6 @@ int point_of(int count) {
   return kExact + 2 * (power - 3) + upper_half;
 }
 
-// A disturbed measurement is always too long: what is shorter than expected is believed sooner.
-double weight_of(int samples, bool shorter) {
-  return std::max(shorter ? 0.25 : 1.0 / kMemory, 1.0 / (samples + 1));
-}
-
 }  // namespace
 
 double StepCost::Curve::at(int count) const {
@@ -35,7 +32,7 @@ double StepCost::Curve::at(int count) const {
   const Point* below = nullptr;
   const Point* above = nullptr;
   for (const Point& point : points_) {
-    if (point.samples == 0) continue;
+    if (!point.known) continue;
     if (point.count <= count) below = &point;
     if (point.count >= count) {
       above = &point;
@@ -47,16 +44,25 @@ double StepCost::Curve::at(int count) const {
   if (below == nullptr) return above->seconds * shape(count) / shape(above->count);
   if (below->count == above->count) return below->seconds;
   const double part = (count - below->count) / (above->count - below->count);
-  return below->seconds + part * (above->seconds - below->seconds);
+  const double between = below->seconds + part * (above->seconds - below->seconds);
+  // Twice the rows never take more than twice the time, whatever was measured far above.
+  return std::min(between, below->seconds * count / below->count);
 }
 
+// Something else may delay a step, but nothing makes it shorter than it is: short samples are
+// believed soon and long ones slowly.
 void StepCost::Curve::add(int count, double seconds) {
   Point& point = points_[std::min<std::size_t>(point_of(count), points_.size() - 1)];
-  if (point.samples > 0) seconds = std::min(seconds, kSurprise * point.seconds);
-  const double weight = weight_of(point.samples, seconds < point.seconds);
+  if (!point.known) {
+    const double expected = at(count);
+    point = {static_cast<double>(count), seconds, true};
+    if (expected > 0.0) point.seconds = std::min(seconds, kSurprise * expected);
+    return;
+  }
+  seconds = std::min(seconds, kSurprise * point.seconds);
+  const double weight = seconds < point.seconds ? kBelieve : kDoubt;
   point.count += weight * (count - point.count);
   point.seconds += weight * (seconds - point.seconds);
-  point.samples = std::min(point.samples + 1, kMemory);
 }
 
 double StepCost::seconds(const StepLoad& load) const {
@@ -64,6 +70,10 @@ double StepCost::seconds(const StepLoad& load) const {
 }
 
 void StepCost::record(const StepLoad& load, double layers_seconds, double head_seconds) {
+  if (steps_ < kWarmup) {
+    ++steps_;
+    return;
+  }
   if (load.rows > 0) {
     const double attended = attention_ * load.positions;
     const double expected = layers_.at(load.rows) + attended;

@@ -36,7 +36,7 @@ class StepCost {
     struct Point {
       double count = 0.0;
       double seconds = 0.0;
-      int samples = 0;
+      bool known = false;
     };
     // 1 to 8 one by one, then two for each doubling.
     std::array<Point, 40> points_;
@@ -45,6 +45,7 @@ class StepCost {
   Curve layers_;
   Curve head_;
   double attention_;
+  int steps_ = 0;  // recorded, as far as they count as warming up
 };
 
 }  // namespace sterna
