@@ -68,6 +68,22 @@ TEST(writes_join_across_huge_pages_in_any_order) {
   }
 }
 
+TEST(what_is_skipped_stays_as_it_was) {
+  const TempDir dir;
+  AtomicFile file(dir / "out");
+  file.allocate(30);
+  file.write_at(0, bytes("ab"));
+  file.write_at(5, bytes("cd"));  // skips bytes that are zero
+  file.write_at(20, bytes("uvwx"));
+  file.write_at(10, bytes("ef"));  // goes back
+  file.write_at(14, bytes("gh"));  // skips zeros, but before the end
+  file.write_at(18, bytes("YZ"));
+  file.write_at(23, bytes("!"));  // skips what was written
+  file.commit();
+  CHECK_EQ(read_file(dir / "out"),
+           std::string("ab\0\0\0cd\0\0\0ef\0\0gh\0\0YZuvw!\0\0\0\0\0\0", 30));
+}
+
 TEST(replaces_an_older_file) {
   const TempDir dir;
   write_file(dir / "out", "old and longer");

@@ -61,12 +61,24 @@ void AtomicFile::allocate(std::uint64_t size) {
 
 void AtomicFile::write_at(std::uint64_t offset, std::span<const std::uint8_t> bytes) {
   while (!bytes.empty()) {
-    if (offset != pending_at_ + pending_.size() || offset % kHugePage == 0) flush();
+    const std::uint64_t pending_end = pending_at_ + pending_.size();
+    if (offset % kHugePage == 0 || offset < pending_end ||
+        offset / kHugePage != pending_at_ / kHugePage) {
+      flush();
+    } else if (offset > pending_end) {
+      // Bytes behind all that was ever written are zero, so what is skipped there may be joined.
+      if (pending_.empty() || pending_end < written_end_) {
+        flush();
+      } else {
+        pending_.resize(offset - pending_at_);
+      }
+    }
     if (pending_.empty()) pending_at_ = offset;
     const std::uint64_t left = kHugePage - offset % kHugePage;
     const auto part = bytes.first(std::min<std::uint64_t>(bytes.size(), left));
     pending_.reserve(kHugePage);
     pending_.insert(pending_.end(), part.begin(), part.end());
+    written_end_ = std::max(written_end_, offset + part.size());
     offset += part.size();
     bytes = bytes.subspan(part.size());
   }

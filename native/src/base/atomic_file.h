@@ -40,6 +40,7 @@ class AtomicFile {
   // Bytes that wait to be written, all within one huge page of the file.
   std::vector<std::uint8_t> pending_;
   std::uint64_t pending_at_ = 0;
+  std::uint64_t written_end_ = 0;  // behind the last byte that was ever written
 };
 
 }  // namespace sterna
