@@ -11,10 +11,10 @@ namespace {
 constexpr double kLearn = 0.15;        // weight of one draft in the rates of its sequence
 constexpr double kLearnShared = 0.02;  // and in those where new sequences begin
 constexpr double kWorthwhile = 1.02;   // the least gain in speed to act on
-// What speculation may lose at any moment: so many tokens, and this share of those generated.
-constexpr double kAllowance = 0.5;
+// What a sequence may lose by drafts: so many tokens, and this share of those generated.
+constexpr double kAllowance = 0.25;
 constexpr double kAllowedShare = 0.01;
-constexpr double kMostSaved = 1.0;  // earlier gains allow no more than this much loss later
+constexpr double kMostSaved = 2.0;  // earlier gains allow no more than this much loss later
 
 double allowance(const Sequence& sequence) {
   return kAllowance + kAllowedShare * sequence.generated;
@@ -124,12 +124,15 @@ int Speculator::best_count(const Sequence& sequence, int most, const StepCost& c
       best = count;
     }
   }
-  const int tried = std::max(best, 1);
-  const double seconds = cost.seconds(with_drafts(step.load, size, tried));
+  if (best > 0) {
+    // It pays on average, unless the sequence has lost too much by such averages already.
+    if (drafting.balance < -allowance(sequence)) return 0;
+    step.expected += best_gain;
+    return best;
+  }
+  const double seconds = cost.seconds(with_drafts(step.load, size, 1));
   const double loss = std::max(seconds / plain - 1.0, 0.0) * step.tokens;
-  if (drafting.balance - loss < -allowance(sequence)) return 0;
-  step.expected += best_gain;
-  return tried;
+  return drafting.balance - loss < -allowance(sequence) ? 0 : 1;
 }
 
 NgramMatch Speculator::find(Sequence& sequence) const {

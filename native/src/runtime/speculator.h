@@ -45,10 +45,10 @@ struct Drafting {
 
 // A step with drafts takes longer, for every sequence of the batch. Drafts are added while they
 // make the expected tokens per second grow, given the measured cost of steps and how often the
-// sequence's drafts came true. Where they would not pay, a sequence may still try now and then,
-// within a small allowance, so that it notices when its text begins to repeat itself; nothing can
-// cost more than that allowance. Which drafts are tried changes the time of an answer, never its
-// tokens. Not thread-safe.
+// sequence's drafts came true. Where they would not pay, a sequence may still try one now and then,
+// so that it notices when its text begins to repeat itself. Both end when the sequence has lost
+// more than a small allowance, until it has earned it again. Which drafts are tried changes the
+// time of an answer, never its tokens. Not thread-safe.
 class Speculator {
  public:
   // `max_rows`: of one step.
