@@ -6,8 +6,9 @@
 
 Starts `sterna serve` on free ports and sends it the same greedy requests that the engine gets
 directly, in turns: `--streams` at once for the rate (tokens over the time from the first request
-to the end of the last), and single prompts of one token for the time to the first token. The
-clients run in this process, on the same cores as the server.
+to the end of the last), and single prompts of one token for the time to the first token, alone and
+after `--prefix` tokens that are cached. The clients run in this process, on the same cores as the
+server.
 """
 
 from __future__ import annotations
@@ -70,19 +71,24 @@ async def measure(trial: Trial, server: ServerProcess, options: argparse.Namespa
                 if number:
                     rates[way].append(options.streams * options.generate / outcome.end)
         times: dict[str, list[float]] = {way: [] for way in WAYS}
+        cached: dict[str, list[float]] = {way: [] for way in WAYS}
+        prefix = make(0, options.prefix)
         for number in range(4 * options.rounds + 1):
             for way, send in ways.items():
-                outcome = await send([make(1000 + number, 1)], 2)
-                if number:
-                    times[way].append(1e3 * outcome.first_token)
+                for lead, results in (([], times), (prefix, cached)):
+                    outcome = await send([lead + make(1000 + number, 1)], 2)
+                    if number:
+                        results[way].append(1e3 * outcome.first_token)
     rows = [["", f"tokens/s x {options.streams}", "low .. high", "of engine", "first token ms"]]
-    rows[0] += ["low .. high", "more than engine"]
+    rows[0] += ["low .. high", "more than engine", f"after {options.prefix} cached", "low .. high"]
     for way in WAYS:
         rate, first = statistics.median(rates[way]), statistics.median(times[way])
         row = [way, f"{rate:.1f}", f"{min(rates[way]):.1f} .. {max(rates[way]):.1f}"]
         row += [f"{rate / statistics.median(rates['engine']):.1%}", f"{first:.2f}"]
         row += [f"{min(times[way]):.2f} .. {max(times[way]):.2f}"]
-        rows.append([*row, f"{first - statistics.median(times['engine']):.2f}"])
+        row += [f"{first - statistics.median(times['engine']):.2f}"]
+        row += [f"{statistics.median(cached[way]):.2f}"]
+        rows.append([*row, f"{min(cached[way]):.2f} .. {max(cached[way]):.2f}"])
     print("\n".join(align(rows)))
 
 
@@ -124,6 +130,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--streams", type=int, default=16)
     parser.add_argument("--prompt", type=int, default=32, help="tokens of each prompt (32)")
     parser.add_argument("--generate", type=int, default=64, help="tokens of each answer (64)")
+    parser.add_argument("--prefix", type=int, default=2000, help="cached tokens (2000)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--idle", type=int, default=200, help="idle streams; 0: none (200)")
     parser.add_argument("--idle-seconds", type=float, default=5.0)

@@ -27,12 +27,12 @@ from sterna_service.engine.types import EngineOptions
 TEXT = Path(__file__).with_name("held_out.txt")
 HOME = Path(__file__).resolve().parents[1] / "build" / "benchmarks"
 # Every choice of precision that the engine has; the first row is the most exact.
-CHOICES: tuple[str, ...] = ()
+CHOICES = ("kv_cache_dtype=f32", "kv_cache_dtype=bf16", "kv_cache_dtype=int8")
 
 
-def documents(tokenizer: Tokenizer, length: int) -> list[list[int]]:
+def documents(tokenizer: Tokenizer, text: Path, length: int) -> list[list[int]]:
     """The text as token ids, in pieces of at most `length`."""
-    ids = tokenizer.encode(TEXT.read_text(encoding="utf-8"), add_special_tokens=False).ids
+    ids = tokenizer.encode(text.read_text(encoding="utf-8"), add_special_tokens=False).ids
     return [ids[begin : begin + length] for begin in range(0, len(ids), length)]
 
 
@@ -54,6 +54,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--variant", action="append", default=[], help="settings, as in sterna bench --variant"
     )
+    parser.add_argument("--text", type=Path, default=TEXT, help="a file (held_out.txt)")
     parser.add_argument("--length", type=int, default=1000, help="tokens of a piece (1000)")
     return parser.parse_args()
 
@@ -66,9 +67,10 @@ def main() -> None:
             "error: name a checkpoint directory, which has the tokenizer, not a bundle"
         )
     tokenizer = Tokenizer.from_file(str(subject.checkpoint / "tokenizer.json"))
-    texts = documents(tokenizer, options.length)
-    variants = [Variant("defaults", ())]
-    variants += [parse_variant(text) for text in options.variant or CHOICES]
+    texts = documents(tokenizer, options.text, options.length)
+    variants = [parse_variant(text) for text in CHOICES]
+    if options.variant:
+        variants = [Variant("defaults", ()), *map(parse_variant, options.variant)]
     rows = [["settings", "perplexity", "change", "largest change, nats", "same best token"]]
     base: list[Scored] = []
     for variant in variants:
@@ -80,7 +82,8 @@ def main() -> None:
         row.append(f"{max(abs(a.logprob - b.logprob) for a, b in pairs):.4f}")
         row.append(f"{sum(a.best == b.best for a, b in pairs) / len(pairs):.2%}")
         rows.append(row)
-    print(f"{subject.name}, {len(base)} tokens of {TEXT.name} in pieces of {options.length}")
+    what = f"{len(base)} tokens of {options.text.name} in pieces of {options.length}"
+    print(f"{subject.name}, {what}")
     print("\n".join(align(rows)))
 
 

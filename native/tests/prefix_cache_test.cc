@@ -119,6 +119,51 @@ TEST(a_very_deep_prefix_is_destroyed_without_recursion) {
   CHECK_EQ(cache.cached(), depth);
 }
 
+// A prefix that is asked for again and again outlives any number of prompts that nobody repeats, as
+// long as fewer of their blocks come between two uses than the cache has room for.
+TEST(hot_prefixes_survive_floods) {
+  PrefixCache cache(64, true);
+  const Tokens hot = repeat({1, 2, 3, 4, 5, 6, 7, 8});
+  cache.release(take(cache, hot));
+  TokenId fresh = 100;
+  for (int round = 0; round < 200; ++round) {
+    for (int flood = 0; flood < 6; ++flood, ++fresh) {  // 48 blocks
+      cache.release(take(cache, repeat({fresh, 2, 3, 4, 5, 6, 7, 8})));
+    }
+    int matched = 0;
+    cache.release(take(cache, hot, &matched));
+    CHECK_EQ(matched, 8);
+    CHECK_EQ(cache.used(), 0);
+    CHECK(cache.available() == cache.total());
+  }
+  // A flood of more than the cache holds takes the whole of it.
+  for (int flood = 0; flood < 8; ++flood, ++fresh) {
+    cache.release(take(cache, repeat({fresh, 2, 3, 4, 5, 6, 7, 8})));
+  }
+  int matched = -1;
+  cache.release(take(cache, hot, &matched));
+  CHECK_EQ(matched, 0);
+}
+
+// Pressure takes a prefix from its end: what remains is found.
+TEST(a_prefix_shrinks_from_its_end) {
+  PrefixCache cache(8, true);
+  const Tokens tokens = repeat({1, 2, 3, 4, 5, 6});
+  cache.release(take(cache, tokens));
+  std::vector<BlockId> taken;
+  for (int left = 6; left > 0; --left) {
+    CHECK_EQ(cache.cached(), left);
+    const std::vector<BlockId> found = cache.match(tokens, static_cast<int>(tokens.size()));
+    CHECK_EQ(static_cast<int>(found.size()), left);
+    cache.release(found);
+    while (cache.cached() == left) taken.push_back(cache.allocate());
+  }
+  cache.release(taken);
+  CHECK_EQ(cache.available(), cache.total());
+  for (int i = 0; i < cache.total(); ++i) CHECK(cache.allocate() >= 0);  // none was lost
+  CHECK_EQ(cache.allocate(), -1);
+}
+
 // Random lives of sequences: every block is accounted for, and what a match returns was
 // published for exactly these tokens and not handed out since.
 TEST(random_sequences_keep_the_books) {

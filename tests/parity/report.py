@@ -15,7 +15,7 @@ from tests.parity.compare import (
     compare_linear,
     compare_logits,
 )
-from tests.parity.fixtures import NAMES, NativeModel, Workbench
+from tests.parity.fixtures import KV_CACHE_DTYPES, NAMES, NativeModel, Workbench
 from tests.parity.numpy_model import NumpyModel
 
 COLUMNS = (
@@ -57,6 +57,25 @@ def row(name: str, workbench: Workbench, kind: str) -> list[str]:
     ]
 
 
+def cache_row(name: str, workbench: Workbench, dtype: str) -> list[str]:
+    golden = workbench.golden(name)
+    differences = [
+        compare_logits(NativeModel(workbench.model(name, seed), dtype), golden, seed)
+        for seed in golden.logit_seeds
+    ]
+    positions = sum(x.rows for x in differences)
+    return [
+        f"{max(x.error for x in differences):.1e}",
+        f"{sum(x.top1_rows for x in differences) / positions:.3f}",
+    ]
+
+
+def print_table(table: list[list[str]]) -> None:
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    for line in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=("engine", "numpy"), default="engine")
@@ -65,15 +84,23 @@ def main() -> None:
         workbench = Workbench(Path(temporary))
         table = [["model", *COLUMNS]]
         table += [[name, *row(name, workbench, options.model)] for name in NAMES]
-    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-    for line in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+        caches = [["model", "KV cache", "worst", "top-1"]]
+        if options.model == "engine":
+            caches += [
+                [name, dtype, *cache_row(name, workbench, dtype)]
+                for name in NAMES
+                for dtype in KV_CACHE_DTYPES
+            ]
+    print_table(table)
     print(
         "\nDifferences from transformers in deviations of its values. projection: rows without a"
         "\nflipped code. layer strict: rows that no rounding boundary can excuse (how many)."
         f"\nlayer: all rows (how many are within {EXACT:.0e})."
         f"\nlogits exact: prompts (positions) with every logit within {EXACT_LOGITS:.0e}."
+        "\nThe engine's KV cache is f32 here.\n"
     )
+    if len(caches) > 1:
+        print_table(caches)
 
 
 if __name__ == "__main__":
