@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test train training-test native-test test-neon lint type proto bench native sanitize wheels clean
+.PHONY: help setup run test train training-test voice-test native-test test-neon lint type proto bench native sanitize wheels clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,6 +34,9 @@ train:  ## Train the embedded model from its texts: make train DATA=DIRECTORY (t
 
 training-test: setup  ## Tests of the training; installs torch into build/training-venv.
 	@scripts/test_training.sh
+
+voice-test: setup  ## Tests of speech; installs torch and the extra voice into build/voice-venv.
+	@scripts/test_voice.sh
 
 native-test: setup  ## Native tests only.
 	@scripts/native_test.sh build/native

@@ -44,7 +44,7 @@ def _bundle() -> Path:
 
 
 def recording(digit: int) -> bytes:
-    """A WAV with one digit, which the recogniser was not trained on."""
+    """A WAV with one spoken digit."""
     path = next((DATA / "recordings").glob(f"{digit}_*.wav"))
     return path.read_bytes()
 

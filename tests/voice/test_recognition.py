@@ -34,7 +34,7 @@ async def stream(live: Live, data: bytes, size: int = 64 * 1024, **config: Any) 
     return [event async for event in live.stub.StreamTranscribe(upload, timeout=PATIENCE)]
 
 
-async def test_digits_that_were_not_trained_on_are_recognised(live: Live) -> None:
+async def test_spoken_digits_are_recognised(live: Live) -> None:
     heard = [(await transcribe(live, recording(digit))).text for digit in range(10)]
     # Seven of ten by chance: less than one in a hundred thousand.
     assert sum(word == text for word, text in zip(WORDS, heard, strict=True)) >= 7, heard

@@ -1,9 +1,9 @@
 """Trains the recogniser: `python -m training.digits.train --data ARCHIVE --out DIRECTORY`.
 
-Two minutes of one idle processor. Most steps use recordings with little silence behind them; the
-last ones have the full 30 s that Whisper always sees. A second loss (CTC on the encoder's output)
-makes the attention of the decoder find the words soon: Watanabe et al., "Hybrid CTC/Attention
-Architecture for End-to-End Speech Recognition", 2017.
+About twenty minutes of one idle processor. Most steps use recordings with little silence behind
+them; the last ones have the full 30 s that Whisper always sees. A second loss (CTC on the encoder's
+output) makes the attention of the decoder find the words sooner: Watanabe et al., "Hybrid
+CTC/Attention Architecture for End-to-End Speech Recognition", 2017.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="fsdd-recordings.tar.xz")
     parser.add_argument("--out", type=Path, required=True, help="where the model is written")
-    parser.add_argument("--steps", type=int, default=900)
-    parser.add_argument("--full-steps", type=int, default=40)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--digits", type=int, default=3, help="the most in one utterance")
+    parser.add_argument("--steps", type=int, default=3500)
+    parser.add_argument("--full-steps", type=int, default=60)
+    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--digits", type=int, default=5, help="the most in one utterance")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
