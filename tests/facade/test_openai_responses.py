@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import httpx
@@ -10,6 +11,14 @@ import openai
 import pytest
 from pydantic import BaseModel, Field
 
+from sterna.v1.generation_event_pb2 import (
+    ChoiceFinished,
+    FinishReason,
+    GenerationDelta,
+    GenerationStarted,
+    ToolCallDelta,
+    Usage,
+)
 from sterna_rest.errors import ApiError
 from sterna_rest.responses.schemas import ResponseRequest
 from sterna_rest.responses.stream import ResponseEvents
@@ -145,7 +154,10 @@ async def test_logprobs(api: openai.AsyncOpenAI) -> None:
     [
         ({"store": True}, 400, "store"),
         ({"previous_response_id": "resp_1"}, 400, "previous_response_id"),
-        ({"tools": [{"type": "web_search"}]}, 400, "tools"),
+        ({"tools": [{"type": "web_search"}]}, 400, "tools[0].type"),
+        ({"tools": [{"type": "function"}]}, 400, "tools[0].name"),
+        ({"tools": [{"type": "function", "name": "a b"}]}, 400, "tools[0].name"),
+        ({"tool_choice": {"type": "function"}}, 400, "tool_choice.name"),
         ({"background": True}, 400, "background"),
         ({"include": ["file_search_call.results"]}, 400, "include[0]"),
         ({"top_logprobs": 2}, 400, "top_logprobs"),
@@ -160,7 +172,9 @@ async def test_logprobs(api: openai.AsyncOpenAI) -> None:
         ({"max_output_tokens": 10**6}, 400, "max_output_tokens"),
         ({"input": []}, 422, "input"),
         ({"input": [{"role": "user"}]}, 400, "input[0].content"),
-        ({"input": [{"type": "function_call_output"}]}, 400, "input[0].type"),
+        ({"input": [{"type": "function_call_output"}]}, 400, "input[0].call_id"),
+        ({"input": [{"type": "function_call", "call_id": "a"}]}, 400, "input[0].name"),
+        ({"input": [{"type": "reasoning"}]}, 400, "input[0].type"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image"}]}]},
             400,
@@ -215,3 +229,78 @@ async def test_names_of_fields(instructions: str | None, text: Any, field: str, 
     body = ResponseRequest.model_validate({"instructions": instructions, "input": text})
     assert len(response_spec(body).chat.messages) == 1 + (instructions is not None)
     assert response_parameter(body, field) == name
+
+
+WEATHER: Any = {
+    "type": "function",
+    "name": "weather",
+    "description": "The weather of a city",
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 12}},
+        "required": ["city"],
+        "additionalProperties": False,
+    },
+    "strict": True,
+}
+
+
+async def test_a_tool_is_called(api: openai.AsyncOpenAI) -> None:
+    fields: Any = {
+        "model": "",
+        "input": "Weather in Rome?",
+        "tools": [WEATHER],
+        "tool_choice": "required",
+        "parallel_tool_calls": False,
+        "temperature": 0,
+    }
+    answer = await api.responses.create(**fields)
+    (call,) = answer.output
+    assert call.type == "function_call"
+    assert call.name == "weather"
+    assert list(json.loads(call.arguments)) == ["city"]
+    assert answer.tools[0].type == "function"
+    stream = await api.responses.create(stream=True, **fields)
+    events = [event async for event in stream]
+    kinds = [event.type for event in events]
+    assert kinds[:3] == ["response.created", "response.in_progress", "response.output_item.added"]
+    assert set(kinds[3:-3]) == {"response.function_call_arguments.delta"}
+    assert kinds[-3:] == [
+        "response.function_call_arguments.done",
+        "response.output_item.done",
+        "response.completed",
+    ]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    last: Any = events[-1]
+    assert last.response.output[0].arguments == call.arguments
+    # The result goes back, and the conversation goes on.
+    followed = await api.responses.create(
+        model="",
+        tools=[WEATHER],
+        max_output_tokens=40,
+        input=[
+            {"role": "user", "content": "Weather in Rome?"},
+            call.model_dump(),
+            {"type": "function_call_output", "call_id": call.call_id, "output": "Sunny"},
+        ],
+    )
+    assert followed.output
+
+
+async def test_text_and_calls_in_one_stream() -> None:
+    events = ResponseEvents(ResponseRequest.model_validate({"input": "Hi"}))
+    out = events.begin(0, GenerationStarted(response_id="1", model_id="m"))
+    out += events.delta(0, GenerationDelta(text="Let me see."))
+    for index, id in enumerate(("call_a", "call_b")):
+        piece = ToolCallDelta(index=index, id=id, name="f", arguments="{}")
+        out += events.delta(0, GenerationDelta(tool_calls=[piece]))
+    reason = FinishReason.FINISH_REASON_TOOL_CALLS
+    out += events.finished(0, ChoiceFinished(finish_reason=reason)) + events.end(Usage())
+    body = json.loads(out.decode().splitlines()[-2].removeprefix("data: "))["response"]
+    assert [item["type"] for item in body["output"]] == [
+        "message",
+        "function_call",
+        "function_call",
+    ]
+    assert {item["status"] for item in body["output"]} == {"completed"}
+    assert out.count(b"response.output_item.done") == 6  # as event and as type

@@ -51,8 +51,6 @@ RESPONSE_FIELDS = _COMMON | {
     "prompt": ((), "stored prompts are"),
     "reasoning": (({}, {"effort": None}, {"effort": "none"}), "reasoning is"),
     "store": ((False,), "storing answers is"),
-    "tool_choice": (("none", "auto"), "tool calling is"),
-    "tools": (([],), "tool calling is"),
     "truncation": (("disabled",), "truncating the input is"),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, Tag
+from pydantic import BaseModel, Discriminator, Field, Tag
 
 from sterna_rest.generation.fields import (
     INT32_MAX,
@@ -33,11 +33,54 @@ InputContent = Annotated[
 
 
 class InputItem(RequestModel):
-    """One turn; an item of an earlier answer's `output` is one, too."""
+    """One turn, a call or its result; an item of an earlier answer's `output` is one, too."""
 
-    type: str | None = Field(None, description="`message`, which may be left out.")
+    type: str | None = Field(
+        None, description="`message`, which may be left out, `function_call` or its `_output`."
+    )
     role: Literal["user", "assistant", "system", "developer"] | None = None
     content: InputContent | None = None
+    call_id: str | None = Field(None, description="Of a call, and of its result.")
+    name: str | None = Field(None, description="Of a call.")
+    arguments: str | None = Field(None, description="Of a call: a JSON object as text.")
+    output: InputContent | None = Field(None, description="Of a result.")
+
+
+class FlatTool(RequestModel):
+    """A tool on offer; only functions are known."""
+
+    type: str = Field(description="`function`.")
+    name: str | None = Field(
+        None, description="1 to 64 characters of a-z, A-Z, 0-9, `_` and `-`; unique."
+    )
+    description: str | None = None
+    parameters: Schema | None = None
+    strict: bool | None = None
+
+
+class FlatChoice(RequestModel):
+    """The one tool that is called."""
+
+    type: str = Field(description="`function`.")
+    name: str | None = None
+
+
+def _mode_or_tool(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "(mode)"
+    return "(named)" if isinstance(value, dict | FlatChoice) else None
+
+
+FlatToolChoice = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("(mode)")]
+    | Annotated[FlatChoice, Tag("(named)")],
+    Discriminator(
+        _mode_or_tool,
+        custom_error_type="mode_or_tool",
+        custom_error_message="Input should be 'none', 'auto', 'required' or an object that names "
+        "a function",
+    ),
+]
 
 
 class FlatSchemaFormat(RequestModel):
@@ -88,6 +131,11 @@ class ResponseRequest(RequestModel):
     )
     include: list[str] | None = Field(None, description=f"`{LOGPROBS}` is what can be added.")
     text: TextOptions | None = None
+    tools: list[FlatTool] | None = Field(None, description="What the model may call.")
+    tool_choice: FlatToolChoice | None = Field(None, description="Default: `auto`.")
+    parallel_tool_calls: bool | None = Field(
+        None, description="Whether one answer may hold several calls. Default: true."
+    )
     stream: bool | None = Field(None, description="Answer with server-sent events.")
     metadata: dict[str, str] | None = Field(None, description="Given back in the answer.")
     user: str | None = Field(None, description="The end user, for the caller's own records.")
@@ -110,6 +158,17 @@ class OutputMessage(BaseModel):
     role: Literal["assistant"]
     status: Literal["in_progress", "completed", "incomplete"]
     content: list[OutputText]
+
+
+class FunctionCallItem(BaseModel):
+    """A call that the model made; answer it with a `function_call_output`."""
+
+    id: str
+    type: Literal["function_call"]
+    call_id: str
+    name: str
+    arguments: str = Field(description="A JSON object as text. Complete unless it was cut off.")
+    status: Literal["in_progress", "completed", "incomplete"]
 
 
 class InputDetails(BaseModel):
@@ -147,13 +206,13 @@ class ResponseBody(BaseModel):
     max_output_tokens: int | None
     metadata: dict[str, str]
     model: str = Field(description="The id of the model that answered.")
-    output: list[OutputMessage]
+    output: list[OutputMessage | FunctionCallItem]
     parallel_tool_calls: bool
     previous_response_id: None
     store: Literal[False]
     temperature: float | None
     text: dict[str, Any]
-    tool_choice: str
+    tool_choice: str | dict[str, Any]
     tools: list[Any]
     top_logprobs: int
     top_p: float | None

@@ -20,6 +20,7 @@ from sterna_rest.responses.schemas import (
     InputPart,
     ResponseRequest,
 )
+from sterna_rest.responses.tools import add_tools, call_item, call_message, joined_calls
 
 # There is no reasoning to add, so the second asks for nothing.
 _INCLUDES = frozenset({LOGPROBS, "reasoning.encrypted_content"})
@@ -52,9 +53,9 @@ def response_spec(body: ResponseRequest) -> GenerationSpec:
     if isinstance(body.input, str):
         spec.chat.messages.append(_message("user", [body.input]))
     else:
-        spec.chat.messages.extend(
-            _item(item, f"input[{index}]") for index, item in enumerate(body.input)
-        )
+        items = [_item(item, f"input[{index}]") for index, item in enumerate(body.input)]
+        spec.chat.messages.extend(joined_calls(items))
+    add_tools(body, spec.chat)
     return spec
 
 
@@ -65,6 +66,8 @@ def response_parameter(body: ResponseRequest, field: str) -> str:
         return "text.format.schema"
     if name == "max_tokens":
         return "max_output_tokens"
+    if name.startswith("tool"):
+        return name.replace(".parameters_schema", ".parameters").replace(".tool_name", ".name")
     if not name.startswith("messages"):
         return "input" if name == "prompt" else name
     if isinstance(body.input, str):
@@ -89,18 +92,33 @@ def _set_grammar(spec: GenerationSpec, body: ResponseRequest) -> None:
 
 
 def _item(item: InputItem, where: str) -> ChatMessage:
+    if item.type == "function_call":
+        return call_message(item, where)
+    if item.type == "function_call_output":
+        return _result(item, where)
     if item.type not in (None, "message"):
         raise unsupported(f"{where}.type", f"input of type {item.type!r} is")
     if item.role is None:
         raise _missing(f"{where}.role")
     if item.content is None:
         raise _missing(f"{where}.content")
-    if isinstance(item.content, str):
-        return _message(item.role, [item.content])
-    return _message(
-        item.role,
-        [_part(part, f"{where}.content[{index}]") for index, part in enumerate(item.content)],
-    )
+    return _message(item.role, _texts(item.content, f"{where}.content"))
+
+
+def _result(item: InputItem, where: str) -> ChatMessage:
+    if not item.call_id:
+        raise _missing(f"{where}.call_id")
+    if item.output is None:
+        raise _missing(f"{where}.output")
+    message = _message("tool", _texts(item.output, f"{where}.output"))
+    message.tool_call_id = item.call_id
+    return message
+
+
+def _texts(content: str | list[InputPart], where: str) -> list[str]:
+    if isinstance(content, str):
+        return [content]
+    return [_part(part, f"{where}[{index}]") for index, part in enumerate(content)]
 
 
 def _part(part: InputPart, where: str) -> str:
@@ -126,7 +144,12 @@ def response_body(body: ResponseRequest, response: GenerateResponse) -> dict[str
     choice: Choice = response.choices[0]
     result = envelope(body, response.response_id, response.create_time.seconds, response.model_id)
     entries = [logprob_entry(entry) for entry in choice.logprobs]
-    complete(result, choice.text, entries, choice.finish_reason, response.usage)
+    items = [call_item(call.id, call.name, call.arguments, "") for call in choice.tool_calls]
+    if choice.text or not items:
+        item = message_item(result["id"], "")
+        item["content"] = [text_part(choice.text, entries)]
+        items.insert(0, item)
+    complete(result, items, choice.finish_reason, response.usage)
     return result
 
 
@@ -135,6 +158,7 @@ def envelope(
 ) -> dict[str, Any]:
     """An answer that has just begun."""
     form = body.text.format if body.text is not None else None
+    choice = body.tool_choice or "auto"
     return {
         "id": f"resp_{response_id}",
         "object": "response",
@@ -148,15 +172,15 @@ def envelope(
         "metadata": body.metadata or {},
         "model": model_id,
         "output": [],
-        "parallel_tool_calls": True,
+        "parallel_tool_calls": body.parallel_tool_calls is not False,
         "previous_response_id": None,
         "store": False,
         "temperature": body.temperature,
         "text": {
             "format": form.model_dump(by_alias=True) if form is not None else {"type": "text"}
         },
-        "tool_choice": "auto",
-        "tools": [],
+        "tool_choice": choice if isinstance(choice, str) else choice.model_dump(),
+        "tools": [tool.model_dump() for tool in body.tools or ()],
         "top_logprobs": body.top_logprobs or 0,
         "top_p": body.top_p,
         "truncation": "disabled",
@@ -166,20 +190,16 @@ def envelope(
 
 
 def complete(
-    response: dict[str, Any],
-    text: str,
-    logprobs: list[dict[str, Any]],
-    reason: FinishReason,
-    usage: Usage,
+    response: dict[str, Any], items: list[dict[str, Any]], reason: FinishReason, usage: Usage
 ) -> None:
-    """Puts the end of an answer into its envelope."""
+    """Puts the end of an answer into its envelope. What was cut off is its last item."""
     cut = reason == FinishReason.FINISH_REASON_LENGTH
     response["status"] = "incomplete" if cut else "completed"
     if cut:
         response["incomplete_details"] = {"reason": "max_output_tokens"}
-    item = message_item(response["id"], response["status"])
-    item["content"] = [text_part(text, logprobs)]
-    response["output"] = [item]
+    for item in items:
+        item["status"] = response["status"] if item is items[-1] else "completed"
+    response["output"] = items
     response["usage"] = {
         "input_tokens": usage.prompt_token_count,
         "input_tokens_details": {"cached_tokens": usage.cached_token_count},
@@ -190,7 +210,7 @@ def complete(
 
 
 def message_item(response_id: str, status: str) -> dict[str, Any]:
-    """The one item of an answer, without its content."""
+    """The text of an answer as an item, without its content."""
     return {
         "id": f"msg_{response_id.removeprefix('resp_')}",
         "type": "message",
