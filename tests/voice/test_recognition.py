@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from sterna.v1 import audio_pb2, recognition_pb2, speech_pb2
+from sterna_service.models.events import EventKind
 from tests.support.core import Refusal, refusal
 from tests.support.speech import DATA, WORDS, float_wav, messages, recording, spoken, wav
 from tests.voice.conftest import Live
@@ -58,6 +59,18 @@ async def test_the_language_is_detected_when_none_is_given(live: Live) -> None:
     answer = await transcribe(live, recording(5), language="")
     assert answer.info.language == "en"
     assert 0 < answer.info.language_probability <= 1
+
+
+async def test_a_transcription_is_told_to_those_who_watch(live: Live) -> None:
+    log = live.core._models.events
+    before = log.revision
+    answer = await transcribe(live, recording(1))
+    watch = log.watch(before, (EventKind.TRANSCRIPTION_COMPLETED,), 60)
+    assert await anext(watch) is None
+    event = await anext(watch)
+    assert event is not None
+    assert event.transcription_id == answer.info.transcription_id
+    assert event.model_id == "digits"
 
 
 async def test_a_stream_of_a_file_begins_with_started_and_ends_with_done(live: Live) -> None:

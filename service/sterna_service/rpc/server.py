@@ -73,7 +73,8 @@ class RpcServer:
         admin = ModelAdminServicer(models, pulls, harnesses, self.book, lambda: self._endpoints)  # type: ignore[abstract]
         inference_pb2_grpc.add_InferenceServiceServicer_to_server(inference, self._server)
         model_admin_pb2_grpc.add_ModelAdminServiceServicer_to_server(admin, self._server)
-        speech_pb2_grpc.add_SpeechServiceServicer_to_server(SpeechServicer(speech), self._server)  # type: ignore[abstract]
+        speaker = SpeechServicer(speech, models.events)  # type: ignore[abstract]
+        speech_pb2_grpc.add_SpeechServiceServicer_to_server(speaker, self._server)
         self._health = health_aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if with_reflection:

@@ -10,6 +10,7 @@ from grpc.aio import ServicerContext
 
 from sterna.v1 import speech_pb2, speech_pb2_grpc
 from sterna_service.errors import Reason, ServiceError
+from sterna_service.models.events import EventKind, EventLog
 from sterna_service.rpc.calls import current_call
 from sterna_service.rpc.from_speech import (
     TranscriptBuilder,
@@ -41,10 +42,11 @@ Context = ServicerContext[Any, Any]
 
 
 class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
-    """Recognition, synthesis and voices; without `speech`, refusals."""
+    """Recognition, synthesis and voices; without `speech`, refusals. `log` hears what was done."""
 
-    def __init__(self, speech: Speech | None) -> None:
+    def __init__(self, speech: Speech | None, log: EventLog) -> None:
         self._speech_or_none = speech
+        self._log = log
 
     async def Transcribe(
         self, request_iterator: AsyncIterator[speech_pb2.TranscribeRequest], context: Context
@@ -55,7 +57,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         events = speech.recognition.transcribe(config, audio_parts(requests))
         async with contextlib.aclosing(events):
             async for event in events:
-                _note_recognition(event)
+                self._note_recognition(event)
                 builder.add(event)
         return builder.build()
 
@@ -73,7 +75,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         )
         async with contextlib.aclosing(events):
             async for event in events:
-                _note_recognition(event)
+                self._note_recognition(event)
                 yield transcribe_event(event)
 
     async def Synthesize(
@@ -136,14 +138,18 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             )
         return self._speech_or_none
 
-
-def _note_recognition(event: RecognitionEvent) -> None:
-    notes = current_call().notes
-    if isinstance(event, RecognitionStarted):
-        notes["model"] = event.model_id
-        notes["transcription_id"] = event.transcription_id
-    elif isinstance(event, RecognitionDone):
-        notes["audio_seconds"] = round(event.duration, 3)
+    def _note_recognition(self, event: RecognitionEvent) -> None:
+        notes = current_call().notes
+        if isinstance(event, RecognitionStarted):
+            notes["model"] = event.model_id
+            notes["transcription_id"] = event.transcription_id
+        elif isinstance(event, RecognitionDone):
+            notes["audio_seconds"] = round(event.duration, 3)
+            self._log.add(
+                EventKind.TRANSCRIPTION_COMPLETED,
+                model_id=str(notes["model"]),
+                transcription_id=str(notes["transcription_id"]),
+            )
 
 
 def _note_synthesis(event: SynthesisEvent) -> None:
