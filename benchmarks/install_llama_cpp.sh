@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs llama.cpp from its PyPI package into build/llama-cpp/venv, compiled for this machine.
-# It takes about ten minutes of one core, once; JOBS=N uses more. Only benchmarks/peers.py needs it.
+# It takes about eight minutes of one core, once; JOBS=N uses more. Only benchmarks/peers.py needs it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=0.3.36

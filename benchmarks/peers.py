@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares the engine with llama.cpp in one run: same shape, same machine, rounds in turns.
 
-    benchmarks/install_llama_cpp.sh        once; about ten minutes
+    benchmarks/install_llama_cpp.sh        once; eight minutes of one core
     .venv/bin/python benchmarks/peers.py
 
 Both sides run random ternary weights in the shape of bitnet-b1.58-2B-4T. llama.cpp has them as
@@ -25,7 +25,6 @@ from pathlib import Path
 
 from sterna_server.bench.measure import Workload, batched, decode, open_trial, prefill
 from sterna_server.bench.plan import DEFAULTS, Variant, parse_numbers, parse_variant
-from sterna_server.bench.result import align
 from sterna_server.bench.run import describe_machine
 from sterna_server.bench.subject import Subject, find_subject
 from sterna_service.engine.floors import measure_floors
@@ -36,8 +35,6 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 WORK = REPOSITORY / "build" / "llama-cpp"
 PYTHON = WORK / "venv" / "bin" / "python"
 SHAPE = "bitnet-b1.58-2B-4T"
-BATCHED_PROMPT = 128
-BATCHED_TOKENS = 64
 
 
 class Peer:
@@ -83,24 +80,20 @@ class Comparison:
     def ratio(self) -> float:
         return statistics.median(self.ours) / statistics.median(self.theirs)
 
-    def cells(self) -> list[str]:
-        cells = [self.what, str(self.threads), self.peer]
-        for values in (self.theirs, self.ours):
-            cells += [f"{statistics.median(values):.1f}", f"{min(values):.1f} .. {max(values):.1f}"]
-        return [*cells, f"{self.ratio:.2f}", self.variant]
+    def line(self) -> str:
+        ours, theirs = (
+            f"{statistics.median(values):8.1f} ({min(values):.1f} .. {max(values):.1f})".ljust(28)
+            for values in (self.ours, self.theirs)
+        )
+        return (
+            f"{self.what:13}{self.threads:>7}  {self.peer:30}{theirs}{ours}{self.ratio:6.2f}  "
+            f"{self.variant}"
+        )
 
 
-HEADER = [
-    "",
-    "threads",
-    "peer",
-    "theirs",
-    "low .. high",
-    "ours",
-    "low .. high",
-    "ratio",
-    "settings",
-]
+HEADER = (
+    f"{'':13}threads  {'peer':30}{'theirs, tokens/s':28}{'ours, tokens/s':28} ratio  our settings"
+)
 
 
 @dataclass(frozen=True)
@@ -118,8 +111,8 @@ def tasks(options: argparse.Namespace) -> Iterator[Task]:
         yield Task(prefill(options.prompt), f"prefill {options.prompt}")
     if "batched" in options.only:
         for streams in options.streams:
-            line = f"batched {streams} {BATCHED_PROMPT} {BATCHED_TOKENS}"
-            yield Task(batched(streams, BATCHED_PROMPT, BATCHED_TOKENS), line)
+            prompt, tokens = options.batched_prompt, options.batched_generate
+            yield Task(batched(streams, prompt, tokens), f"batched {streams} {prompt} {tokens}")
 
 
 def random_gguf(weights: str, head: str) -> Path:
@@ -206,6 +199,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--streams", type=numbers, default="1,2,4,8,16")
     parser.add_argument("--generate", type=int, default=128, help="tokens of the decoding (128)")
     parser.add_argument("--prompt", type=int, default=512, help="tokens of the prefill (512)")
+    parser.add_argument("--batched-prompt", type=int, default=128, help="tokens (128)")
+    parser.add_argument("--batched-generate", type=int, default=64, help="tokens (64)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--variant", default="", help="our settings, as in sterna bench --variant")
     parser.add_argument(
@@ -228,16 +223,18 @@ def main() -> None:
     variant = parse_variant(options.variant) if options.variant else DEFAULTS
     home = REPOSITORY / "build" / "benchmarks"
     subject = find_subject("", SHAPE, home, lambda text: print(text, file=sys.stderr))
-    print(describe_machine())
     floors = [measure_floors(threads) for threads in options.threads]
-    rows = list(compare(subject, variant, options))
+    print(f"{describe_machine()}\n{HEADER}")
+    rows = []
+    for row in compare(subject, variant, options):
+        print(row.line(), flush=True)
+        rows.append(row)
     for threads, before in zip(options.threads, floors, strict=True):
         best = before.better(measure_floors(threads))
         print(
             f"{threads} threads: reads {best.read_bytes_per_second / 1e9:.1f} GB/s, "
             f"{best.int8_macs_per_second / 1e9:.0f} G int8 multiplications/s ({best.kernels})"
         )
-    print("tokens/s, medians:\n" + "\n".join(align([HEADER, *(row.cells() for row in rows)])))
     if options.json is not None:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
 
