@@ -44,6 +44,14 @@ const char* code_name(ErrorCode code) {
   return "internal";
 }
 
+HeadLayout head_layout_from(const std::string& name) {
+  if (name == "auto") return HeadLayout::kAuto;
+  if (name == "plain") return HeadLayout::kPlain;
+  if (name == "split") return HeadLayout::kSplit;
+  throw Error(ErrorCode::kInvalidArgument,
+              "head_layout must be auto, plain or split, not '" + name + "'", "head_layout");
+}
+
 void bind_errors(py::module_& module) {
   static PyObject* native_error =
       PyErr_NewException("sterna_service.engine._native.NativeError", PyExc_Exception, nullptr);
@@ -229,7 +237,8 @@ void bind_engine(py::module_& module) {
             }
             o.speculation = static_cast<Speculation>(found - std::begin(kSpeculations));
           })
-      .def_readwrite("max_draft_tokens", &EngineOptions::max_draft_tokens);
+      .def_readwrite("max_draft_tokens", &EngineOptions::max_draft_tokens)
+      .def_readwrite("exact_head_screening", &EngineOptions::exact_head_screening);
   py::class_<EngineStats>(module, "EngineStats")
       .def_readonly("kernels", &EngineStats::kernels)
       .def_readonly("threads", &EngineStats::threads)
@@ -247,7 +256,9 @@ void bind_engine(py::module_& module) {
       .def_readonly("steps", &EngineStats::steps)
       .def_readonly("preemptions", &EngineStats::preemptions)
       .def_readonly("drafted_tokens", &EngineStats::drafted_tokens)
-      .def_readonly("accepted_tokens", &EngineStats::accepted_tokens);
+      .def_readonly("accepted_tokens", &EngineStats::accepted_tokens)
+      .def_readonly("screened_states", &EngineStats::screened_states)
+      .def_readonly("rescored_tokens", &EngineStats::rescored_tokens);
   using Released = py::call_guard<py::gil_scoped_release>;
   py::class_<Engine>(module, "Engine")
       .def(py::init([](std::shared_ptr<Model> model, const EngineOptions& options) {
@@ -278,8 +289,14 @@ PYBIND11_MODULE(_native, module) {
   bind_event(module);
   bind_model(module);
   bind_engine(module);
-  module.def("pack_checkpoint", &pack_checkpoint, py::arg("checkpoint_dir"), py::arg("bundle_path"),
-             py::call_guard<py::gil_scoped_release>());
+  module.def(
+      "pack_checkpoint",
+      [](const std::string& checkpoint_dir, const std::string& bundle_path,
+         const std::string& head_layout) {
+        pack_checkpoint(checkpoint_dir, bundle_path, {head_layout_from(head_layout)});
+      },
+      py::arg("checkpoint_dir"), py::arg("bundle_path"), py::arg("head_layout") = "auto",
+      py::call_guard<py::gil_scoped_release>());
   module.def("kernel_names", [] {
     std::vector<std::string> names;
     for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->name);

@@ -112,7 +112,7 @@ py::array_t<float> logits(const std::shared_ptr<Model>& model, const std::vector
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     states.push_back(bench.transformer.hidden(static_cast<int>(i)));
   }
-  bench.transformer.logits(states, out.mutable_data());
+  bench.transformer.head().logits(states, out.mutable_data());
   return out;
 }
 

@@ -1,5 +1,6 @@
 #include "tiny_model.h"
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -34,6 +35,26 @@ class CheckpointWriter {
 
   void table(const std::string& name, int rows, int cols) {
     bf16(name + ".weight", {rows, cols}, [this] { return gaussian_(random_); });
+  }
+
+  // In turn: a row of its own, the same again, the same but for one last bit, zeros, one whose
+  // values lie many binades apart, and one of minus zeros.
+  void hard_table(const std::string& name, int rows, int cols) {
+    std::vector<float> last(cols);
+    int row = -1;
+    int col = cols;
+    bf16(name + ".weight", {rows, cols}, [&]() -> float {
+      if (col == cols) {
+        col = 0;
+        ++row;
+      }
+      const int i = col++;
+      if (row % 6 == 0) last[i] = gaussian_(random_);
+      if (row % 6 == 2 && i == row % cols) last[i] *= 1.008f;
+      if (row % 6 == 3) return 0.0f;
+      if (row % 6 == 4) return std::ldexp(gaussian_(random_), -static_cast<int>(random_() % 40));
+      return row % 6 == 5 ? -0.0f : last[i];
+    });
   }
 
   void write(const fs::path& path) const {
@@ -96,7 +117,11 @@ std::string config_json(const TinyShape& s) {
 void write_checkpoint(const TinyShape& s, const fs::path& directory) {
   std::ofstream(directory / "config.json") << config_json(s);
   CheckpointWriter writer;
-  writer.table("model.embed_tokens", s.vocab, s.hidden);
+  if (s.hard_head) {
+    writer.hard_table("model.embed_tokens", s.vocab, s.hidden);
+  } else {
+    writer.table("model.embed_tokens", s.vocab, s.hidden);
+  }
   const int kv = s.hidden / s.heads * s.kv_heads;
   for (int i = 0; i < s.layers; ++i) {
     const std::string layer = "model.layers." + std::to_string(i) + ".";
@@ -125,7 +150,8 @@ std::shared_ptr<const Model> make_tiny_model(const TinyShape& shape) {
   if (mkdtemp(pattern.data()) == nullptr) throw Error(ErrorCode::kIo, "no temporary directory");
   const fs::path directory = pattern;
   write_checkpoint(shape, directory);
-  pack_checkpoint(directory.string(), (directory / "bundle.safetensors").string());
+  pack_checkpoint(directory.string(), (directory / "bundle.safetensors").string(),
+                  {shape.head_layout});
   auto model = Model::open((directory / "bundle.safetensors").string());
   fs::remove_all(directory);  // the mapping stays
   return model;

@@ -17,6 +17,9 @@ struct TinyShape {
   int kv_heads = 2;
   int context = 256;
   bool bitnet = true;  // else Llama
+  HeadLayout head_layout = HeadLayout::kAuto;
+  // Rows of the embedding that tie or nearly tie as an output head, zeros, and a wide range.
+  bool hard_head = false;
 };
 
 std::shared_ptr<const Model> make_tiny_model(const TinyShape& shape = {});

@@ -114,6 +114,8 @@ class Settings(BaseSettings):
     """Whether tokens are guessed ahead and verified together: `auto` where it pays, or `off`."""
     max_draft_tokens: int = Field(default=8, ge=1, le=64)
     """Tokens guessed ahead of one sequence."""
+    exact_head_screening: bool = True
+    """Whether tokens are chosen from half of the bytes of a large output head."""
 
     voice: bool = False
     """Whether speech is recognised and made; needs the extra `voice` and `sterna pull --voice`."""

@@ -108,6 +108,9 @@ class CoreOptions:
     """Whether tokens are guessed ahead and verified together; the answers are the same."""
     max_draft_tokens: int = 8
     """Tokens guessed ahead of one sequence."""
+    exact_head_screening: bool = True
+    """Whether tokens are chosen from half of the bytes of a large output head; the answers are the
+    same."""
 
     session_ttl_seconds: float = 30 * 86400.0
     """How long a stored conversation is kept without use, unless its creator says otherwise."""
@@ -308,6 +311,7 @@ def _engine_options(options: CoreOptions) -> EngineOptions:
         attention_tiles=options.attention_tiles,
         speculation=options.speculation,
         max_draft_tokens=options.max_draft_tokens,
+        exact_head_screening=options.exact_head_screening,
     )
 
 

@@ -35,6 +35,9 @@ struct EngineOptions {
   bool attention_tiles = true;
   Speculation speculation = Speculation::kAuto;
   int max_draft_tokens = 8;  // tokens guessed ahead of one sequence
+  // Choose tokens from half of the bytes of an output head that was packed for it (PackOptions),
+  // and score exactly only those that can still win. The answers are the same.
+  bool exact_head_screening = true;
 };
 
 struct EngineStats {
@@ -54,6 +57,8 @@ struct EngineStats {
   std::int64_t preemptions = 0;
   std::int64_t drafted_tokens = 0;   // guessed ahead
   std::int64_t accepted_tokens = 0;  // of these, part of an answer
+  std::int64_t screened_states = 0;  // whose token was chosen by screening the output head
+  std::int64_t rescored_tokens = 0;  // exact logits that took, all together
 };
 
 // Thread-safe: every method may be called concurrently with every other, except the destructor.

@@ -38,8 +38,20 @@ class Model {
   virtual std::int64_t weight_bytes() const = 0;  // mapped bytes of all weights
 };
 
+// How the output head, when it is bf16, lies in the bundle.
+enum class HeadLayout {
+  kAuto,   // in halves when it is larger than caches are
+  kPlain,  // as in the checkpoint
+  kSplit,  // in two halves of eight bits, so that exact screening (EngineOptions) reads one of them
+};
+
+struct PackOptions {
+  HeadLayout head_layout = HeadLayout::kAuto;
+};
+
 // Reads the Hugging Face checkpoint in `checkpoint_dir` and writes `bundle_path` atomically.
 // Peak memory is about one tensor beyond the mapped input. Throws Error.
-void pack_checkpoint(const std::string& checkpoint_dir, const std::string& bundle_path);
+void pack_checkpoint(const std::string& checkpoint_dir, const std::string& bundle_path,
+                     const PackOptions& options = {});
 
 }  // namespace sterna

@@ -8,6 +8,7 @@
 
 #include "base/quoted.h"
 #include "format/safetensors_writer.h"
+#include "format/split_rows.h"
 #include "model/config.h"
 #include "sterna/error.h"
 
@@ -90,7 +91,12 @@ void Bundle::check_structure() {
     weight_bytes_ += tensor.bytes.size();
   };
   for (const DenseSpec& spec : layout.dense) {
-    take(expect(file_, spec.name, {Dtype::kBF16, Dtype::kF32}, {spec.rows, spec.cols}));
+    // Only the output head is worth it: the last of the tables.
+    if (&spec == &layout.dense.back() && is_split(spec.name)) {
+      check_split(spec, take);
+    } else {
+      take(expect(file_, spec.name, {Dtype::kBF16, Dtype::kF32}, {spec.rows, spec.cols}));
+    }
   }
   for (const NormSpec& spec : layout.norms) {
     take(expect(file_, spec.name, {Dtype::kF32}, {spec.size}));
@@ -113,6 +119,37 @@ void Bundle::check_structure() {
       refuse_tensor(file_, tensor.name, "is not a tensor of this model");
     }
   }
+}
+
+bool Bundle::is_split(const std::string& name) const {
+  return file_.find(name + std::string(kHigh)) != nullptr;
+}
+
+void Bundle::check_split(const DenseSpec& spec,
+                         const std::function<void(const TensorView&)>& take) {
+  const auto part = [&](std::string_view suffix, Dtype dtype,
+                        const std::vector<std::int64_t>& shape) -> const TensorView& {
+    const TensorView& tensor = expect(file_, spec.name + std::string(suffix), {dtype}, shape);
+    take(tensor);
+    return tensor;
+  };
+  part(kHigh, Dtype::kU8, {spec.rows, split_stride(spec.cols)});
+  part(kLow, Dtype::kU8, {spec.rows, split_stride(spec.cols)});
+  for (const std::string_view suffix : {kScales, kResiduals, kNorms}) {
+    const TensorView& tensor = part(suffix, Dtype::kF32, {spec.rows});
+    const float* values = floats(tensor);
+    if (!std::all_of(values, values + spec.rows,
+                     [](float v) { return std::isfinite(v) && v >= 0.0f; })) {
+      refuse_tensor(file_, tensor.name, "holds a value that is not finite or negative");
+    }
+  }
+  const TensorView& starts = part(kStarts, Dtype::kU32, {spec.rows + 1});
+  const auto* start = reinterpret_cast<const std::uint32_t*>(starts.bytes.data());
+  if (start[0] != 0 || !std::is_sorted(start, start + spec.rows + 1)) {
+    refuse_tensor(file_, starts.name, "does not count up from 0");
+  }
+  part(kColumns, Dtype::kU16, {start[spec.rows]});
+  part(kBits, Dtype::kBF16, {start[spec.rows]});
 }
 
 void Bundle::check_values() const {

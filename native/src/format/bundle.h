@@ -3,7 +3,8 @@
 // A bundle is a safetensors file. Its metadata are "format": "sterna-bundle", "version", and
 // "config", the model's configuration as JSON (config_to_json). Its tensors, each at a multiple of
 // 64 bytes, are those of bundle_layout.h:
-//   embed_tokens, lm_head (absent when tied)   BF16 or F32 [vocab_size, hidden_size]
+//   embed_tokens, lm_head (absent when tied)   BF16 or F32 [vocab_size, hidden_size], or in halves
+//                                              (bundle_layout.h, split_rows.h), the head only
 //   norm, layers.N.input_norm, ...             F32 [size]
 //   layers.N.{q,k,v,o,gate,up,down}.tiles      U8 [row_tiles, col_blocks, 64], see kernels.h
 //   layers.N.{q,k,v,o,gate,up,down}.scale      F32 [1]
@@ -18,6 +19,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -52,6 +54,8 @@ class Bundle {
   TernaryMatrix ternary(const std::string& name) const;
   // The F32 tensor `name`, which has `expected` elements.
   std::span<const float> f32(const std::string& name, std::size_t expected) const;
+  // Whether the matrix "embed_tokens" or "lm_head" is kept in halves.
+  bool is_split(const std::string& name) const;
   // The tensor itself: "embed_tokens" and "lm_head" are BF16 or F32, 64-byte aligned.
   const TensorView& tensor(const std::string& name) const;
 
@@ -59,6 +63,7 @@ class Bundle {
   explicit Bundle(SafetensorsFile file) : file_(std::move(file)) {}
 
   void check_structure();
+  void check_split(const DenseSpec& spec, const std::function<void(const TensorView&)>& take);
   void check_values() const;
 
   SafetensorsFile file_;

@@ -9,7 +9,8 @@
 
 namespace sterna {
 
-struct DenseSpec {  // "embed_tokens", "lm_head": BF16 or F32 [rows, cols]
+// "embed_tokens", "lm_head": BF16 or F32 [rows, cols], or in halves (split_rows.h): see kHigh.
+struct DenseSpec {
   std::string name;
   int rows = 0;
   int cols = 0;
@@ -31,6 +32,17 @@ struct BundleLayout {
   std::vector<NormSpec> norms;
   std::vector<TernarySpec> linears;
 };
+
+// The tensors of a matrix in halves are <name>.high and so on.
+inline constexpr std::string_view kHigh = ".high";            // U8 [rows, stride]
+inline constexpr std::string_view kLow = ".low";              // U8 [rows, stride]
+inline constexpr std::string_view kScales = ".scales";        // F32 [rows]
+inline constexpr std::string_view kResiduals = ".residuals";  // F32 [rows]
+inline constexpr std::string_view kNorms = ".norms";          // F32 [rows]
+// Row r has exceptions [starts[r], starts[r + 1]).
+inline constexpr std::string_view kStarts = ".exceptions.starts";    // U32 [rows + 1]
+inline constexpr std::string_view kColumns = ".exceptions.columns";  // U16 [exceptions]
+inline constexpr std::string_view kBits = ".exceptions.bits";        // BF16 [exceptions]
 
 BundleLayout bundle_layout(const ModelConfig& config);
 

@@ -11,6 +11,7 @@
 #include "format/bundle_layout.h"
 #include "format/checkpoint.h"
 #include "format/safetensors_writer.h"
+#include "format/split_rows.h"
 #include "format/ternarize.h"
 #include "kernels/packing.h"
 #include "model/config.h"
@@ -22,6 +23,8 @@ namespace sterna {
 namespace {
 
 constexpr std::size_t kChunkElements = std::size_t{1} << 20;
+// A head that fits a cache is read fast in one piece.
+constexpr std::size_t kElementsWorthSplitting = std::size_t{1} << 24;
 
 template <typename T>
 std::span<const std::uint8_t> as_bytes(const T* data, std::size_t count) {
@@ -30,8 +33,9 @@ std::span<const std::uint8_t> as_bytes(const T* data, std::size_t count) {
 
 class Packer {
  public:
-  Packer(const Checkpoint& checkpoint, const std::string& bundle_path)
+  Packer(const Checkpoint& checkpoint, const std::string& bundle_path, const PackOptions& options)
       : checkpoint_(checkpoint),
+        options_(options),
         config_(parse_config(checkpoint.config_text(), checkpoint.config_path())),
         layout_(bundle_layout(config_.model)),
         writer_(bundle_path, {{"format", std::string(kBundleFormat)},
@@ -42,7 +46,13 @@ class Packer {
     check_tensors();
     declare();
     writer_.begin();
-    for (const DenseSpec& spec : layout_.dense) write_dense(spec);
+    for (const DenseSpec& spec : layout_.dense) {
+      if (is_split(spec)) {
+        write_split(spec);
+      } else {
+        write_dense(spec);
+      }
+    }
     for (const NormSpec& spec : layout_.norms) write_norm(spec);
     for (const TernarySpec& spec : layout_.linears) write_linear(spec);
     writer_.commit();
@@ -141,7 +151,11 @@ class Packer {
       const TensorView& tensor = checkpoint_.get(weight_name(spec.name));
       const Dtype dtype = dense_dtype(tensor);
       dense_dtypes_[spec.name] = dtype;
-      writer_.declare(spec.name, dtype, {spec.rows, spec.cols});
+      if (is_split(spec)) {
+        declare_split(spec);
+      } else {
+        writer_.declare(spec.name, dtype, {spec.rows, spec.cols});
+      }
     }
     for (const NormSpec& spec : layout_.norms) {
       writer_.declare(spec.name, Dtype::kF32, {spec.size});
@@ -195,6 +209,91 @@ class Packer {
         writer_.write(spec.name, begin * 4, as_bytes(values.data(), values.size()));
       }
     });
+  }
+
+  // Whether the table is the output head, in bf16, and wanted in halves.
+  bool is_split(const DenseSpec& spec) const {
+    if (&spec != &layout_.dense.back() || dense_dtypes_.at(spec.name) != Dtype::kBF16 ||
+        spec.cols > kMostSplitCols || options_.head_layout == HeadLayout::kPlain) {
+      return false;
+    }
+    const std::size_t elements = static_cast<std::size_t>(spec.rows) * spec.cols;
+    return options_.head_layout == HeadLayout::kSplit || elements >= kElementsWorthSplitting;
+  }
+
+  // Splits every row, and gives body(row, high, low, facts) each. The exceptions gather on the way.
+  template <typename Body>
+  void for_each_split_row(const DenseSpec& spec, Body&& body) {
+    const TensorView& tensor = checkpoint_.get(weight_name(spec.name));
+    const std::size_t stride = split_stride(spec.cols);
+    const std::size_t cols = spec.cols;
+    const std::size_t bytes = cols * dtype_size(tensor.dtype);
+    std::vector<std::uint8_t> high(stride);
+    std::vector<std::uint8_t> low(stride);
+    std::vector<std::uint16_t> halves(cols);
+    floats_.resize(cols);
+    exception_starts_.assign(1, 0);
+    exception_columns_.clear();
+    exception_bits_.clear();
+    for (int row = 0; row < spec.rows; ++row) {
+      widen(tensor.dtype, tensor.bytes.data() + row * bytes, cols, floats_.data());
+      std::transform(floats_.begin(), floats_.end(), halves.begin(), truncate_to_bf16);
+      const SplitRow facts =
+          split_row(halves, high.data(), low.data(), exception_columns_, exception_bits_);
+      if (exception_columns_.size() > kMostSplitExceptions) {
+        checkpoint_.refuse(tensor.name, "has too many values to keep apart; pack it in one piece");
+      }
+      exception_starts_.push_back(static_cast<std::uint32_t>(exception_columns_.size()));
+      body(row, high, low, facts);
+    }
+  }
+
+  void declare_split(const DenseSpec& spec) {
+    // How many exceptions there are must be known before anything is written.
+    for_each_split_row(spec, [](int, const auto&, const auto&, const SplitRow&) {});
+    const std::int64_t exceptions = static_cast<std::int64_t>(exception_columns_.size());
+    const auto part = [&](std::string_view suffix, Dtype dtype, std::vector<std::int64_t> shape) {
+      writer_.declare(spec.name + std::string(suffix), dtype, std::move(shape));
+    };
+    part(kHigh, Dtype::kU8, {spec.rows, split_stride(spec.cols)});
+    part(kLow, Dtype::kU8, {spec.rows, split_stride(spec.cols)});
+    for (const std::string_view suffix : {kScales, kResiduals, kNorms}) {
+      part(suffix, Dtype::kF32, {spec.rows});
+    }
+    part(kStarts, Dtype::kU32, {spec.rows + 1});
+    part(kColumns, Dtype::kU16, {exceptions});
+    part(kBits, Dtype::kBF16, {exceptions});
+  }
+
+  void write_split(const DenseSpec& spec) {
+    const auto part = [&](std::string_view suffix, std::size_t offset,
+                          std::span<const std::uint8_t> bytes) {
+      writer_.write(spec.name + std::string(suffix), offset, bytes);
+    };
+    const std::size_t stride = split_stride(spec.cols);
+    const std::size_t step = std::max<std::size_t>(kChunkElements / stride, 1);
+    std::vector<std::uint8_t> highs;
+    std::vector<std::uint8_t> lows;
+    std::vector<float> scales, residuals, norms;
+    for_each_split_row(spec, [&](int row, const auto& high, const auto& low, const SplitRow& f) {
+      highs.insert(highs.end(), high.begin(), high.end());
+      lows.insert(lows.end(), low.begin(), low.end());
+      scales.push_back(f.scale);
+      residuals.push_back(f.residual);
+      norms.push_back(f.norm);
+      if (highs.size() < step * stride && row + 1 < spec.rows) return;
+      const std::size_t offset = (row + 1) * stride - highs.size();
+      part(kHigh, offset, highs);
+      part(kLow, offset, lows);
+      highs.clear();
+      lows.clear();
+    });
+    part(kScales, 0, as_bytes(scales.data(), scales.size()));
+    part(kResiduals, 0, as_bytes(residuals.data(), residuals.size()));
+    part(kNorms, 0, as_bytes(norms.data(), norms.size()));
+    part(kStarts, 0, as_bytes(exception_starts_.data(), exception_starts_.size()));
+    part(kColumns, 0, as_bytes(exception_columns_.data(), exception_columns_.size()));
+    part(kBits, 0, as_bytes(exception_bits_.data(), exception_bits_.size()));
   }
 
   void write_norm(const NormSpec& spec) {
@@ -254,6 +353,7 @@ class Packer {
   }
 
   const Checkpoint& checkpoint_;
+  const PackOptions options_;
   const CheckpointConfig config_;
   const BundleLayout layout_;
   SafetensorsWriter writer_;
@@ -262,13 +362,17 @@ class Packer {
   std::vector<float> floats_;
   std::vector<std::int8_t> trits_;
   std::vector<std::uint8_t> tiles_;
+  std::vector<std::uint32_t> exception_starts_;
+  std::vector<std::uint16_t> exception_columns_;
+  std::vector<std::uint16_t> exception_bits_;
 };
 
 }  // namespace
 
-void pack_checkpoint(const std::string& checkpoint_dir, const std::string& bundle_path) {
+void pack_checkpoint(const std::string& checkpoint_dir, const std::string& bundle_path,
+                     const PackOptions& options) {
   const Checkpoint checkpoint = Checkpoint::open(checkpoint_dir);
-  Packer(checkpoint, bundle_path).run();
+  Packer(checkpoint, bundle_path, options).run();
 }
 
 }  // namespace sterna

@@ -160,8 +160,53 @@ std::int32_t int_max_lanes(IntLanes x) {
   return _mm_cvtsi128_si32(_mm_max_epi32(c, _mm_shuffle_epi32(c, 1)));
 }
 
-constexpr int kDotRows = 2;    // weight rows at a time for several inputs
-constexpr int kDotInputs = 3;  // inputs at a time
+// |x| times the weight with the sign of x: pairs of products reach 2 * 127 * 127, which fits int16.
+using CodeLanes = __m256i;
+struct CodeWeights {
+  __m256i half[2];
+};
+CodeLanes code_zero() { return _mm256_setzero_si256(); }
+CodeWeights load_weights(const std::uint8_t* p) {
+  const __m256i offset = _mm256_set1_epi8(static_cast<char>(0x80));
+  const auto* codes = reinterpret_cast<const __m256i*>(p);
+  return {{_mm256_xor_si256(_mm256_load_si256(codes), offset),
+           _mm256_xor_si256(_mm256_load_si256(codes + 1), offset)}};
+}
+CodeLanes add_codes(CodeLanes sum, CodeWeights weights, const std::int8_t* x) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int h = 0; h < 2; ++h) {
+    const __m256i codes = _mm256_load_si256(reinterpret_cast<const __m256i*>(x) + h);
+    const __m256i pairs =
+        _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(weights.half[h], codes));
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
+  }
+  return sum;
+}
+std::int32_t finish_codes(CodeLanes sum, std::int32_t) {
+  return int_sum_lanes({sum, _mm256_setzero_si256()});
+}
+void load_halves(const std::uint8_t* high, const std::uint8_t* low, Lanes (&out)[4]) {
+  const __m256i mask = _mm256_set1_epi32(0xffff);
+  const __m256i magic = _mm256_set1_epi32(0x4b000000);
+  __m256 parts[2][4];
+  for (int half = 0; half < 2; ++half) {
+    const __m256i h = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(high) + half);
+    const __m256i l = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(low) + half);
+    const __m256i pairs[2] = {_mm256_unpacklo_epi8(l, h), _mm256_unpackhi_epi8(l, h)};
+    for (int i = 0; i < 2; ++i) {
+      const __m256i even = _mm256_and_si256(pairs[i], mask);
+      const __m256i odd = _mm256_srli_epi32(pairs[i], 16);
+      parts[half][2 * i] = _mm256_castsi256_ps(_mm256_or_si256(even, magic));
+      parts[half][2 * i + 1] = _mm256_castsi256_ps(_mm256_or_si256(odd, magic));
+    }
+  }
+  for (int q = 0; q < 4; ++q) out[q] = {parts[0][q], parts[1][q]};
+}
+
+constexpr int kCodeRows = 2;    // weight rows at a time for several inputs of codes
+constexpr int kCodeInputs = 4;  // inputs of codes at a time
+constexpr int kDotRows = 2;     // weight rows at a time for several inputs
+constexpr int kDotInputs = 3;   // inputs at a time
 // Attention, for many queries at a time and for few:
 constexpr int kScoreQueries = 4;    // queries against
 constexpr int kScoreBlocks = 1;     // blocks of keys
@@ -378,6 +423,9 @@ const Kernels STERNA_TABLE = {
     .ternary_matmul = ternary_matmul,
     .matmul_bf16 = matmul_bf16,
     .matmul_f32 = matmul_f32,
+    .dot_codes = dot_codes,
+    .join_halves = join_halves,
+    .dot_and_join = dot_and_join,
     .rms_norm = rms_norm,
     .attention = attention,
     .attention_join = attention_join,

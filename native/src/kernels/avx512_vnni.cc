@@ -106,8 +106,37 @@ void store_codes(std::int8_t* p, IntLanes x) {
 std::int32_t int_sum_lanes(IntLanes x) { return _mm512_reduce_add_epi32(x); }
 std::int32_t int_max_lanes(IntLanes x) { return _mm512_reduce_max_epi32(x); }
 
-constexpr int kDotRows = 4;    // weight rows at a time for several inputs
-constexpr int kDotInputs = 6;  // inputs at a time
+// Weights stay unsigned, as the dot product wants them: 128 times the sum of x is taken off at the
+// end.
+using CodeLanes = __m512i;
+using CodeWeights = __m512i;
+CodeLanes code_zero() { return _mm512_setzero_si512(); }
+CodeWeights load_weights(const std::uint8_t* p) { return _mm512_load_si512(p); }
+CodeLanes add_codes(CodeLanes sum, CodeWeights weights, const std::int8_t* x) {
+  return _mm512_dpbusd_epi32(sum, weights, _mm512_load_si512(x));
+}
+std::int32_t finish_codes(CodeLanes sum, std::int32_t x_sum) {
+  return static_cast<std::int32_t>(static_cast<std::uint32_t>(_mm512_reduce_add_epi32(sum)) -
+                                   128u * static_cast<std::uint32_t>(x_sum));
+}
+void load_halves(const std::uint8_t* high, const std::uint8_t* low, Lanes (&out)[4]) {
+  const __m512i h = _mm512_loadu_si512(high);
+  const __m512i l = _mm512_loadu_si512(low);
+  const __m512i pairs[2] = {_mm512_unpacklo_epi8(l, h), _mm512_unpackhi_epi8(l, h)};
+  const __m512i mask = _mm512_set1_epi32(0xffff);
+  const __m512i magic = _mm512_set1_epi32(0x4b000000);
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) {
+    // (pairs & mask) | magic
+    out[2 * i] = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(pairs[i], mask, magic, 0xea));
+    out[2 * i + 1] = _mm512_castsi512_ps(_mm512_or_si512(_mm512_srli_epi32(pairs[i], 16), magic));
+  }
+}
+
+constexpr int kCodeRows = 4;    // weight rows at a time for several inputs of codes
+constexpr int kCodeInputs = 4;  // inputs of codes at a time
+constexpr int kDotRows = 4;     // weight rows at a time for several inputs
+constexpr int kDotInputs = 6;   // inputs at a time
 // Attention, for many queries at a time and for few:
 constexpr int kScoreQueries = 8;    // queries against
 constexpr int kScoreBlocks = 2;     // blocks of keys
@@ -306,6 +335,9 @@ const Kernels kAvx512VnniKernels = {
     .ternary_matmul = ternary_matmul,
     .matmul_bf16 = matmul_bf16,
     .matmul_f32 = matmul_f32,
+    .dot_codes = dot_codes,
+    .join_halves = join_halves,
+    .dot_and_join = dot_and_join,
     .rms_norm = rms_norm,
     .attention = attention,
     .attention_join = attention_join,

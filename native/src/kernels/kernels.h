@@ -33,6 +33,7 @@ inline constexpr int kAttentionChunk = 256;  // positions whose softmax stands f
 inline constexpr int kMaxAttentionQueries = 64;
 // Up to here integer sums fit int32 on every path and convert to float exactly.
 inline constexpr int kMaxTernaryCols = 131072;
+inline constexpr int kMaxCodeCols = 65536;  // as many for products of two int8
 
 // A ternary matrix [rows, cols] as 2-bit codes t + 1 in {0, 1, 2}.
 // tiles: [row_tiles][col_blocks][64] bytes, row_tiles = ceil(rows / 16), col_blocks =
@@ -142,6 +143,21 @@ struct Kernels {
                       int m, std::size_t x_stride, float* y, std::size_t y_stride);
   void (*matmul_f32)(const float* w, int n, int row_begin, int row_end, const float* x, int m,
                      std::size_t x_stride, float* y, std::size_t y_stride);
+  // y[m * y_stride + row] = sum_k (w[row][k] - 128) * x[m][k], exactly, for rows [row_begin,
+  // row_end) of a row-major matrix [*, stride] of codes 1..255 and m rows of codes -127..127, both
+  // 64-byte aligned, as x, of the same stride, a multiple of 64, at most kMaxCodeCols; what pads
+  // them is 128 in w and 0 in x. sums[m] is the sum of row m of x.
+  void (*dot_codes)(const std::uint8_t* w, std::size_t stride, int row_begin, int row_end,
+                    const std::int8_t* x, const std::int32_t* sums, int m, std::int32_t* y,
+                    std::size_t y_stride);
+  // out[i] = float(256 * (high[p] - 128) + (low[p] - 128)) * scale for i < n, where p is
+  // split_place(i) of format/split_rows.h. Reads up to a multiple of 64.
+  void (*join_halves)(const std::uint8_t* high, const std::uint8_t* low, int n, float scale,
+                      float* out);
+  // *y = dot(row, x) as in matmul_f32, while join_halves puts the row that follows together: what
+  // comes from memory hides behind what is computed.
+  void (*dot_and_join)(const float* row, int n, const float* x, float* y, const std::uint8_t* high,
+                       const std::uint8_t* low, float scale, float* out);
   // out = (x * (1 / sqrt(sum(x^2) / n + eps))) * weight; out may be x.
   void (*rms_norm)(const float* x, const float* weight, int n, float eps, float* out);
   // See AttentionArgs.

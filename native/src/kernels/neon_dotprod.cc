@@ -177,8 +177,39 @@ std::int32_t int_max_lanes(IntLanes x) {
   return vmaxvq_s32(vmaxq_s32(vmaxq_s32(x.quad[0], x.quad[1]), vmaxq_s32(x.quad[2], x.quad[3])));
 }
 
-constexpr int kDotRows = 2;    // weight rows at a time for several inputs
-constexpr int kDotInputs = 3;  // inputs at a time
+using CodeLanes = int32x4_t;
+struct CodeWeights {
+  int8x16_t quad[kQuads];
+};
+CodeLanes code_zero() { return vdupq_n_s32(0); }
+CodeWeights load_weights(const std::uint8_t* p) {
+  return each<CodeWeights>(
+      [=](int i) { return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(p + 16 * i), vdupq_n_u8(0x80))); });
+}
+CodeLanes add_codes(CodeLanes sum, CodeWeights weights, const std::int8_t* x) {
+  for (int i = 0; i < kQuads; ++i) sum = vdotq_s32(sum, weights.quad[i], vld1q_s8(x + 16 * i));
+  return sum;
+}
+std::int32_t finish_codes(CodeLanes sum, std::int32_t) { return vaddvq_s32(sum); }
+void load_halves(const std::uint8_t* high, const std::uint8_t* low, Lanes (&out)[4]) {
+  const uint32x4_t mask = vdupq_n_u32(0xffff);
+  const uint32x4_t magic = vdupq_n_u32(0x4b000000);
+  for (int j = 0; j < kQuads; ++j) {
+    const uint8x16_t h = vld1q_u8(high + 16 * j);
+    const uint8x16_t l = vld1q_u8(low + 16 * j);
+    const uint32x4_t pairs[2] = {vreinterpretq_u32_u8(vzip1q_u8(l, h)),
+                                 vreinterpretq_u32_u8(vzip2q_u8(l, h))};
+    for (int i = 0; i < 2; ++i) {
+      out[2 * i].quad[j] = vreinterpretq_f32_u32(vorrq_u32(vandq_u32(pairs[i], mask), magic));
+      out[2 * i + 1].quad[j] = vreinterpretq_f32_u32(vorrq_u32(vshrq_n_u32(pairs[i], 16), magic));
+    }
+  }
+}
+
+constexpr int kCodeRows = 2;    // weight rows at a time for several inputs of codes
+constexpr int kCodeInputs = 4;  // inputs of codes at a time
+constexpr int kDotRows = 2;     // weight rows at a time for several inputs
+constexpr int kDotInputs = 3;   // inputs at a time
 // Attention, for many queries at a time and for few:
 constexpr int kScoreQueries = 4;    // queries against
 constexpr int kScoreBlocks = 1;     // blocks of keys
@@ -289,6 +320,9 @@ const Kernels STERNA_TABLE = {
     .ternary_matmul = ternary_matmul,
     .matmul_bf16 = matmul_bf16,
     .matmul_f32 = matmul_f32,
+    .dot_codes = dot_codes,
+    .join_halves = join_halves,
+    .dot_and_join = dot_and_join,
     .rms_norm = rms_norm,
     .attention = attention,
     .attention_join = attention_join,

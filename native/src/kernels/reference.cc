@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "format/split_rows.h"
 #include "kernels/exp_constants.h"
 #include "kernels/kernels.h"
 #include "kernels/tables.h"
@@ -129,6 +130,34 @@ void matmul_f32(const float* w, int n, int row_begin, int row_end, const float* 
           dot(n, [=](int k) { return weights[k]; }, [=](int k) { return input[k]; });
     }
   }
+}
+
+void dot_codes(const std::uint8_t* w, std::size_t stride, int row_begin, int row_end,
+               const std::int8_t* x, const std::int32_t*, int m, std::int32_t* y,
+               std::size_t y_stride) {
+  for (int row = row_begin; row < row_end; ++row) {
+    for (int i = 0; i < m; ++i) {
+      std::int32_t total = 0;
+      for (std::size_t k = 0; k < stride; ++k) {
+        total += (w[row * stride + k] - 128) * x[i * stride + k];
+      }
+      y[i * y_stride + row] = total;
+    }
+  }
+}
+
+void join_halves(const std::uint8_t* high, const std::uint8_t* low, int n, float scale,
+                 float* out) {
+  for (int i = 0; i < n; ++i) {
+    const int place = split_place(i);
+    out[i] = static_cast<float>(256 * (high[place] - 128) + (low[place] - 128)) * scale;
+  }
+}
+
+void dot_and_join(const float* row, int n, const float* x, float* y, const std::uint8_t* high,
+                  const std::uint8_t* low, float scale, float* out) {
+  matmul_f32(row, n, 0, 1, x, 1, n, y, 1);
+  join_halves(high, low, n, scale, out);
 }
 
 void rms_norm(const float* x, const float* weight, int n, float eps, float* out) {
@@ -339,6 +368,9 @@ const Kernels kReferenceKernels = {
     .ternary_matmul = ternary_matmul,
     .matmul_bf16 = matmul_bf16,
     .matmul_f32 = matmul_f32,
+    .dot_codes = dot_codes,
+    .join_halves = join_halves,
+    .dot_and_join = dot_and_join,
     .rms_norm = rms_norm,
     .attention = attention,
     .attention_join = attention_join,

@@ -26,7 +26,8 @@ Transformer::Transformer(std::shared_ptr<const LoadedModel> model, const Kernels
       pool_(pool),
       max_rows_(max_rows),
       rotary_(config_.rope_theta, config_.head_dim),
-      attention_(config_, kernels, attention_tiles) {
+      attention_(config_, kernels, attention_tiles),
+      head_(*model_, kernels_, pool_, max_rows) {
   const auto rows = static_cast<std::size_t>(max_rows);
   const std::size_t query = static_cast<std::size_t>(config_.heads) * config_.head_dim;
   const std::size_t kv = static_cast<std::size_t>(config_.kv_heads) * config_.head_dim;
@@ -46,7 +47,6 @@ Transformer::Transformer(std::shared_ptr<const LoadedModel> model, const Kernels
   up_ = AlignedBuffer<float>(rows * config_.intermediate_size);
   cos_ = AlignedBuffer<float>(rows * config_.head_dim / 2);
   sin_ = AlignedBuffer<float>(rows * config_.head_dim / 2);
-  head_input_ = AlignedBuffer<float>(rows * config_.hidden_size);
 }
 
 void Transformer::forward(const std::vector<BatchRow>& rows, const KvLayout& cache) {
@@ -58,7 +58,7 @@ void Transformer::forward(const std::vector<BatchRow>& rows, const KvLayout& cac
     const Pass pass{team, count};
     const Team::Share share = pass.rows();
     for (int i = share.begin; i < share.end; ++i) {
-      model_->embedding().row(rows[i].token, states_.data() + pass.slot(i) * hidden);
+      model_->embed(rows[i].token, kernels_, states_.data() + pass.slot(i) * hidden);
     }
     for (int index = 0; index < model_->layer_count(); ++index) {
       // The previous layer's output is added as the rows are read for the norm.
@@ -75,27 +75,6 @@ void Transformer::forward(const std::vector<BatchRow>& rows, const KvLayout& cac
 
 const float* Transformer::hidden(int row) const {
   return states_.data() + static_cast<std::size_t>(row) * config_.hidden_size;
-}
-
-void Transformer::logits(const std::vector<const float*>& states, float* out) {
-  const auto hidden_size = static_cast<std::size_t>(config_.hidden_size);
-  const auto vocab = static_cast<std::size_t>(config_.vocab_size);
-  const DenseMatrix& head = model_->head();
-  const int count = static_cast<int>(states.size());
-  for (int i = 0; i < count; ++i) {
-    std::memcpy(head_input_.data() + i * hidden_size, states[i], hidden_size * sizeof(float));
-  }
-  // Two operations a weight, each some ten times dearer than an int8 one.
-  const double work = 20.0 * static_cast<double>(vocab) * hidden_size * count;
-  pool_.split(config_.vocab_size, work, [&](int begin, int end) {
-    if (head.bf16 != nullptr) {
-      kernels_.matmul_bf16(head.bf16, config_.hidden_size, begin, end, head_input_.data(), count,
-                           hidden_size, out, vocab);
-    } else {
-      kernels_.matmul_f32(head.f32, config_.hidden_size, begin, end, head_input_.data(), count,
-                          hidden_size, out, vocab);
-    }
-  });
 }
 
 void Transformer::layer(int index, const std::vector<BatchRow>& rows, const KvLayout& cache,

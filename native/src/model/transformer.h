@@ -11,6 +11,7 @@
 #include "kernels/kernels.h"
 #include "model/attention.h"
 #include "model/batch.h"
+#include "model/output_head.h"
 #include "model/weights.h"
 #include "ops/kv_layout.h"
 #include "ops/rotary.h"
@@ -32,9 +33,10 @@ class Transformer {
   void forward(const std::vector<BatchRow>& rows, const KvLayout& cache);
   const float* hidden(int row) const;
 
-  // Logits of final states [hidden_size], at most max_rows of them: hidden(i), or copies of it from
-  // earlier batches. out[i * vocab_size ...] belongs to states[i].
-  void logits(const std::vector<const float*>& states, float* out);
+  // From final states, at most max_rows of them at a time, to logits: from hidden(i), or copies of
+  // it from earlier batches.
+  OutputHead& head() { return head_; }
+  const OutputHead& head() const { return head_; }
 
   // The steps of `forward`, for tests: states[rows][hidden_size] through one layer in place,
   // and one linear's outputs for x[rows][in]; `codes` and `steps` receive the quantized input.
@@ -92,6 +94,7 @@ class Transformer {
   const int max_rows_;
   RotaryEmbedding rotary_;
   Attention attention_;
+  OutputHead head_;
 
   // Activations of one batch. [max_rows or workers, whichever is more][...]:
   AlignedBuffer<float> states_;  // residual stream: hidden_size
@@ -100,15 +103,14 @@ class Transformer {
   AlignedBuffer<float> steps_;  // a cache line apart, for the workers of a single row
   AlignedBuffer<std::int32_t> sums_;
   // [max_rows][...]:
-  AlignedBuffer<float> query_;       // heads * head_dim
-  AlignedBuffer<float> key_;         // kv_heads * head_dim
-  AlignedBuffer<float> value_;       // kv_heads * head_dim
-  AlignedBuffer<float> attended_;    // heads * head_dim
-  AlignedBuffer<float> delta_;       // hidden_size: what a block adds to the residual stream
-  AlignedBuffer<float> gate_;        // intermediate_size
-  AlignedBuffer<float> up_;          // intermediate_size
-  AlignedBuffer<float> cos_, sin_;   // head_dim / 2
-  AlignedBuffer<float> head_input_;  // hidden_size: gathered rows for the output head
+  AlignedBuffer<float> query_;      // heads * head_dim
+  AlignedBuffer<float> key_;        // kv_heads * head_dim
+  AlignedBuffer<float> value_;      // kv_heads * head_dim
+  AlignedBuffer<float> attended_;   // heads * head_dim
+  AlignedBuffer<float> delta_;      // hidden_size: what a block adds to the residual stream
+  AlignedBuffer<float> gate_;       // intermediate_size
+  AlignedBuffer<float> up_;         // intermediate_size
+  AlignedBuffer<float> cos_, sin_;  // head_dim / 2
 };
 
 }  // namespace sterna

@@ -3,6 +3,9 @@
 #include <bit>
 #include <utility>
 
+#include "format/dtype.h"
+#include "format/split_rows.h"
+
 namespace sterna {
 
 void DenseMatrix::row(int index, float* out) const {
@@ -14,10 +17,28 @@ void DenseMatrix::row(int index, float* out) const {
   }
 }
 
+void SplitMatrix::row(int index, const Kernels& kernels, float* out) const {
+  const std::size_t begin = index * stride;
+  kernels.join_halves(high + begin, low + begin, cols, scales[index], out);
+  patch(index, out);
+}
+
+void SplitMatrix::patch(int index, float* out) const {
+  for (std::uint32_t i = exception_starts[index]; i < exception_starts[index + 1]; ++i) {
+    // The columns of a bundle are not read when it is opened.
+    if (exception_columns[i] < cols) out[exception_columns[i]] = bf16_to_f32(exception_bits[i]);
+  }
+}
+
 LoadedModel::LoadedModel(Bundle bundle) : bundle_(std::move(bundle)) {
   const ModelConfig& c = bundle_.config();
-  embedding_ = dense("embed_tokens", c.vocab_size, c.hidden_size);
-  head_ = c.tied_embeddings ? embedding_ : dense("lm_head", c.vocab_size, c.hidden_size);
+  const char* head = c.tied_embeddings ? "embed_tokens" : "lm_head";
+  if (bundle_.is_split(head)) {
+    split_head_ = split(head, c.vocab_size, c.hidden_size);
+  } else {
+    head_ = dense(head, c.vocab_size, c.hidden_size);
+  }
+  embedding_ = c.tied_embeddings ? head_ : dense("embed_tokens", c.vocab_size, c.hidden_size);
   final_norm_ = norm("norm", c.hidden_size);
   layers_.reserve(c.layers);
   for (int i = 0; i < c.layers; ++i) {
@@ -62,6 +83,34 @@ DenseMatrix LoadedModel::dense(const std::string& name, int rows, int cols) {
     matrix.f32 = reinterpret_cast<const float*>(tensor.bytes.data());
   }
   return matrix;
+}
+
+SplitMatrix LoadedModel::split(const std::string& name, int rows, int cols) {
+  parameter_count_ += static_cast<std::int64_t>(rows) * cols;
+  const auto part = [&]<typename T>(std::string_view suffix, const T*& out) {
+    out = reinterpret_cast<const T*>(bundle_.tensor(name + std::string(suffix)).bytes.data());
+  };
+  SplitMatrix matrix;
+  part(kHigh, matrix.high);
+  part(kLow, matrix.low);
+  part(kScales, matrix.scales);
+  part(kResiduals, matrix.residuals);
+  part(kNorms, matrix.norms);
+  part(kStarts, matrix.exception_starts);
+  part(kColumns, matrix.exception_columns);
+  part(kBits, matrix.exception_bits);
+  matrix.rows = rows;
+  matrix.cols = cols;
+  matrix.stride = split_stride(cols);
+  return matrix;
+}
+
+void LoadedModel::embed(int token, const Kernels& kernels, float* out) const {
+  if (embedding_.rows > 0) {
+    embedding_.row(token, out);
+  } else {
+    split_head_.row(token, kernels, out);
+  }
 }
 
 const float* LoadedModel::norm(const std::string& name, int size) {

@@ -23,6 +23,26 @@ struct DenseMatrix {
   void row(int index, float* out) const;
 };
 
+// A row-major bf16 matrix in halves: see format/split_rows.h.
+struct SplitMatrix {
+  const std::uint8_t* high = nullptr;  // [rows][stride]
+  const std::uint8_t* low = nullptr;   // [rows][stride]
+  const float* scales = nullptr;       // [rows], as are the two below
+  const float* residuals = nullptr;
+  const float* norms = nullptr;
+  const std::uint32_t* exception_starts = nullptr;   // [rows + 1]
+  const std::uint16_t* exception_columns = nullptr;  // by row
+  const std::uint16_t* exception_bits = nullptr;
+  int rows = 0;
+  int cols = 0;
+  std::size_t stride = 0;
+
+  // Writes one row, exactly, to out[cols].
+  void row(int index, const Kernels& kernels, float* out) const;
+  // Puts the exceptions of a row in their places, behind Kernels::join_halves.
+  void patch(int index, float* out) const;
+};
+
 struct LayerWeights {
   const float* input_norm = nullptr;           // [hidden]
   const float* post_attention_norm = nullptr;  // [hidden]
@@ -39,8 +59,13 @@ class LoadedModel final : public Model {
   std::int64_t parameter_count() const override { return parameter_count_; }
   std::int64_t weight_bytes() const override;
 
-  const DenseMatrix& embedding() const { return embedding_; }
-  const DenseMatrix& head() const { return head_; }  // the embedding when tied
+  // Writes the embedding of a token to out[hidden_size].
+  void embed(int token, const Kernels& kernels, float* out) const;
+  // The output head, which is the embedding when tied: in one of the two forms.
+  const DenseMatrix* head() const { return split_head_.high == nullptr ? &head_ : nullptr; }
+  const SplitMatrix* split_head() const {
+    return split_head_.high == nullptr ? nullptr : &split_head_;
+  }
   const float* final_norm() const { return final_norm_; }
   const LayerWeights& layer(int index) const { return layers_[index]; }
   int layer_count() const { return static_cast<int>(layers_.size()); }
@@ -48,11 +73,13 @@ class LoadedModel final : public Model {
  private:
   TernaryMatrix ternary(const std::string& name);
   DenseMatrix dense(const std::string& name, int rows, int cols);
+  SplitMatrix split(const std::string& name, int rows, int cols);
   const float* norm(const std::string& name, int size);
 
   Bundle bundle_;
-  DenseMatrix embedding_;
-  DenseMatrix head_;
+  DenseMatrix embedding_;  // empty when tied to a head in halves
+  DenseMatrix head_;       // empty when in halves
+  SplitMatrix split_head_;
   const float* final_norm_ = nullptr;
   std::vector<LayerWeights> layers_;
   std::int64_t parameter_count_ = 0;

@@ -24,11 +24,6 @@ double attention_guess(const ModelConfig& config) {
   return 2.0 * config.layers * config.heads * config.head_dim / 50e9;
 }
 
-bool stops(const Request& request, TokenId token) {
-  const auto& stops = request.stop_tokens;
-  return std::find(stops.begin(), stops.end(), token) != stops.end();
-}
-
 Event event_for(const Sequence& sequence, EventKind kind) {
   Event event;
   event.request_id = sequence.request->request.id;
@@ -60,9 +55,8 @@ Generator::Generator(std::shared_ptr<const LoadedModel> model, const Kernels& ke
       speculator_(options, options.max_batch_tokens),
       cost_(attention_guess(model_->config())),
       transformer_(model_, kernels, pool_, options.max_batch_tokens, options.attention_tiles),
-      logits_rows_(options.max_batch + speculator_.max_rows()),
-      logits_(static_cast<std::size_t>(logits_rows_) * model_->config().vocab_size),
-      scratch_(pool_.size()) {
+      chooser_(transformer_.head(), pool_, model_->config().vocab_size,
+               options.max_batch + speculator_.max_rows(), options.exact_head_screening) {
   totals_.kernels = kernels.name;
   totals_.threads = pool_.size();
 }
@@ -111,8 +105,8 @@ bool Generator::step(std::vector<Event>& events) {
   if (plan.empty() && draws.empty()) return false;
 
   const Clock::time_point prepared = Clock::now();
-  load.states = compute_logits(draws);
-  make_draws(draws);
+  load.states = chooser_.compute(draws);
+  chooser_.choose(draws);
   cost_.record(load, seconds(computed - begin), seconds(Clock::now() - prepared));
   learn(draws);
   for (Draw& each : draws) {
@@ -167,14 +161,14 @@ void Generator::compute_prompt_logprobs(const Slice& slice, int first_row) {
   }
   const int vocab = model_->config().vocab_size;
   const int last = std::min(slice.end, static_cast<int>(prompt.size()) - 1);
-  for (int i = slice.begin; i < last; i += logits_rows_) {
+  for (int i = slice.begin; i < last; i += chooser_.rows()) {
     std::vector<const float*> states;
-    for (int j = i; j < std::min(i + logits_rows_, last); ++j) {
+    for (int j = i; j < std::min(i + chooser_.rows(), last); ++j) {
       states.push_back(transformer_.hidden(first_row + j - slice.begin));
     }
-    transformer_.logits(states, logits_.data());
+    const float* logits = chooser_.all_logits(states);
     for (std::size_t j = 0; j < states.size(); ++j) {
-      const LogProbabilities logprobs(logits_.data() + j * vocab, vocab);
+      const LogProbabilities logprobs(logits + j * vocab, vocab);
       const TokenId next = prompt[i + j + 1];
       live.prompt_logprobs.push_back({next, logprobs.of(next)});
       if (top > 0) live.prompt_top_logprobs.push_back(logprobs.top(top));
@@ -192,11 +186,11 @@ void Generator::add_states(const Slice& slice, int first_row) {
   }
 }
 
-std::vector<Generator::Draw> Generator::prepare_draws(const std::vector<Slice>& plan,
-                                                      std::vector<Event>& events) {
+std::vector<Draw> Generator::prepare_draws(const std::vector<Slice>& plan,
+                                           std::vector<Event>& events) {
   std::vector<Draw> draws;
   const auto add = [&](Sequence* sequence, const float* state) {
-    draws.push_back({sequence, state, nullptr, event_for(*sequence, EventKind::kToken)});
+    draws.push_back({sequence, state, event_for(*sequence, EventKind::kToken)});
   };
   int next_row = 0;
   for (const Slice& slice : plan) {
@@ -228,34 +222,6 @@ std::vector<Generator::Draw> Generator::prepare_draws(const std::vector<Slice>& 
     }
   }
   return draws;
-}
-
-int Generator::compute_logits(std::vector<Draw>& draws) {
-  std::vector<const float*> states;  // choices that were just forked share one
-  for (Draw& draw : draws) {
-    if (states.empty() || states.back() != draw.state) states.push_back(draw.state);
-    draw.logits = logits_.data() + (states.size() - 1) * model_->config().vocab_size;
-  }
-  if (!states.empty()) transformer_.logits(states, logits_.data());
-  return static_cast<int>(states.size());
-}
-
-void Generator::make_draws(std::vector<Draw>& draws) {
-  std::vector<Draw*> chains;
-  for (Draw& draw : draws) {
-    if (draw.place == 0) chains.push_back(&draw);
-  }
-  const int count = static_cast<int>(chains.size());
-  chains.push_back(draws.data() + draws.size());
-  const double work = 8.0 * draws.size() * model_->config().vocab_size;
-  const int workers = std::min(pool_.size(), count);
-  pool_.split(workers, work, [&](int begin, int end) {
-    for (int worker = begin; worker < end; ++worker) {
-      for (int i = worker; i < count; i += workers) {
-        draw_chain(chains[i], chains[i + 1], scratch_[worker]);
-      }
-    }
-  });
 }
 
 // The sequences that the state of a computed slice belongs to: itself and, when the prompt has
@@ -302,36 +268,6 @@ void Generator::report_start(Sequence& sequence, std::vector<Event>& events) {
   events.push_back(std::move(event));
   totals_.prompt_tokens += static_cast<std::int64_t>(live.request.prompt.size());
   totals_.cached_tokens += live.cached_tokens;
-}
-
-// As far as the drafts come true. Each draw sees the sampler and the random number that it would
-// see if the tokens before it had come one by one.
-void Generator::draw_chain(Draw* begin, const Draw* end, std::vector<float>& scratch) const {
-  for (Draw* each = begin; each != end; ++each) {
-    draw(*each, scratch);
-    each->counts = true;
-    if (stops(each->sequence->request->request, each->event.token)) return;
-    each->sequence->sampler.accept(each->event.token);
-    if (each->event.token != each->draft) return;
-  }
-}
-
-void Generator::draw(Draw& draw, std::vector<float>& scratch) const {
-  const int vocab = model_->config().vocab_size;
-  const Request& request = draw.sequence->request->request;
-  static const std::vector<TokenId> kNone;
-  const int index = draw.sequence->generated + draw.place;
-  const bool may_stop = index >= request.min_tokens;
-  const TokenId forced = draw.sequence->forced();
-  draw.event.token = forced >= 0
-                         ? forced
-                         : draw.sequence->sampler.sample(draw.logits, vocab, index,
-                                                         may_stop ? kNone : request.stop_tokens,
-                                                         draw.sequence->allowed(), scratch);
-  if (request.top_logprobs < 0) return;
-  const LogProbabilities logprobs(draw.logits, vocab);
-  draw.event.logprob = logprobs.of(draw.event.token);
-  if (request.top_logprobs > 0) draw.event.top_logprobs = logprobs.top(request.top_logprobs);
 }
 
 void Generator::learn(const std::vector<Draw>& draws) {
@@ -406,6 +342,8 @@ void Generator::fill(EngineStats& stats) const {
   stats.preemptions = scheduler_.preemptions();
   stats.drafted_tokens = speculator_.drafted();
   stats.accepted_tokens = speculator_.accepted();
+  stats.screened_states = chooser_.screened_states();
+  stats.rescored_tokens = chooser_.rescored_tokens();
 }
 
 }  // namespace sterna

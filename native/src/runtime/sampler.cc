@@ -15,35 +15,42 @@ constexpr float kGreedyBelow = 1e-5f;
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 constexpr int kFirstNucleus = 256;  // candidates sorted at first; most nuclei are far smaller
 
-struct Candidate {
-  float logit;
-  TokenId token;
-};
-
-// The one order of candidates, total even among equal logits.
-bool more_likely(const Candidate& a, const Candidate& b) {
-  return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
+bool allows(const std::vector<std::uint32_t>& allowed, TokenId token) {
+  return (allowed[token / 32] >> (token % 32) & 1) != 0;
 }
 
 void mask(float* logits, int vocab_size, const std::vector<std::uint32_t>& allowed) {
   for (int token = 0; token < vocab_size; ++token) {
-    if ((allowed[token / 32] >> (token % 32) & 1) == 0) logits[token] = kNever;
+    if (!allows(allowed, token)) logits[token] = kNever;
   }
 }
 
-// Rules the tokens out, unless that would leave none.
-void forbid(float* logits, int vocab_size, const std::vector<TokenId>& tokens) {
-  std::vector<std::pair<TokenId, float>> before;
+// Rules tokens out, unless that would leave none. find(token) points to its logit or is null;
+// any_left() says whether a token can still be chosen.
+template <typename Find, typename AnyLeft>
+void forbid(const std::vector<TokenId>& tokens, Find find, AnyLeft any_left) {
+  std::vector<std::pair<float*, float>> before;
   for (const TokenId token : tokens) {
-    if (token < 0 || token >= vocab_size) continue;
-    before.emplace_back(token, logits[token]);
-    logits[token] = kNever;
+    float* logit = find(token);
+    if (logit == nullptr) continue;
+    before.emplace_back(logit, *logit);
+    *logit = kNever;
   }
-  if (before.empty() || logits[argmax(logits, vocab_size)] > kNever) return;
+  if (before.empty() || any_left()) return;
   // Backwards, so that a token that was named twice gets its first value.
   for (auto entry = before.rbegin(); entry != before.rend(); ++entry) {
-    logits[entry->first] = entry->second;
+    *entry->first = entry->second;
   }
+}
+
+// Among tokens in ascending order: the largest logit, the lowest id on a tie; token 0 where every
+// one is out of the question, as argmax.
+ScoredToken best_of(const std::vector<ScoredToken>& tokens) {
+  ScoredToken best{0, kNever};
+  for (const ScoredToken& each : tokens) {
+    if (each.logit > best.logit) best = each;
+  }
+  return best;
 }
 
 }  // namespace
@@ -78,51 +85,111 @@ TokenId Sampler::sample(const float* logits, int vocab_size, int index,
                         const std::vector<TokenId>& forbidden,
                         const std::vector<std::uint32_t>* allowed,
                         std::vector<float>& scratch) const {
-  const bool greedy = params_.temperature < kGreedyBelow;
   const bool adjusted = counts_needed_ || !params_.logit_bias.empty();
-  if (greedy && !adjusted && forbidden.empty() && allowed == nullptr) {
+  if (greedy() && !adjusted && forbidden.empty() && allowed == nullptr) {
     return argmax(logits, vocab_size);
   }
 
   scratch.assign(logits, logits + vocab_size);
-  if (adjusted) adjust(scratch.data());
+  const auto find = [&](TokenId token) {
+    return token >= 0 && token < vocab_size ? scratch.data() + token : nullptr;
+  };
+  if (adjusted) adjust(find);
   if (allowed != nullptr) mask(scratch.data(), vocab_size, *allowed);
-  forbid(scratch.data(), vocab_size, forbidden);
-  if (greedy) return argmax(scratch.data(), vocab_size);
+  forbid(forbidden, find, [&] { return scratch[argmax(scratch.data(), vocab_size)] > kNever; });
+  if (greedy()) return argmax(scratch.data(), vocab_size);
 
   for (float& logit : scratch) logit /= params_.temperature;
   return draw(scratch.data(), vocab_size, uniform(params_.seed, index));
 }
 
-void Sampler::adjust(float* logits) const {
-  for (const auto& [token, bias] : params_.logit_bias) logits[token] += bias;
+TokenId Sampler::sample_among(std::vector<ScoredToken>& tokens, int index,
+                              const std::vector<TokenId>& forbidden,
+                              const std::vector<std::uint32_t>* allowed) const {
+  prepare(tokens, forbidden, allowed);
+  const ScoredToken best = best_of(tokens);
+  if (greedy() || !(best.logit > kNever) || std::isinf(best.logit)) return best.token;
+  const float floor = floor_below(best.logit);
+  std::erase_if(tokens,
+                [=](const ScoredToken& t) { return !(t.logit >= floor && t.logit > kNever); });
+  return pick(tokens, best.logit, uniform(params_.seed, index));
+}
+
+float Sampler::highest_among(std::vector<ScoredToken> tokens, const std::vector<TokenId>& forbidden,
+                             const std::vector<std::uint32_t>* allowed) const {
+  prepare(tokens, forbidden, allowed);
+  return best_of(tokens).logit;
+}
+
+void Sampler::prepare(std::vector<ScoredToken>& tokens, const std::vector<TokenId>& forbidden,
+                      const std::vector<std::uint32_t>* allowed) const {
+  const auto find = [&](TokenId token) -> float* {
+    const auto found = std::lower_bound(
+        tokens.begin(), tokens.end(), token,
+        [](const ScoredToken& each, TokenId wanted) { return each.token < wanted; });
+    return found != tokens.end() && found->token == token ? &found->logit : nullptr;
+  };
+  adjust(find);
+  for (ScoredToken& each : tokens) {
+    if (allowed != nullptr && !allows(*allowed, each.token)) each.logit = kNever;
+  }
+  forbid(forbidden, find, [&] { return best_of(tokens).logit > kNever; });
+  if (greedy()) return;
+  for (ScoredToken& each : tokens) each.logit /= params_.temperature;
+}
+
+bool Sampler::greedy() const { return params_.temperature < kGreedyBelow; }
+
+void Sampler::list_adjusted(std::vector<TokenId>& tokens) const {
+  for (const auto& [token, bias] : params_.logit_bias) tokens.push_back(token);
+  tokens.insert(tokens.end(), seen_.begin(), seen_.end());
+  for (const auto& [token, count] : output_count_) tokens.push_back(token);
+}
+
+// find(token) points to the token's logit, or is null where that is of no interest.
+template <typename Find>
+void Sampler::adjust(Find find) const {
+  for (const auto& [token, bias] : params_.logit_bias) {
+    if (float* logit = find(token)) *logit += bias;
+  }
   if (params_.repetition_penalty != 1.0f) {
     for (const TokenId token : seen_) {
-      float& logit = logits[token];
-      logit =
-          logit > 0.0f ? logit / params_.repetition_penalty : logit * params_.repetition_penalty;
+      float* logit = find(token);
+      if (logit == nullptr) continue;
+      *logit =
+          *logit > 0.0f ? *logit / params_.repetition_penalty : *logit * params_.repetition_penalty;
     }
   }
   for (const auto& [token, count] : output_count_) {
-    logits[token] -= params_.frequency_penalty * static_cast<float>(count);
-    logits[token] -= params_.presence_penalty;
+    float* logit = find(token);
+    if (logit == nullptr) continue;
+    *logit -= params_.frequency_penalty * static_cast<float>(count);
+    *logit -= params_.presence_penalty;
   }
 }
 
-// Inverse-CDF sampling in double precision over the candidates in a fixed order.
+// min-p: p >= min_p * p_max is logit >= logit_max + log(min_p).
+float Sampler::floor_below(float highest) const {
+  return params_.min_p > 0.0f ? highest + std::log(params_.min_p) : kNever;
+}
+
 TokenId Sampler::draw(const float* logits, int vocab_size, double random) const {
   const TokenId best = argmax(logits, vocab_size);
   const float highest = logits[best];
   if (!(highest > kNever) || std::isinf(highest)) return best;
 
-  // min-p: p >= min_p * p_max is logit >= logit_max + log(min_p).
-  const float floor = params_.min_p > 0.0f ? highest + std::log(params_.min_p) : kNever;
-  std::vector<Candidate> candidates;
+  const float floor = floor_below(highest);
+  std::vector<ScoredToken> candidates;
   candidates.reserve(params_.min_p > 0.0f ? 64 : vocab_size);
   for (int i = 0; i < vocab_size; ++i) {
-    if (logits[i] >= floor && logits[i] > kNever) candidates.push_back({logits[i], i});
+    if (logits[i] >= floor && logits[i] > kNever) candidates.push_back({i, logits[i]});
   }
+  return pick(candidates, highest, random);
+}
 
+// Inverse-CDF sampling in double precision over the candidates in a fixed order: of their ids, or,
+// where some are left out, of their likelihood.
+TokenId Sampler::pick(std::vector<ScoredToken>& candidates, float highest, double random) const {
   std::size_t kept = candidates.size();
   std::size_t sorted = 0;
   const auto sort_first = [&](std::size_t count) {
@@ -184,7 +251,7 @@ std::vector<TokenLogprob> LogProbabilities::top(int count) const {
   std::iota(order.begin(), order.end(), 0);
   const int kept = std::min(count, vocab_size_);
   std::partial_sort(order.begin(), order.begin() + kept, order.end(), [&](TokenId a, TokenId b) {
-    return more_likely({logits_[a], a}, {logits_[b], b});
+    return more_likely({a, logits_[a]}, {b, logits_[b]});
   });
   std::vector<TokenLogprob> top;
   top.reserve(kept);

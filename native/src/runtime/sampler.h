@@ -11,6 +11,17 @@
 
 namespace sterna {
 
+// A token and its logit.
+struct ScoredToken {
+  TokenId token;
+  float logit;
+};
+
+// The one order of candidates, total even among equal logits.
+inline bool more_likely(const ScoredToken& a, const ScoredToken& b) {
+  return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
+}
+
 // One sequence's choice of tokens. Depends only on the logits, the parameters, the tokens so far
 // and the seed. Copyable: a copy continues like the original until `set_seed`.
 class Sampler {
@@ -26,12 +37,37 @@ class Sampler {
                  const std::vector<TokenId>& forbidden, const std::vector<std::uint32_t>* allowed,
                  std::vector<float>& scratch) const;
 
+  // As `sample`, from the logits of some tokens, ascending: the same token, if those are among them
+  // that candidates.h names. `tokens` is working memory, too.
+  TokenId sample_among(std::vector<ScoredToken>& tokens, int index,
+                       const std::vector<TokenId>& forbidden,
+                       const std::vector<std::uint32_t>* allowed) const;
+  // What the choice is made by: the largest of the logits of `tokens` behind bias, penalties, masks
+  // and temperature.
+  float highest_among(std::vector<ScoredToken> tokens, const std::vector<TokenId>& forbidden,
+                      const std::vector<std::uint32_t>* allowed) const;
+
+  // Everything that changes single logits, in the order and the arithmetic of `sample`: bias,
+  // penalties, masks, temperature. `tokens` ascend.
+  void prepare(std::vector<ScoredToken>& tokens, const std::vector<TokenId>& forbidden,
+               const std::vector<std::uint32_t>* allowed) const;
+
+  const SamplingParams& params() const { return params_; }
+  bool greedy() const;
+  // What min-p asks of the others when the largest is `highest`.
+  float floor_below(float highest) const;
+  // Appends the tokens whose logits a bias or a penalty changes.
+  void list_adjusted(std::vector<TokenId>& tokens) const;
+
   // Counts a token of the output.
   void accept(TokenId token);
 
  private:
-  void adjust(float* logits) const;
+  template <typename Find>
+  void adjust(Find find) const;
   TokenId draw(const float* logits, int vocab_size, double random) const;
+
+  TokenId pick(std::vector<ScoredToken>& candidates, float highest, double random) const;
 
   SamplingParams params_;
   bool counts_needed_ = false;

@@ -33,6 +33,7 @@ def core(
     attention_tiles: options.AttentionTiles = None,
     speculation: options.Speculation = None,
     max_draft_tokens: options.MaxDraftTokens = None,
+    exact_head_screening: options.ExactHeadScreening = None,
     voice: options.Voice = None,
     voice_preload: options.VoicePreload = None,
     whisper_model: options.WhisperModel = None,

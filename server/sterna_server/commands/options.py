@@ -221,6 +221,14 @@ MaxDraftTokens = Annotated[
         show_default=False,
     ),
 ]
+ExactHeadScreening = Annotated[
+    bool | None,
+    typer.Option(
+        "--exact-head-screening/--no-exact-head-screening",
+        help="Choose tokens from half of the bytes of a large output head. [default: on]",
+        show_default=False,
+    ),
+]
 Voice = Annotated[
     bool | None,
     typer.Option(

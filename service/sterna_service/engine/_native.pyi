@@ -101,6 +101,7 @@ class EngineOptions:
     speculation: str
     """ "off", "auto" or "always"."""
     max_draft_tokens: int
+    exact_head_screening: bool
     def __init__(self) -> None: ...
 
 class EngineStats:
@@ -120,6 +121,8 @@ class EngineStats:
     preemptions: int
     drafted_tokens: int
     accepted_tokens: int
+    screened_states: int
+    rescored_tokens: int
 
 class Engine:
     def __init__(self, model: Model, options: EngineOptions) -> None: ...
@@ -138,7 +141,9 @@ class Engine:
     def stats(self) -> EngineStats: ...
     def close(self) -> None: ...
 
-def pack_checkpoint(checkpoint_dir: str, bundle_path: str) -> None: ...
+def pack_checkpoint(checkpoint_dir: str, bundle_path: str, head_layout: str = "auto") -> None:
+    """`head_layout` is "auto", "plain" or "split"."""
+
 def kernel_names() -> list[str]: ...
 def cpu_budget() -> int: ...
 

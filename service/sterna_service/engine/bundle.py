@@ -22,7 +22,7 @@ from sterna_service.errors import ModelLoadError
 _log = logging.getLogger(__name__)
 
 # Raised whenever the same checkpoint would be packed into different bytes.
-PACKING_VERSION = 1
+PACKING_VERSION = 2
 
 Pack = Callable[[Path, Path], None]
 """Packs the checkpoint directory (first) into the file (second), atomically."""
@@ -45,13 +45,15 @@ class Bundle:
                 self.path.parent.rmdir()
 
 
-def bundle_name(checkpoint: Path, name: str) -> str:
+def bundle_name(checkpoint: Path, name: str, variant: str = "") -> str:
     """The file name of the bundle for this checkpoint as it is now.
+
+    A `variant` names the way of packing where it is not the usual one.
 
     Raises:
         ModelLoadError: The directory has no config.json or no weights, or cannot be read.
     """
-    digest = hashlib.sha256(f"packing {PACKING_VERSION}\n".encode())
+    digest = hashlib.sha256(f"packing {PACKING_VERSION}{variant and f' {variant}'}\n".encode())
     try:
         digest.update((checkpoint / "config.json").read_bytes())
         weights = sorted(checkpoint.glob("*.safetensors"))
@@ -71,7 +73,7 @@ def bundle_name(checkpoint: Path, name: str) -> str:
     return f"{stem}-{digest.hexdigest()[:16]}.safetensors"
 
 
-def ensure_bundle(checkpoint: Path, name: str, home: Path, pack: Pack) -> Bundle:
+def ensure_bundle(checkpoint: Path, name: str, home: Path, pack: Pack, variant: str = "") -> Bundle:
     """The bundle of a checkpoint, packed now if there is none. Blocks; call it off the loop.
 
     Several processes may call it at once: one packs, the others wait. When `home` cannot be written
@@ -80,7 +82,7 @@ def ensure_bundle(checkpoint: Path, name: str, home: Path, pack: Pack) -> Bundle
     Raises:
         ModelLoadError: As for `bundle_name`; whatever `pack` raises passes through.
     """
-    file_name = bundle_name(checkpoint, name)
+    file_name = bundle_name(checkpoint, name, variant)
     directory = home / "bundles"
     target = directory / file_name
     if target.exists():

@@ -1,12 +1,39 @@
-"""Packs a checkpoint ahead of its first load."""
+"""How checkpoints are packed: the choices, and packing ahead of a first load."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from sterna_service.engine import _native
 from sterna_service.engine.bundle import Bundle, ensure_bundle
 from sterna_service.errors import ModelLoadError
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Choices that decide what a bundle holds."""
+
+    screened_head: bool = True
+    """A large output head lies in halves, so that screening reads one of them."""
+
+    @property
+    def variant(self) -> str:
+        """What tells this packing's bundles from the usual ones; empty for those."""
+        return "" if self.screened_head else "head plain"
+
+    def __call__(self, checkpoint: Path, target: Path) -> None:
+        """Packs a checkpoint directory into a file.
+
+        Raises:
+            NativeError: The checkpoint cannot be packed.
+        """
+        layout = "auto" if self.screened_head else "plain"
+        _native.pack_checkpoint(str(checkpoint), str(target), layout)
+
+    def ensure(self, checkpoint: Path, name: str, home: Path) -> Bundle:
+        """As `ensure_bundle`, for this packing."""
+        return ensure_bundle(checkpoint, name, home, self, self.variant)
 
 
 def pack(checkpoint: Path, name: str, home: Path) -> Bundle:
@@ -16,12 +43,7 @@ def pack(checkpoint: Path, name: str, home: Path) -> Bundle:
         ModelLoadError: The checkpoint cannot be packed.
     """
     try:
-        return ensure_bundle(
-            checkpoint,
-            name,
-            home,
-            lambda source, target: _native.pack_checkpoint(str(source), str(target)),
-        )
+        return Packing().ensure(checkpoint, name, home)
     except _native.NativeError as error:
         raise ModelLoadError(str(error)) from None
     except OSError as error:

@@ -14,8 +14,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from sterna_service.engine import _native
-from sterna_service.engine.bundle import Bundle, discard_bundle, ensure_bundle
+from sterna_service.engine.bundle import Bundle, discard_bundle
 from sterna_service.engine.mailbox import Inbox, Mailbox, MailboxClosedError
+from sterna_service.engine.packing import Packing
 from sterna_service.engine.types import (
     Embedded,
     EngineEvent,
@@ -198,6 +199,8 @@ class EnginePort:
             preemptions=stats.preemptions,
             drafted_tokens=stats.drafted_tokens,
             accepted_tokens=stats.accepted_tokens,
+            screened_states=stats.screened_states,
+            rescored_tokens=stats.rescored_tokens,
         )
 
     async def close(self, farewell: str = "") -> None:
@@ -221,15 +224,16 @@ def _open_blocking(
     checkpoint: Path, name: str, home: Path, options: EngineOptions
 ) -> tuple[_native.Engine, _native.Model, bool]:
     """The engine, its model, and whether the checkpoint was packed for it."""
+    packing = Packing(screened_head=options.exact_head_screening)
     try:
-        bundle = ensure_bundle(checkpoint, name, home, _pack)
+        bundle = packing.ensure(checkpoint, name, home)
         try:
             model = _map(bundle)
         except _native.NativeError as error:
             # Damaged after it was written, or left by a different version: make it once more.
             _log.warning("packing %s again: its bundle cannot be used (%s)", checkpoint, error)
             discard_bundle(bundle)
-            bundle = ensure_bundle(checkpoint, name, home, _pack)
+            bundle = packing.ensure(checkpoint, name, home)
             model = _map(bundle)
         return _native.Engine(model, _native_options(options)), model, bundle.packed_now
     except _native.NativeError as error:
@@ -240,10 +244,6 @@ def _open_blocking(
         full = error.errno == errno.ENOSPC
         reason = Reason.DISK_FULL if full else Reason.CHECKPOINT_INVALID
         raise ModelLoadError(f"{error.filename or checkpoint}: {error.strerror}", reason) from None
-
-
-def _pack(checkpoint: Path, target: Path) -> None:
-    _native.pack_checkpoint(str(checkpoint), str(target))
 
 
 def _map(bundle: Bundle) -> _native.Model:
@@ -265,6 +265,7 @@ def _native_options(options: EngineOptions) -> _native.EngineOptions:
     native.attention_tiles = options.attention_tiles
     native.speculation = options.speculation
     native.max_draft_tokens = options.max_draft_tokens
+    native.exact_head_screening = options.exact_head_screening
     return native
 
 

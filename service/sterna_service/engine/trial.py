@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 
 from sterna_service.engine import _native
-from sterna_service.engine.bundle import ensure_bundle
+from sterna_service.engine.packing import Packing
 from sterna_service.engine.types import EngineOptions
 from sterna_service.errors import ModelLoadError
 
@@ -215,12 +215,8 @@ def find_bundle(checkpoint: Path, name: str, home: Path) -> Path:
     Raises:
         ModelLoadError: The checkpoint cannot be used, or `home` cannot be written to.
     """
-
-    def pack(source: Path, target: Path) -> None:
-        _native.pack_checkpoint(str(source), str(target))
-
     try:
-        bundle = ensure_bundle(checkpoint, name, home, pack)
+        bundle = Packing().ensure(checkpoint, name, home)
     except _native.NativeError as error:
         raise ModelLoadError(str(error)) from None
     if bundle.temporary:

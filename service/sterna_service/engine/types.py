@@ -123,6 +123,7 @@ class EngineOptions:
     attention_tiles: bool = True
     speculation: Speculation = "auto"
     max_draft_tokens: int = 8
+    exact_head_screening: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,8 @@ class EngineStats:
     drafted_tokens: int
     """Guessed ahead, see `Speculation`."""
     accepted_tokens: int
+    screened_states: int
+    rescored_tokens: int
     """Of these, what came true."""
 
 
