@@ -163,6 +163,7 @@ def elements(directory: Path = CONTENT_DIR) -> list[Item]:
                     f"What does the symbol {symbol} stand for?",
                     f"The symbol {symbol} stands for which element?",
                     f"Which element is written {symbol}?",
+                    f"Whose symbol is {symbol}?",
                     f"Tell me the element with the symbol {symbol}.",
                     f"What is the element with the symbol {symbol} called?",
                 ),

@@ -27,7 +27,7 @@ EXCHANGES = {
     "atomic number": 1.1,
     "definition": 8.5,
     "opposite": 2.6,
-    "arithmetic": 6.5,
+    "arithmetic": 8.0,
     "counting": 0.9,
     "sequence": 2.0,
     "things": 3.0,
@@ -36,15 +36,15 @@ EXCHANGES = {
     "smalltalk": 5.5,
     "sterna": 8.5,
     "refusal": 4.5,
-    "unknown": 5.0,
-    "trivia": 4.0,
-    "name": 1.6,
-    "say": 4.5,
+    "unknown": 3.5,
+    "trivia": 3.0,
+    "name": 3.0,
+    "say": 7.0,
     "repeat": 3.5,
 }
 # Shares of whole conversations.
 CONVERSATIONS = {
-    "follow-up": 1.5,
+    "follow-up": 2.0,
     "recall": 2.5,
     "contrast": 2.0,
     "reading": 7.0,
@@ -286,7 +286,7 @@ class Corpus:
         """One to three words or numbers."""
         rng = self._rng
         words = []
-        for _ in range(rng.choice((1, 1, 2, 3))):
+        for _ in range(rng.choice((1, 1, 1, 2, 3))):
             kind = rng.random()
             if kind < 0.3:
                 words.append(self._words.deal())
