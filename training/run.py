@@ -59,6 +59,8 @@ def parser() -> argparse.ArgumentParser:
     adapter.add_argument("--to", type=Path, required=True)
     adapter.add_argument("--steps", type=int, default=1200)
 
+    adapter.add_argument("--rate", type=float, default=1e-3, help="learning rate at the start")
+
     style = steps.add_parser("style", help="how often the adapter's style and content are right")
     style.add_argument("--data", type=Path, required=True)
     style.add_argument("--adapter", type=Path, required=True)
@@ -134,7 +136,7 @@ def _adapter(arguments: argparse.Namespace) -> None:
     from training.corpus.sources import load_sources
     from training.trainer import load_model
 
-    options = AdapterOptions(steps=arguments.steps)
+    options = AdapterOptions(steps=arguments.steps, learning_rate=arguments.rate)
     model = load_model(_checkpoint(arguments.run))
     tokenizer = arguments.run / "data" / "tokenizer.json"
     pairs, losses = train_adapter(model, tokenizer, load_sources(arguments.data), options)
