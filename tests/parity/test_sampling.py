@@ -54,7 +54,7 @@ def test_frequencies(model: _native.Model, prompt: list[int], sampling: Sampling
     """First tokens of many seeds: none that is cut off, each as often as it should be."""
     logits = NativeModel(model).logits(prompt)[-1]
     expected = probabilities(logits, sampling, prompt, [])
-    with open_engine(model, max_batch=CHOICES, max_queue=SAMPLES) as engine:
+    with open_engine(model, kv_cache_dtype="f32", max_batch=CHOICES, max_queue=SAMPLES) as engine:
         requests = [
             make_request(
                 index,
@@ -79,7 +79,7 @@ def test_frequencies(model: _native.Model, prompt: list[int], sampling: Sampling
 @pytest.mark.parametrize(
     "sampling",
     [
-        Sampling(repetition_penalty=1.3),
+        Sampling(repetition_penalty=2.5),
         Sampling(frequency_penalty=4.0),
         Sampling(presence_penalty=6.0),
         Sampling(repetition_penalty=0.8, frequency_penalty=0.5, presence_penalty=-0.5),
@@ -90,7 +90,7 @@ def test_frequencies(model: _native.Model, prompt: list[int], sampling: Sampling
 def test_penalties(model: _native.Model, prompt: list[int], sampling: Sampling) -> None:
     """Each greedy token is the best one after the penalties for what came before it."""
     settings = asdict(sampling) | {"temperature": 0.0}
-    with open_engine(model) as engine:
+    with open_engine(model, kv_cache_dtype="f32") as engine:
         output = collect(engine, [make_request(1, prompt, max_tokens=24, **settings)])[1].tokens[0]
     logits = NativeModel(model).logits(prompt + output)
     for index, token in enumerate(output):
@@ -114,7 +114,7 @@ def test_logprobs(model: _native.Model, prompt: list[int]) -> None:
         top_logprobs=6,
         prompt_logprobs=True,
     )
-    with open_engine(model, max_batch_tokens=16) as engine:
+    with open_engine(model, kv_cache_dtype="f32", max_batch_tokens=16) as engine:
         result = collect(engine, [request])[1]
     output = result.tokens[0]
     expected = log_softmax(NativeModel(model).logits(prompt + output))
@@ -137,7 +137,7 @@ def test_stop_tokens_wait_for_min_tokens(model: _native.Model, workbench: Workbe
     prompt = golden["greedy/2/prompt"].tolist()
     answer = [token for token in golden["greedy/2/ids"].tolist() if token not in (1, 2)]
     settings = {"max_tokens": 40, "stop_tokens": [1, 2]}
-    with open_engine(model) as engine:
+    with open_engine(model, kv_cache_dtype="f32") as engine:
         plain = collect(engine, [make_request(1, prompt, **settings)])[1]
         least = len(answer) + 5
         longer = collect(engine, [make_request(2, prompt, min_tokens=least, **settings)])[2]
