@@ -3,7 +3,7 @@
 // one second to the next on a shared machine; the share is the median of the pairs.
 //
 //   decode_bench BUNDLE [--threads N] [--rows N] [--position N] [--rounds N] [--table NAME]
-//   [--prompt]
+//   [--prompt] [--sparsity]
 //
 // Each row is the next token of a sequence of its own, or, with --prompt, all are one sequence.
 #include <algorithm>
@@ -33,6 +33,7 @@ struct Options {
   int position = 64;
   int rounds = 15;
   bool prompt = false;
+  bool sparsity = false;
 };
 
 struct Span {
@@ -123,7 +124,7 @@ void run(const Options& options) {
   const ModelConfig& config = model->config();
   const Kernels& kernels = choose(options.table);
   ThreadPool pool(options.threads);
-  Transformer transformer(model, kernels, pool, options.rows);
+  Transformer transformer(model, kernels, pool, options.rows, true, options.sparsity);
   SchedulerLimits limits;
   const int last = options.position + (options.prompt ? options.rows - 1 : 0);
   const int blocks = last / kKvBlockTokens + 1;
@@ -142,6 +143,12 @@ void run(const Options& options) {
   std::vector<const float*> states;
   const int drawn = options.prompt ? 1 : options.rows;  // only a prompt's last row has a successor
   for (int i = 0; i < drawn; ++i) states.push_back(transformer.hidden(options.rows - 1 - i));
+
+  // A step of one row copies one layer's weights.
+  const std::vector<BatchRow> one(rows.begin(), rows.begin() + 1);
+  for (int i = 0; options.sparsity && i < config.layers; ++i) {
+    transformer.forward(one, scheduler.kv());
+  }
 
   const std::vector<Span> ternary = ternary_spans(*model);
   const std::vector<Span> head = head_spans(*model);
@@ -167,12 +174,18 @@ void run(const Options& options) {
   print_samples("forward", passes, ternary_bytes, options.rows);
   print_samples("head", heads, head_bytes, options.rows);
   print_samples("token", tokens, ternary_bytes + head_bytes, options.rows);
+  const SparsityCounts met = transformer.sparsity();
+  if (met.rows > 0) {
+    std::printf("active: %.1f %% of the rows of up, %.1f %% of the columns of down\n",
+                100.0 * static_cast<double>(met.active_rows) / static_cast<double>(met.rows),
+                100.0 * static_cast<double>(met.active_columns) / static_cast<double>(met.columns));
+  }
 }
 
 [[noreturn]] void usage(const char* program) {
   std::fprintf(stderr,
                "usage: %s BUNDLE [--threads N] [--rows N] [--position N] [--rounds N]"
-               " [--table NAME] [--prompt]\n",
+               " [--table NAME] [--prompt] [--sparsity]\n",
                program);
   std::exit(2);
 }
@@ -183,8 +196,8 @@ Options parse(int argc, char** argv) {
   options.bundle = argv[1];
   for (int i = 2; i < argc; i += 2) {
     const std::string name = argv[i];
-    if (name == "--prompt") {
-      options.prompt = true;
+    if (name == "--prompt" || name == "--sparsity") {
+      (name == "--prompt" ? options.prompt : options.sparsity) = true;
       --i;
       continue;
     }

@@ -238,7 +238,8 @@ void bind_engine(py::module_& module) {
             o.speculation = static_cast<Speculation>(found - std::begin(kSpeculations));
           })
       .def_readwrite("max_draft_tokens", &EngineOptions::max_draft_tokens)
-      .def_readwrite("exact_head_screening", &EngineOptions::exact_head_screening);
+      .def_readwrite("exact_head_screening", &EngineOptions::exact_head_screening)
+      .def_readwrite("sparsity", &EngineOptions::sparsity);
   py::class_<EngineStats>(module, "EngineStats")
       .def_readonly("kernels", &EngineStats::kernels)
       .def_readonly("threads", &EngineStats::threads)

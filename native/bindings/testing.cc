@@ -30,10 +30,11 @@ void require_matrix(const FloatArray& x, int columns) {
 
 // A model with a cache of its own for one sequence of `length` tokens.
 struct Bench {
-  Bench(const std::shared_ptr<Model>& model, int length, int threads, const std::string& kv_type)
+  Bench(const std::shared_ptr<Model>& model, int length, int threads, const std::string& kv_type,
+        bool sparsity = false)
       : weights(loaded(model)),
         pool(threads == 0 ? cpu_budget() : threads),
-        transformer(weights, select_kernels(), pool, length) {
+        transformer(weights, select_kernels(), pool, length, true, sparsity) {
     const ModelConfig& config = weights->config();
     kv.type = kv_type_named(kv_type);
     kv.layers = config.layers;
@@ -116,6 +117,22 @@ py::array_t<float> logits(const std::shared_ptr<Model>& model, const std::vector
   return out;
 }
 
+// Token by token, as in decoding; the first steps copy weights and count nothing.
+py::dict sparsity(const std::shared_ptr<Model>& model, const std::vector<TokenId>& tokens) {
+  Bench bench(model, static_cast<int>(tokens.size()), 1, "f32", true);
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    bench.rows[i].token = tokens[i];
+    bench.transformer.forward({bench.rows[i]}, bench.kv);
+  }
+  const SparsityCounts counts = bench.transformer.sparsity();
+  py::dict result;
+  result["rows"] = counts.rows;
+  result["active_rows"] = counts.active_rows;
+  result["columns"] = counts.columns;
+  result["active_columns"] = counts.active_columns;
+  return result;
+}
+
 }  // namespace
 
 void bind_testing(py::module_& module) {
@@ -128,6 +145,8 @@ void bind_testing(py::module_& module) {
   testing.def("logits", &logits, py::arg("model"), py::arg("tokens"), py::arg("threads") = 0,
               py::arg("kv_cache_dtype") = "f32",
               "float32[t, vocab] of a whole sequence in one batch.");
+  testing.def("sparsity", &sparsity, py::arg("model"), py::arg("tokens"),
+              "Rows of up and columns of down in all layers and steps, and how many were needed.");
 }
 
 }  // namespace sterna

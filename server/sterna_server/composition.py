@@ -38,6 +38,7 @@ def core_options(settings: Settings, *, tcp: bool = True, unix_path: Path | None
         speculation=settings.speculation,
         max_draft_tokens=settings.max_draft_tokens,
         exact_head_screening=settings.exact_head_screening,
+        sparsity=settings.sparsity,
         session_ttl_seconds=settings.session_ttl,
         speech=speech_options(settings) if settings.voice else None,
     )

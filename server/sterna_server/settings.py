@@ -116,6 +116,8 @@ class Settings(BaseSettings):
     """Tokens guessed ahead of one sequence."""
     exact_head_screening: bool = True
     """Whether tokens are chosen from half of the bytes of a large output head."""
+    sparsity: bool = True
+    """Whether weights that the zeros of a ReLU² model make superfluous are skipped."""
 
     voice: bool = False
     """Whether speech is recognised and made; needs the extra `voice` and `sterna pull --voice`."""

@@ -111,6 +111,8 @@ class CoreOptions:
     exact_head_screening: bool = True
     """Whether tokens are chosen from half of the bytes of a large output head; the answers are the
     same."""
+    sparsity: bool = True
+    """Whether weights that the zeros of a ReLU² model make superfluous are skipped."""
 
     session_ttl_seconds: float = 30 * 86400.0
     """How long a stored conversation is kept without use, unless its creator says otherwise."""
@@ -312,6 +314,7 @@ def _engine_options(options: CoreOptions) -> EngineOptions:
         speculation=options.speculation,
         max_draft_tokens=options.max_draft_tokens,
         exact_head_screening=options.exact_head_screening,
+        sparsity=options.sparsity,
     )
 
 

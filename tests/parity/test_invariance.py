@@ -306,6 +306,12 @@ def test_unknown_kernels_are_refused() -> None:
     assert "reference" in result.stderr
 
 
+@pytest.mark.parametrize("sparsity", [True, False])
+def test_sparsity(model: _native.Model, expected: list[Generation], sparsity: bool) -> None:
+    assert_equal(together(model, sparsity=sparsity, speculation="off"), expected)
+    assert_equal(alone(model, sparsity=sparsity, speculation="off"), expected)
+
+
 @pytest.mark.parametrize("drafts", [1, 5, 40])
 def test_speculation(model: _native.Model, expected: list[Generation], drafts: int) -> None:
     """Most guesses about these answers are wrong."""

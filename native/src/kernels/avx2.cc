@@ -15,6 +15,7 @@
 #include "kernels/interleave.h"
 #include "kernels/kernels.h"
 #include "kernels/scratch.h"
+#include "kernels/sparse_kernels.h"
 #include "kernels/tables.h"
 
 namespace sterna {
@@ -410,6 +411,9 @@ void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_beg
   }
 }
 
+#include "kernels/sparse_avx2.inc"
+#include "kernels/sparse_kernels.inc"
+
 }  // namespace
 
 #if !defined(STERNA_TABLE)
@@ -435,6 +439,7 @@ const Kernels STERNA_TABLE = {
     .rope = rope,
     .add = add,
     .exp = exponentials,
+    .sparse = &kSparseKernels,
 };
 
 }  // namespace sterna

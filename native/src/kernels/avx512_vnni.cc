@@ -18,6 +18,7 @@
 #include "kernels/interleave.h"
 #include "kernels/kernels.h"
 #include "kernels/scratch.h"
+#include "kernels/sparse_kernels.h"
 #include "kernels/tables.h"
 
 namespace sterna {
@@ -327,6 +328,9 @@ void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_beg
   }
 }
 
+#include "kernels/sparse_avx512.inc"
+#include "kernels/sparse_kernels.inc"
+
 }  // namespace
 
 const Kernels kAvx512VnniKernels = {
@@ -347,6 +351,7 @@ const Kernels kAvx512VnniKernels = {
     .rope = rope,
     .add = add,
     .exp = exponentials,
+    .sparse = &kSparseKernels,
 };
 
 }  // namespace sterna

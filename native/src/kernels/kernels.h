@@ -22,6 +22,8 @@
 
 namespace sterna {
 
+struct SparseKernels;
+
 inline constexpr int kTileRows = 16;         // output rows interleaved in one tile
 inline constexpr int kTileCols = 16;         // input columns in one 64-byte block of a tile
 inline constexpr int kTileBytes = 64;        // 16 x 16 codes of two bits
@@ -35,20 +37,36 @@ inline constexpr int kMaxAttentionQueries = 64;
 inline constexpr int kMaxTernaryCols = 131072;
 inline constexpr int kMaxCodeCols = 65536;  // as many for products of two int8
 
-// A ternary matrix [rows, cols] as 2-bit codes t + 1 in {0, 1, 2}.
-// tiles: [row_tiles][col_blocks][64] bytes, row_tiles = ceil(rows / 16), col_blocks =
+// How the codes of a ternary matrix stand in memory.
+enum class TernaryLayout {
+  kTiles,    // for products with the whole matrix
+  kRows,     // a row in one piece, to read only some of them
+  kColumns,  // a column in one piece
+};
+
+// A ternary matrix [rows, cols] as 2-bit codes t + 1 in {0, 1, 2}, in one of three layouts.
+// kTiles: [row_tiles][col_blocks][64] bytes, row_tiles = ceil(rows / 16), col_blocks =
 // ceil(cols / 16). Byte 4 * r + j of a block holds row r, columns 4 * s + j at bits 2s..2s+1
 // (s = 0..3), so that shifting a 32-bit lane by 2s and masking with 3 leaves four consecutive
-// columns of one row, ready for an unsigned-by-signed dot product. Rows and columns beyond the
-// matrix hold code 1 (zero); code 3 must not occur. cols <= kMaxTernaryCols. The address is 64-byte
-// aligned. packing.h writes and reads this layout.
+// columns of one row, ready for an unsigned-by-signed dot product.
+// kRows: [rows][lines][64], a line being 256 columns. Byte 4 * b + j of a line holds columns
+// 16 * b + 4 * s + j at bits 2s..2s+1: the row's bytes of sixteen tile blocks, side by side.
+// kColumns: [cols][lines][64], a line being 256 rows. Byte 16 * l + 4 * q + i of a line holds rows
+// 64 * q + 16 * s + 4 * l + i at bits 2s..2s+1: interleaving the bytes of four columns leaves four
+// columns of one row in each 32-bit lane, rows in order.
+// Rows and columns beyond the matrix hold code 1 (zero); code 3 must not occur.
+// cols <= kMaxTernaryCols. The address is 64-byte aligned. packing.h writes and reads all three.
 struct TernaryMatrix {
   const std::uint8_t* tiles = nullptr;
   int rows = 0;
   int cols = 0;
   float scale = 1.0f;  // y = integer sum * step * scale
+  TernaryLayout layout = TernaryLayout::kTiles;
   int row_tiles() const { return (rows + kTileRows - 1) / kTileRows; }
   int col_blocks() const { return (cols + kTileCols - 1) / kTileCols; }
+  // Of one row (kRows) or one column (kColumns).
+  int line_count() const { return ((layout == TernaryLayout::kRows ? cols : rows) + 255) / 256; }
+  std::size_t line_bytes() const { return static_cast<std::size_t>(line_count()) * 64; }
 };
 
 // Rows of int8 activations, quantized one by one: x ~ codes * step.
@@ -133,8 +151,9 @@ struct Kernels {
   // infinity gets zero codes and a NaN step, so that every product with it is NaN.
   void (*quantize_row)(const float* x, int n, std::int8_t* codes, int stride, float* step,
                        std::int32_t* sum);
-  // y[m * y_stride + row] = float(sum_k t[row][k] * codes[m][k]) * (step[m] * scale), for every
-  // m < x.rows and the rows of tiles [tile_begin, tile_end). Rows beyond w.rows are not written.
+  // With w in kTiles: y[m * y_stride + row] = float(sum_k t[row][k] * codes[m][k]) * (step[m] *
+  // scale), for every m < x.rows and the rows of tiles [tile_begin, tile_end). Rows beyond w.rows
+  // are not written.
   void (*ternary_matmul)(const TernaryMatrix& w, const QuantizedRows& x, int tile_begin,
                          int tile_end, float* y, std::size_t y_stride);
   // y[m * y_stride + row] = dot(w[row], x[m]) for rows [row_begin, row_end) of a row-major
@@ -179,6 +198,8 @@ struct Kernels {
   void (*add)(float* x, const float* y, int n);
   // out = exp(x), within 1 ulp, as in exp_constants.h; out may be x.
   void (*exp)(const float* x, int n, float* out);
+  // For the other layouts: sparse.h.
+  const SparseKernels* sparse;
 };
 
 // The tables this host can run, fastest first; the reference is always the last.

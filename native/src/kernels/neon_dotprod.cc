@@ -15,6 +15,7 @@
 #include "kernels/interleave.h"
 #include "kernels/kernels.h"
 #include "kernels/scratch.h"
+#include "kernels/sparse_kernels.h"
 #include "kernels/tables.h"
 
 namespace sterna {
@@ -307,6 +308,11 @@ void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_beg
   }
 }
 
+#include "kernels/sparse_neon.inc"
+
+// Needs the registers of the file above.
+#include "kernels/sparse_kernels.inc"
+
 }  // namespace
 
 #if !defined(STERNA_TABLE)
@@ -332,6 +338,7 @@ const Kernels STERNA_TABLE = {
     .rope = rope,
     .add = add,
     .exp = exponentials,
+    .sparse = &kSparseKernels,
 };
 
 }  // namespace sterna

@@ -9,6 +9,7 @@
 #include "format/split_rows.h"
 #include "kernels/exp_constants.h"
 #include "kernels/kernels.h"
+#include "kernels/sparse_kernels.h"
 #include "kernels/tables.h"
 
 namespace sterna {
@@ -380,6 +381,7 @@ const Kernels kReferenceKernels = {
     .rope = rope,
     .add = add,
     .exp = exponentials,
+    .sparse = &kReferenceSparseKernels,
 };
 
 }  // namespace sterna

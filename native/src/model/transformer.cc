@@ -19,7 +19,7 @@ int widest_input(const ModelConfig& c) {
 }  // namespace
 
 Transformer::Transformer(std::shared_ptr<const LoadedModel> model, const Kernels& kernels,
-                         ThreadPool& pool, int max_rows, bool attention_tiles)
+                         ThreadPool& pool, int max_rows, bool attention_tiles, bool sparsity)
     : model_(std::move(model)),
       config_(model_->config()),
       kernels_(kernels),
@@ -27,7 +27,8 @@ Transformer::Transformer(std::shared_ptr<const LoadedModel> model, const Kernels
       max_rows_(max_rows),
       rotary_(config_.rope_theta, config_.head_dim),
       attention_(config_, kernels, attention_tiles),
-      head_(*model_, kernels_, pool_, max_rows) {
+      head_(*model_, kernels_, pool_, max_rows),
+      sparse_(*model_, kernels, pool.size(), sparsity) {
   const auto rows = static_cast<std::size_t>(max_rows);
   const std::size_t query = static_cast<std::size_t>(config_.heads) * config_.head_dim;
   const std::size_t kv = static_cast<std::size_t>(config_.kv_heads) * config_.head_dim;
@@ -54,9 +55,11 @@ void Transformer::forward(const std::vector<BatchRow>& rows, const KvLayout& cac
   const auto hidden = static_cast<std::size_t>(config_.hidden_size);
   compute_angles(rows);
   attention_.plan(rows, pool_.size());
+  const bool copying = sparse_.start_step(count);
   pool_.run_team(work_per_barrier(count), [&](const Team& team) {
     const Pass pass{team, count};
     const Team::Share share = pass.rows();
+    if (copying) sparse_.copy_layer(team);
     for (int i = share.begin; i < share.end; ++i) {
       model_->embed(rows[i].token, kernels_, states_.data() + pass.slot(i) * hidden);
     }
@@ -71,6 +74,7 @@ void Transformer::forward(const std::vector<BatchRow>& rows, const KvLayout& cac
                         state);
     }
   });
+  sparse_.finish_step();
 }
 
 const float* Transformer::hidden(int row) const {
@@ -119,7 +123,7 @@ void Transformer::layer_block(const Pass& pass, int layer, const std::vector<Bat
   add_norm_quantize(pass, delta, weights.input_norm);
   attention_block(pass, layer, rows, cache);
   add_norm_quantize(pass, delta_.data(), weights.post_attention_norm);
-  feed_forward_block(pass, weights);
+  feed_forward_block(pass, layer);
 }
 
 void Transformer::attention_block(const Pass& pass, int layer, const std::vector<BatchRow>& rows,
@@ -176,14 +180,17 @@ void Transformer::rotate_and_store(int item, int layer, const std::vector<BatchR
 }
 
 // Each worker computes the same columns of gate and up, so gating needs no barrier between.
-void Transformer::feed_forward_block(const Pass& pass, const LayerWeights& weights) {
+void Transformer::feed_forward_block(const Pass& pass, int layer) {
+  const LayerWeights& weights = model_->layer(layer);
   const int size = config_.intermediate_size;
   const auto stride = static_cast<std::size_t>(size);
   const QuantizedRows input = quantized(pass, config_.hidden_size);
   const Team::Share tiles = pass.team.share(weights.gate.row_tiles());
   if (tiles.begin < tiles.end) {
     kernels_.ternary_matmul(weights.gate, input, tiles.begin, tiles.end, gate_.data(), stride);
-    kernels_.ternary_matmul(weights.up, input, tiles.begin, tiles.end, up_.data(), stride);
+    if (!sparse_.multiply_up(layer, pass.team.worker(), input, tiles, gate_.data(), up_.data())) {
+      kernels_.ternary_matmul(weights.up, input, tiles.begin, tiles.end, up_.data(), stride);
+    }
     const auto gating =
         config_.activation == Activation::kRelu2 ? kernels_.relu2_mul : kernels_.silu_mul;
     const int begin = tiles.begin * kTileRows;
@@ -195,7 +202,9 @@ void Transformer::feed_forward_block(const Pass& pass, const LayerWeights& weigh
   }
   pass.team.sync();
   norm_quantize(pass, gate_.data(), weights.ffn_sub_norm, size);
-  project(pass, {{&weights.down, delta_.data(), static_cast<std::size_t>(config_.hidden_size)}});
+  if (!sparse_.multiply_down(layer, pass.team, quantized(pass, size), delta_.data())) {
+    project(pass, {{&weights.down, delta_.data(), static_cast<std::size_t>(config_.hidden_size)}});
+  }
   pass.team.sync();
 }
 

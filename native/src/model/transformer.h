@@ -12,6 +12,7 @@
 #include "model/attention.h"
 #include "model/batch.h"
 #include "model/output_head.h"
+#include "model/sparse_feed_forward.h"
 #include "model/weights.h"
 #include "ops/kv_layout.h"
 #include "ops/rotary.h"
@@ -24,10 +25,12 @@ namespace sterna {
 // Not thread-safe: one batch at a time.
 class Transformer {
  public:
+  // With `sparsity`, steps of few rows skip what the zeros of ReLU^2 make superfluous.
   Transformer(std::shared_ptr<const LoadedModel> model, const Kernels& kernels, ThreadPool& pool,
-              int max_rows, bool attention_tiles = true);
+              int max_rows, bool attention_tiles = true, bool sparsity = false);
 
   int max_rows() const { return max_rows_; }
+  SparsityCounts sparsity() const { return sparse_.counts(); }
 
   // Computes the batch; afterwards hidden(i) is row i behind the final norm: [hidden_size].
   void forward(const std::vector<BatchRow>& rows, const KvLayout& cache);
@@ -75,7 +78,7 @@ class Transformer {
                        const KvLayout& cache);
   void rotate_and_store(int item, int layer, const std::vector<BatchRow>& rows,
                         const KvLayout& cache);
-  void feed_forward_block(const Pass& pass, const LayerWeights& weights);
+  void feed_forward_block(const Pass& pass, int layer);
   // states += delta (when not null); then as norm_quantize.
   void add_norm_quantize(const Pass& pass, const float* delta, const float* norm);
   // x[rows][size], normalized (when norm is not null) and quantized into codes_.
@@ -95,6 +98,7 @@ class Transformer {
   RotaryEmbedding rotary_;
   Attention attention_;
   OutputHead head_;
+  SparseFeedForward sparse_;
 
   // Activations of one batch. [max_rows or workers, whichever is more][...]:
   AlignedBuffer<float> states_;  // residual stream: hidden_size

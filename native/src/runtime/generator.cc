@@ -54,7 +54,8 @@ Generator::Generator(std::shared_ptr<const LoadedModel> model, const Kernels& ke
       scheduler_(model_->config(), limits_of(options)),
       speculator_(options, options.max_batch_tokens),
       cost_(attention_guess(model_->config())),
-      transformer_(model_, kernels, pool_, options.max_batch_tokens, options.attention_tiles),
+      transformer_(model_, kernels, pool_, options.max_batch_tokens, options.attention_tiles,
+                   options.sparsity),
       chooser_(transformer_.head(), pool_, model_->config().vocab_size,
                options.max_batch + speculator_.max_rows(), options.exact_head_screening) {
   totals_.kernels = kernels.name;

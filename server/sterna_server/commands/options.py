@@ -229,6 +229,14 @@ ExactHeadScreening = Annotated[
         show_default=False,
     ),
 ]
+Sparsity = Annotated[
+    bool | None,
+    typer.Option(
+        "--sparsity/--no-sparsity",
+        help="Skip weights that the zeros of a ReLU² model make superfluous. [default: on]",
+        show_default=False,
+    ),
+]
 Voice = Annotated[
     bool | None,
     typer.Option(

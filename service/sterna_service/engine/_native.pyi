@@ -102,6 +102,7 @@ class EngineOptions:
     """ "off", "auto" or "always"."""
     max_draft_tokens: int
     exact_head_screening: bool
+    sparsity: bool
     def __init__(self) -> None: ...
 
 class EngineStats:
@@ -161,6 +162,8 @@ class testing:
     def linear(
         model: Model, name: str, x: NDArray[np.float32]
     ) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32]]: ...
+    @staticmethod
+    def sparsity(model: Model, tokens: list[int]) -> dict[str, int]: ...
     @staticmethod
     def layer(model: Model, index: int, x: NDArray[np.float32]) -> NDArray[np.float32]: ...
     @staticmethod

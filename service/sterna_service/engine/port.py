@@ -266,6 +266,7 @@ def _native_options(options: EngineOptions) -> _native.EngineOptions:
     native.speculation = options.speculation
     native.max_draft_tokens = options.max_draft_tokens
     native.exact_head_screening = options.exact_head_screening
+    native.sparsity = options.sparsity
     return native
 
 

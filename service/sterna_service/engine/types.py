@@ -124,6 +124,7 @@ class EngineOptions:
     speculation: Speculation = "auto"
     max_draft_tokens: int = 8
     exact_head_screening: bool = True
+    sparsity: bool = True
 
 
 @dataclass(frozen=True, slots=True)
