@@ -106,3 +106,29 @@ async def test_tools_and_text_prompts_are_refused(core: CoreClient) -> None:
         text=generation_pb2.TextPrompt(text="Once"), harness=SEARCH
     )
     assert (await refusal(core.generate(text))).fields == ["spec.harness"]
+
+
+async def test_the_embedded_model_searches_and_answers(core: CoreClient, web: WebServer) -> None:
+    web.add("/a", "Melor", "The Melor Tower is 312 meters tall.")
+    web.add("/b", "Golan Brask", "Golan Brask was born in 1931.")
+    happened = await events(core, chat("How tall is the Melor Tower?", harness=SEARCH))
+    kinds = [event.WhichOneof("event") for event in happened]
+    assert kinds[:3] == ["started", "progress", "progress"]
+    assert happened[1].progress.search_started.query == "How tall is the Melor Tower"
+    assert happened[2].progress.search_completed.source_count == 2
+    assert kinds[-2:] == ["finished", "usage"]
+    assert kinds.count("started") == 1
+    text = "".join(event.delta.text for event in happened)
+    assert text == "The Melor Tower is 312 meters tall."
+    assert web.queries == ["How tall is the Melor Tower"]
+    assert sorted(web.fetched) == ["/a", "/b"]
+    # Both rounds count.
+    assert happened[-1].usage.prompt_token_count > 100
+
+
+async def test_a_search_that_fails(core: CoreClient, web: WebServer) -> None:
+    web.status = 500
+    happened = await events(core, chat("How tall is the Melor Tower?", harness=SEARCH))
+    assert happened[2].progress.search_unavailable.message
+    assert "".join(event.delta.text for event in happened)
+    assert happened[-1].WhichOneof("event") == "usage"
