@@ -34,8 +34,8 @@ _LONGEST = 350
 class AdapterOptions:
     rank: int = 16
     alpha: int = 16
-    steps: int = 1200
-    learning_rate: float = 1e-3
+    steps: int = 520
+    learning_rate: float = 2e-3
     seed: int = 3
 
 

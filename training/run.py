@@ -57,9 +57,9 @@ def parser() -> argparse.ArgumentParser:
     adapter = steps.add_parser("adapter", help="train the LoRA adapter on the exported weights")
     adapter.add_argument("--data", type=Path, required=True)
     adapter.add_argument("--to", type=Path, required=True)
-    adapter.add_argument("--steps", type=int, default=1200)
+    adapter.add_argument("--steps", type=int, default=520)
 
-    adapter.add_argument("--rate", type=float, default=1e-3, help="learning rate at the start")
+    adapter.add_argument("--rate", type=float, default=2e-3, help="learning rate at the start")
 
     style = steps.add_parser("style", help="how often the adapter's style and content are right")
     style.add_argument("--data", type=Path, required=True)
