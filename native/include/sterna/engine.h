@@ -38,7 +38,7 @@ struct EngineOptions {
   // Choose tokens from half of the bytes of an output head that was packed for it (PackOptions),
   // and score exactly only those that can still win. The answers are the same.
   bool exact_head_screening = true;
-  bool sparsity = true;      // skip weights that the zeros of ReLU^2 make superfluous
+  bool sparsity = true;  // skip weights that the zeros of ReLU^2 make superfluous
 };
 
 struct EngineStats {
