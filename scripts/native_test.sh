@@ -10,8 +10,9 @@ export PATH=$PWD/.venv/bin:$PATH
 
 mkdir -p "$directory"
 cmake -S native -B "$directory" -G Ninja \
-  -DSTERNA_BUILD_TESTS=ON -DSTERNA_SANITIZE="$sanitizers" \
+  -DSTERNA_BUILD_TESTS=ON -DSTERNA_BUILD_BENCH=ON -DSTERNA_SANITIZE="$sanitizers" \
   -DPython_EXECUTABLE="$PWD/.venv/bin/python" >"$directory/configure.log" ||
   { cat "$directory/configure.log" >&2; exit 1; }
+# The benchmarks, too: nothing else would notice that they no longer compile.
 cmake --build "$directory" --parallel "$jobs"
 ctest --test-dir "$directory" --output-on-failure --no-tests=error --parallel "$jobs"

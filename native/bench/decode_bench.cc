@@ -72,8 +72,12 @@ std::vector<Span> ternary_spans(const LoadedModel& model) {
   return spans;
 }
 
+// What choosing a token reads of the head: a head in halves is screened by its high one.
 std::vector<Span> head_spans(const LoadedModel& model) {
-  const DenseMatrix& head = model.head();
+  if (const SplitMatrix* split = model.split_head(); split != nullptr) {
+    return {{split->high, static_cast<std::size_t>(split->rows) * split->stride}};
+  }
+  const DenseMatrix& head = *model.head();
   const bool bf16 = head.bf16 != nullptr;
   const void* data = bf16 ? static_cast<const void*>(head.bf16) : head.f32;
   const std::size_t size = static_cast<std::size_t>(head.rows) * head.cols * (bf16 ? 2 : 4);
@@ -109,6 +113,14 @@ void print_samples(const char* what, const std::vector<Sample>& samples, double 
   std::printf("%-8s %5d %9.2f %9.2f %9.1f %9.1f %7.0f %% %9.1f\n", what, rows, median(works) * 1e3,
               *std::min_element(works.begin(), works.end()) * 1e3, bytes / median(works) * 1e-9,
               bytes / median(reads) * 1e-9, median(shares) * 100.0, rows / median(works));
+}
+
+void compute_head(OutputHead& head, const std::vector<const float*>& states, float* logits) {
+  if (head.can_screen()) {
+    head.screen(states, logits);
+  } else {
+    head.logits(states, logits);
+  }
 }
 
 const Kernels& choose(const std::string& name) {
@@ -159,7 +171,7 @@ void run(const Options& options) {
     const Sample pass = {timed([&] { read_spans(pool, ternary); }),
                          timed([&] { transformer.forward(rows, scheduler.kv()); })};
     const Sample output = {timed([&] { read_spans(pool, head); }),
-                           timed([&] { transformer.logits(states, logits.data()); })};
+                           timed([&] { compute_head(transformer.head(), states, logits.data()); })};
     if (round == 0) continue;  // maps pages
     passes.push_back(pass);
     heads.push_back(output);
