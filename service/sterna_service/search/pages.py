@@ -22,7 +22,7 @@ _LARGEST_PAGE = 2 * 1024 * 1024
 _MOST_REDIRECTS = 3
 _PORTS = frozenset({80, 443})
 _READABLE = ("text/html", "application/xhtml+xml", "text/plain")
-_AGENT = "Mozilla/5.0 (compatible; Sterna; +https://github.com/sterna-ai/sterna)"
+_AGENT = "Mozilla/5.0 (compatible; Sterna)"
 
 
 class PageRefusedError(Exception):
