@@ -6,6 +6,7 @@ import contextlib
 import os
 import pty
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -88,3 +89,5 @@ def _own_terminal() -> None:
     import termios
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    # As a shell on a terminal does: tests that run in the background inherit that it is ignored.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
