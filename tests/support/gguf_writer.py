@@ -126,7 +126,7 @@ def gguf_of(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What a converter would make of a packed checkpoint, whose scale must multiply."""
     config = json.loads((checkpoint / "config.json").read_text())
-    source = _read(checkpoint / "model.safetensors")
+    source = read_safetensors(checkpoint / "model.safetensors")
     tensors: dict[str, Tensor] = {}
     for name, values in source.items():
         module = name.removesuffix(".weight")
@@ -210,7 +210,7 @@ def _in_pairs(trits: Any, heads: int) -> Any:
     return halves.swapaxes(1, 2).reshape(rows, cols)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_safetensors(path: Path) -> dict[str, Any]:
     """The tensors of a safetensors file; bf16 becomes float32, which numpy knows."""
     raw = path.read_bytes()
     length = int.from_bytes(raw[:8], "little")
@@ -227,6 +227,3 @@ def _read(path: Path) -> dict[str, Any]:
             values = np.frombuffer(data, kinds[entry["dtype"]])
         found[name] = values.reshape(entry["shape"])
     return found
-
-
-read_safetensors = _read

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sterna.v1.chat_pb2 import ChatMessage, ContentPart
+from sterna.v1.chat_pb2 import ChatMessage
 from sterna.v1.generation_event_pb2 import Usage
 from sterna.v1.generation_pb2 import GenerationSpec
 from sterna.v1.inference_pb2 import CreateSessionRequest
 from sterna.v1.model_pb2 import Model, ModelState
 from sterna_rest.api.schemas import ApiChatRequest, ApiGenerateRequest, ApiModel, Options
-from sterna_rest.chat.transcode import ROLES
+from sterna_rest.chat.transcode import text_message
 from sterna_rest.generation.transcode import parameter_of_field, set_given, usage_json
 
 _MEBIBYTE = 1024 * 1024
@@ -42,7 +42,7 @@ def new_session(body: ApiChatRequest, session_id: str, answer: str) -> CreateSes
     return CreateSessionRequest(
         session_id=session_id,
         model_id=body.model or "",
-        messages=[*_messages(body), message("assistant", answer)],
+        messages=[*_messages(body), text_message("assistant", answer)],
     )
 
 
@@ -57,12 +57,7 @@ def api_parameter(field: str) -> str:
 
 
 def _messages(body: ApiChatRequest) -> list[ChatMessage]:
-    return [message(turn.role, turn.content) for turn in body.messages]
-
-
-def message(role: str, text: str) -> ChatMessage:
-    """One turn."""
-    return ChatMessage(role=ROLES[role], content=[ContentPart(text=text)])
+    return [text_message(turn.role, turn.content) for turn in body.messages]
 
 
 def spec_with_options(model: str | None, options: Options | None) -> GenerationSpec:

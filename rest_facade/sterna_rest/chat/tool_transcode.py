@@ -15,7 +15,7 @@ from sterna_rest.errors.api_error import missing
 from sterna_rest.generation.transcode import json_string
 from sterna_rest.generation.unsupported import unsupported
 
-_MODES = {
+MODES = {
     "none": chat_pb2.ToolChoice.MODE_NONE,
     "auto": chat_pb2.ToolChoice.MODE_AUTO,
     "required": chat_pb2.ToolChoice.MODE_REQUIRED,
@@ -36,20 +36,27 @@ def protocol_tools(tools: Sequence[FunctionTool]) -> Iterable[chat_pb2.Tool]:
         if tool.function is None:
             raise missing(f"{where}.function")
         function = tool.function
-        yield chat_pb2.Tool(
-            name=function.name,
-            description=function.description or "",
-            parameters_schema=(
-                "" if function.parameters is None else to_json(function.parameters).decode()
-            ),
-            strict=bool(function.strict),
+        yield protocol_tool(
+            function.name, function.description, function.parameters, function.strict
         )
+
+
+def protocol_tool(
+    name: str, description: str | None, schema: dict[str, Any] | None, strict: bool | None
+) -> chat_pb2.Tool:
+    """One function on offer; without a schema it takes no arguments."""
+    return chat_pb2.Tool(
+        name=name,
+        description=description or "",
+        parameters_schema="" if schema is None else to_json(schema).decode(),
+        strict=bool(strict),
+    )
 
 
 def protocol_choice(choice: ToolMode | NamedTool) -> chat_pb2.ToolChoice:
     """Whether tools may or must be called. Raises `ApiError` for what cannot be chosen."""
     if isinstance(choice, str):
-        return chat_pb2.ToolChoice(mode=_MODES[choice])
+        return chat_pb2.ToolChoice(mode=MODES[choice])
     if choice.type != "function":
         raise unsupported("tool_choice.type", f"a choice of type {choice.type!r} is")
     if choice.function is None:

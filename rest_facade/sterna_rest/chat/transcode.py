@@ -43,6 +43,11 @@ ROLES = {
 }
 
 
+def text_message(role: str, *texts: str) -> ChatMessage:
+    """One turn that holds nothing but text."""
+    return ChatMessage(role=ROLES[role], content=[ContentPart(text=text) for text in texts])
+
+
 def chat_spec(body: ChatRequest) -> GenerationSpec:
     """The whole request. Raises `ApiError` for what only the fields together can tell."""
     if body.top_logprobs is not None and not body.logprobs:

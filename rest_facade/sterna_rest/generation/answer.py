@@ -69,4 +69,5 @@ async def streamed_answer(
         on_error=encoder.error,
         headers=ignored_headers(body.unknown_fields()),
         keepalive=encoder.keepalive,
+        media_type=encoder.media_type,
     )

@@ -25,6 +25,7 @@ class EventEncoder(ABC):
     choice_count = 1
     keepalive = COMMENT
     """What leaves when there is nothing to say."""
+    media_type = "text/event-stream"
 
     @abstractmethod
     def begin(self, prompt_index: int, started: GenerationStarted) -> bytes:

@@ -30,8 +30,6 @@ class EventStream(Response):
     - `on_close` runs once, however it ends, even before the first event was asked for.
     """
 
-    media_type = "text/event-stream"
-
     def __init__(
         self,
         events: AsyncGenerator[bytes, None],
@@ -41,8 +39,9 @@ class EventStream(Response):
         on_error: Callable[[ApiError], bytes] = error_event,
         headers: Mapping[str, str] | None = None,
         keepalive: bytes = COMMENT,
+        media_type: str = "text/event-stream",
     ) -> None:
-        super().__init__(headers=headers)
+        super().__init__(headers=headers, media_type=media_type)
         # A stream has no length, and proxies must not collect it.
         del self.headers["content-length"]
         self.headers["cache-control"] = "no-cache"

@@ -9,17 +9,14 @@ from typing import Any
 from pydantic_core import to_json
 
 from sterna.v1 import chat_pb2
-from sterna_rest.chat.transcode import ROLES
+from sterna_rest.chat.tool_transcode import MODES, protocol_tool
+from sterna_rest.chat.transcode import ROLES, text_message
 from sterna_rest.errors import ApiError
 from sterna_rest.errors.api_error import missing
 from sterna_rest.generation.unsupported import unsupported
 from sterna_rest.messages.schemas import Block, CountRequest, ToolDefinition
 
-_MODES = {
-    "auto": chat_pb2.ToolChoice.MODE_AUTO,
-    "any": chat_pb2.ToolChoice.MODE_REQUIRED,
-    "none": chat_pb2.ToolChoice.MODE_NONE,
-}
+_MODES = MODES | {"any": MODES["required"]}
 
 
 def add_tools(body: CountRequest, chat: chat_pb2.ChatPrompt) -> None:
@@ -43,14 +40,7 @@ def _tools(tools: Sequence[ToolDefinition]) -> Iterable[chat_pb2.Tool]:
     for index, tool in enumerate(tools):
         if tool.type not in (None, "custom"):
             raise unsupported(f"tools[{index}].type", f"a tool of type {tool.type!r} is")
-        yield chat_pb2.Tool(
-            name=tool.name,
-            description=tool.description or "",
-            parameters_schema=(
-                "" if tool.input_schema is None else to_json(tool.input_schema).decode()
-            ),
-            strict=bool(tool.strict),
-        )
+        yield protocol_tool(tool.name, tool.description, tool.input_schema, tool.strict)
 
 
 def turn_messages(role: str, blocks: Sequence[Block], where: str) -> Iterable[chat_pb2.ChatMessage]:
@@ -86,11 +76,9 @@ def _call(block: Block, where: str) -> chat_pb2.ToolCall:
 def _result(block: Block, where: str) -> chat_pb2.ChatMessage:
     if not block.tool_use_id:
         raise missing(f"{where}.tool_use_id")
-    return chat_pb2.ChatMessage(
-        role=ROLES["tool"],
-        tool_call_id=block.tool_use_id,
-        content=[chat_pb2.ContentPart(text=_result_text(block, where))],
-    )
+    message = text_message("tool", _result_text(block, where))
+    message.tool_call_id = block.tool_use_id
+    return message
 
 
 def _result_text(block: Block, where: str) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sterna.v1.chat_pb2 import ChatMessage, ChatPrompt, ContentPart
+from sterna.v1.chat_pb2 import ChatMessage, ChatPrompt
 from sterna.v1.generation_event_pb2 import Choice, ChoiceFinished, FinishReason, Usage
 from sterna.v1.generation_pb2 import GenerationSpec
 from sterna.v1.inference_pb2 import GenerateResponse, TokenizeRequest
-from sterna_rest.chat.transcode import ROLES
+from sterna_rest.chat.transcode import text_message
 from sterna_rest.generation.grammar import schema_grammar
 from sterna_rest.generation.transcode import parameter_of_field, set_given
 from sterna_rest.messages.schemas import Block, CountRequest, MessageRequest
@@ -62,7 +62,7 @@ def _chat(body: CountRequest) -> ChatPrompt:
 
 def _messages(role: str, content: str | list[Block], where: str) -> Iterable[ChatMessage]:
     if isinstance(content, str):
-        return [ChatMessage(role=ROLES[role], content=[ContentPart(text=content)])]
+        return [text_message(role, content)]
     return turn_messages(role, content, where)
 
 

@@ -95,7 +95,7 @@ async def pull(request: Request, body: Annotated[PullRequest, Body()], core: Cor
         keepalive=b"",
         on_close=call.cancel,
         on_error=error_line,
-        headers={"content-type": MEDIA_TYPE},
+        media_type=MEDIA_TYPE,
     )
 
 

@@ -25,7 +25,7 @@ from sterna_rest.ollama.schemas import (
     GenerateRequest,
     GenerationRequest,
 )
-from sterna_rest.ollama.stream import MEDIA_TYPE, OllamaLines
+from sterna_rest.ollama.stream import OllamaLines
 from sterna_rest.ollama.transcode import (
     chat_message,
     chat_spec,
@@ -108,11 +108,9 @@ async def _answer(
     if body.keep_alive is not None:
         spec.keep_alive.FromMilliseconds(round(keep_alive_seconds(body.keep_alive) * 1000))
     if body.stream is not False:
-        response = await streamed_answer(
+        return await streamed_answer(
             request, core.options, body, generator, [spec], OllamaLines(chat=chat)
         )
-        response.headers["content-type"] = MEDIA_TYPE
-        return response
 
     def whole(answers: list[GenerateResponse]) -> dict[str, Any]:
         (answer,) = answers

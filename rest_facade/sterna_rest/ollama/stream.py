@@ -34,6 +34,7 @@ class OllamaLines(EventEncoder):
 
     # An empty line is no JSON, and clients parse every line.
     keepalive = b""
+    media_type = MEDIA_TYPE
 
     def __init__(self, *, chat: bool) -> None:
         self._chat = chat

@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from sterna.v1.chat_pb2 import ChatMessage, ContentPart, ToolCall
+from sterna.v1.chat_pb2 import ChatMessage, ToolCall
 from sterna.v1.generation_event_pb2 import Choice, FinishReason, Usage
 from sterna.v1.generation_pb2 import GenerationSpec
 from sterna.v1.model_pb2 import Model, ModelCapability
 from sterna.v1.pull_pb2 import Pull
 from sterna_rest.chat.tool_transcode import protocol_tools, tool_parameter
-from sterna_rest.chat.transcode import ROLES
+from sterna_rest.chat.transcode import ROLES, text_message
 from sterna_rest.errors import ApiError
 from sterna_rest.generation.grammar import schema_grammar
 from sterna_rest.generation.transcode import parameter_of_field, set_given
@@ -86,8 +86,8 @@ def generate_spec(body: GenerateRequest) -> GenerationSpec:
     if body.suffix:
         raise unsupported("suffix", "text after the completion is")
     if body.system:
-        spec.chat.messages.append(_turn("system", body.system))
-    spec.chat.messages.append(_turn("user", body.prompt or ""))
+        spec.chat.messages.append(text_message("system", body.system))
+    spec.chat.messages.append(text_message("user", body.prompt or ""))
     return spec
 
 
@@ -136,7 +136,7 @@ def _spec(body: GenerationRequest) -> GenerationSpec:
 def _message(message: Message, where: str) -> ChatMessage:
     if message.images:
         raise unsupported(f"{where}.images", "images are")
-    turn = _turn(message.role, message.content or "")
+    turn = text_message(message.role, message.content or "")
     for index, call in enumerate(message.tool_calls or ()):
         turn.tool_calls.append(
             ToolCall(
@@ -148,10 +148,6 @@ def _message(message: Message, where: str) -> ChatMessage:
     turn.name = message.tool_name or ""
     turn.tool_call_id = message.tool_call_id or ""
     return turn
-
-
-def _turn(role: str, text: str) -> ChatMessage:
-    return ChatMessage(role=ROLES[role], content=[ContentPart(text=text)])
 
 
 def link_results(spec: GenerationSpec) -> None:

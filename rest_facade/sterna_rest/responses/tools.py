@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pydantic_core import to_json
-
 from sterna.v1 import chat_pb2
+from sterna_rest.chat.tool_transcode import MODES, protocol_tool
 from sterna_rest.chat.transcode import ROLES
 from sterna_rest.errors.api_error import missing
 from sterna_rest.generation.unsupported import unsupported
 from sterna_rest.responses.schemas import FlatTool, InputItem, ResponseRequest
-
-_MODES = {
-    "none": chat_pb2.ToolChoice.MODE_NONE,
-    "auto": chat_pb2.ToolChoice.MODE_AUTO,
-    "required": chat_pb2.ToolChoice.MODE_REQUIRED,
-}
 
 
 def add_tools(body: ResponseRequest, chat: chat_pb2.ChatPrompt) -> None:
@@ -25,7 +18,7 @@ def add_tools(body: ResponseRequest, chat: chat_pb2.ChatPrompt) -> None:
     chat.tools.extend(_tools(body.tools or ()))
     choice = body.tool_choice
     if isinstance(choice, str):
-        chat.tool_choice.mode = _MODES[choice]
+        chat.tool_choice.mode = MODES[choice]
     elif choice is not None:
         if choice.type != "function":
             raise unsupported("tool_choice.type", f"a choice of type {choice.type!r} is")
@@ -44,12 +37,7 @@ def _tools(tools: Sequence[FlatTool]) -> Iterable[chat_pb2.Tool]:
             raise unsupported(f"{where}.type", f"a tool of type {tool.type!r} is")
         if tool.name is None:
             raise missing(f"{where}.name")
-        yield chat_pb2.Tool(
-            name=tool.name,
-            description=tool.description or "",
-            parameters_schema="" if tool.parameters is None else to_json(tool.parameters).decode(),
-            strict=bool(tool.strict),
-        )
+        yield protocol_tool(tool.name, tool.description, tool.parameters, tool.strict)
 
 
 def call_message(item: InputItem, where: str) -> chat_pb2.ChatMessage:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sterna.v1.chat_pb2 import ChatMessage, ContentPart
+from sterna.v1.chat_pb2 import ChatMessage
 from sterna.v1.generation_event_pb2 import Choice, FinishReason, Usage
 from sterna.v1.generation_pb2 import GenerationSpec
 from sterna.v1.inference_pb2 import GenerateResponse
-from sterna_rest.chat.transcode import ROLES, logprob_entry
+from sterna_rest.chat.transcode import logprob_entry, text_message
 from sterna_rest.errors import ApiError
 from sterna_rest.generation.grammar import format_grammar, schema_grammar
 from sterna_rest.generation.transcode import parameter_of_field, set_given
@@ -49,9 +49,9 @@ def response_spec(body: ResponseRequest) -> GenerationSpec:
         spec.logprobs.SetInParent()
     _set_grammar(spec, body)
     if body.instructions is not None:
-        spec.chat.messages.append(_message("system", [body.instructions]))
+        spec.chat.messages.append(text_message("system", body.instructions))
     if isinstance(body.input, str):
-        spec.chat.messages.append(_message("user", [body.input]))
+        spec.chat.messages.append(text_message("user", body.input))
     else:
         items = [_item(item, f"input[{index}]") for index, item in enumerate(body.input)]
         spec.chat.messages.extend(joined_calls(items))
@@ -102,7 +102,7 @@ def _item(item: InputItem, where: str) -> ChatMessage:
         raise _missing(f"{where}.role")
     if item.content is None:
         raise _missing(f"{where}.content")
-    return _message(item.role, _texts(item.content, f"{where}.content"))
+    return text_message(item.role, *_texts(item.content, f"{where}.content"))
 
 
 def _result(item: InputItem, where: str) -> ChatMessage:
@@ -110,7 +110,7 @@ def _result(item: InputItem, where: str) -> ChatMessage:
         raise _missing(f"{where}.call_id")
     if item.output is None:
         raise _missing(f"{where}.output")
-    message = _message("tool", _texts(item.output, f"{where}.output"))
+    message = text_message("tool", *_texts(item.output, f"{where}.output"))
     message.tool_call_id = item.call_id
     return message
 
@@ -129,10 +129,6 @@ def _part(part: InputPart, where: str) -> str:
     if text is None:
         raise _missing(f"{where}.{name}")
     return text
-
-
-def _message(role: str, texts: list[str]) -> ChatMessage:
-    return ChatMessage(role=ROLES[role], content=[ContentPart(text=text) for text in texts])
 
 
 def _missing(param: str) -> ApiError:

@@ -14,7 +14,8 @@ from sterna.v1.chat_pb2 import ChatMessage as ChatMessageProto
 from sterna.v1.generation_event_pb2 import Usage
 from sterna.v1.generation_pb2 import GenerationSpec
 from sterna.v1.inference_pb2 import CreateSessionRequest, DeleteSessionRequest
-from sterna_rest.api.transcode import api_parameter, message, spec_with_options
+from sterna_rest.api.transcode import api_parameter, spec_with_options
+from sterna_rest.chat.transcode import text_message
 from sterna_rest.core import CoreLink
 from sterna_rest.errors import ApiError
 from sterna_rest.errors.api_error import internal_error
@@ -45,7 +46,7 @@ class Conversation:
 
         Cancelling this cancels the work in the core.
         """
-        question = message("user", body.message)
+        question = text_message("user", body.message)
         spec = spec_with_options(body.model, body.options)
         spec.session_id = self._session_id
         spec.chat.messages.append(question)
@@ -80,7 +81,7 @@ class Conversation:
             raise internal_error()
         text = "".join(texts)
         if not self._session_id:
-            await self._begin([question, message("assistant", text)])
+            await self._begin([question, text_message("assistant", text)])
         await self._send(
             {
                 "type": "done",

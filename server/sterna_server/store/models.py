@@ -130,13 +130,15 @@ def pack(settings: Settings, name: str) -> list[str]:
     Raises:
         CommandError: There is no such model, or it cannot be packed.
     """
+    from sterna_service.engine.packing import Packing
     from sterna_service.engine.packing import pack as pack_bundle
 
     source = find(settings, name)
     began = time.perf_counter()
     try:
         checkpoint = checkpoint_of(source.path, settings.home)
-        bundle = pack_bundle(checkpoint, source.bundle_stem, settings.home)
+        packing = Packing(screened_head=settings.exact_head_screening)
+        bundle = pack_bundle(checkpoint, source.bundle_stem, settings.home, packing)
     except ModelLoadError as error:
         raise CommandError(f"{source.model_id}: {error}") from None
     if bundle.temporary:

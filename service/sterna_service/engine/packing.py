@@ -36,14 +36,14 @@ class Packing:
         return ensure_bundle(checkpoint, name, home, self, self.variant)
 
 
-def pack(checkpoint: Path, name: str, home: Path) -> Bundle:
+def pack(checkpoint: Path, name: str, home: Path, packing: Packing | None = None) -> Bundle:
     """The bundle that a load of this checkpoint would use, made now if it is missing. Blocks.
 
     Raises:
         ModelLoadError: The checkpoint cannot be packed.
     """
     try:
-        return Packing().ensure(checkpoint, name, home)
+        return (packing or Packing()).ensure(checkpoint, name, home)
     except _native.NativeError as error:
         raise ModelLoadError(str(error)) from None
     except OSError as error:

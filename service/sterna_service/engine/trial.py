@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 
 from sterna_service.engine import _native
-from sterna_service.engine.packing import Packing
+from sterna_service.engine.packing import pack
 from sterna_service.engine.types import EngineOptions
 from sterna_service.errors import ModelLoadError
 
@@ -215,10 +215,7 @@ def find_bundle(checkpoint: Path, name: str, home: Path) -> Path:
     Raises:
         ModelLoadError: The checkpoint cannot be used, or `home` cannot be written to.
     """
-    try:
-        bundle = Packing().ensure(checkpoint, name, home)
-    except _native.NativeError as error:
-        raise ModelLoadError(str(error)) from None
+    bundle = pack(checkpoint, name, home)
     if bundle.temporary:
         bundle.release()
         raise ModelLoadError(f"{home}: cannot be written to; the packed model is kept there")

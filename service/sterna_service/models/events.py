@@ -52,7 +52,7 @@ class EventLog:
     """
 
     def __init__(self, most_kept: int = MOST_KEPT) -> None:
-        self._first = self.revision = time.time_ns() // 1000
+        self.revision = time.time_ns() // 1000
         """The revision of the latest event."""
         self._kept: deque[ServerEvent] = deque(maxlen=most_kept)
         self._news = asyncio.Event()

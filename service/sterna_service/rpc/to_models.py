@@ -6,15 +6,13 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from google.protobuf import duration_pb2
-
 from sterna.v1 import event_pb2, model_admin_pb2, model_pb2
 from sterna_service.errors import invalid, not_implemented, out_of_range
 from sterna_service.inference.spec import HarnessChoice
 from sterna_service.models.events import EventKind
 from sterna_service.models.naming import is_model_id
-from sterna_service.models.resident import FOR_GOOD, ModelSettings
-from sterna_service.rpc.to_spec import HARNESSES, PROVIDERS
+from sterna_service.models.resident import ModelSettings
+from sterna_service.rpc.to_spec import HARNESSES, PROVIDERS, keep_alive_seconds, seconds_of
 
 DEFAULT_DRAIN_SECONDS = 60.0
 _LONGEST_DRAIN_SECONDS = 3600.0
@@ -79,8 +77,7 @@ def load_settings(
             raise out_of_range("thread_count", f"0 to {_MOST_THREADS}", request.thread_count)
         settings = replace(settings, threads=request.thread_count)
     if request.HasField("keep_alive"):
-        seconds = _seconds(request.keep_alive)
-        settings = replace(settings, keep_alive=seconds if seconds >= 0 else FOR_GOOD)
+        settings = replace(settings, keep_alive=keep_alive_seconds(request.keep_alive))
     if request.HasField("pinned"):
         settings = replace(settings, pinned=request.pinned)
     return settings
@@ -107,7 +104,7 @@ def drain_seconds(
     """
     if not request.HasField("drain_timeout"):
         return DEFAULT_DRAIN_SECONDS
-    seconds = _seconds(request.drain_timeout)
+    seconds = seconds_of(request.drain_timeout)
     if not 0 <= seconds <= _LONGEST_DRAIN_SECONDS:
         raise out_of_range(
             "drain_timeout", f"0 s to {_LONGEST_DRAIN_SECONDS:.0f} s", f"{seconds} s"
@@ -143,7 +140,7 @@ def watch(request: model_admin_pb2.WatchEventsRequest) -> Watch:
         raise out_of_range("after_revision", "0 or more", after)
     heartbeat = _DEFAULT_HEARTBEAT_SECONDS
     if request.HasField("heartbeat_interval"):
-        heartbeat = _seconds(request.heartbeat_interval)
+        heartbeat = seconds_of(request.heartbeat_interval)
         if not 1 <= heartbeat <= 600:
             raise out_of_range("heartbeat_interval", "1 s to 600 s", f"{heartbeat} s")
     kinds = set()
@@ -152,7 +149,3 @@ def watch(request: model_admin_pb2.WatchEventsRequest) -> Watch:
             raise invalid(f"types[{index}]", "is no type of event")
         kinds.add(_KINDS[number])
     return Watch(after, kinds, heartbeat)
-
-
-def _seconds(duration: duration_pb2.Duration) -> float:
-    return duration.seconds + duration.nanos / 1e9

@@ -6,9 +6,10 @@ asked for which this version cannot do.
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 from typing import Any
+
+from google.protobuf import duration_pb2
 
 from sterna.v1 import generation_pb2, inference_pb2
 from sterna_service.errors import invalid, unsupported
@@ -30,6 +31,7 @@ from sterna_service.inference.spec import (
     TextPrompt,
     TokenPrompt,
 )
+from sterna_service.models.resident import FOR_GOOD
 from sterna_service.rpc.to_chat import chat_prompt
 
 
@@ -130,8 +132,18 @@ def _check_harness(spec: generation_pb2.GenerationSpec) -> None:
 def _keep_alive(spec: generation_pb2.GenerationSpec) -> float | None:
     if not spec.HasField("keep_alive"):
         return None
-    seconds = spec.keep_alive.seconds + spec.keep_alive.nanos / 1e9
-    return seconds if seconds >= 0 else math.inf
+    return keep_alive_seconds(spec.keep_alive)
+
+
+def seconds_of(duration: duration_pb2.Duration) -> float:
+    """A duration in seconds."""
+    return duration.seconds + duration.nanos / 1e9
+
+
+def keep_alive_seconds(duration: duration_pb2.Duration) -> float:
+    """How long a model stays without a request; negative durations mean for good."""
+    seconds = seconds_of(duration)
+    return seconds if seconds >= 0 else FOR_GOOD
 
 
 def _text(prompt: generation_pb2.TextPrompt, field: str, model_id: str) -> TextPrompt:

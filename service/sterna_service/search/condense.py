@@ -12,7 +12,7 @@ _WORD = re.compile(r"\w+")
 _SHORTEST_SENTENCE = 20
 _LONGEST_SENTENCE = 400
 _MOST_SENTENCES = 2000
-_MOST_HTML_DEPTH = 200
+_MOST_ELEMENTS = 20_000
 # Of the best sentence's score; below it, a sentence shares only words that all of them have.
 _LEAST_SHARE = 0.25
 
@@ -22,7 +22,7 @@ def page_text(html: str) -> str:
     import trafilatura
 
     # The library walks trees by recursion.
-    if html.count("<div") > _MOST_HTML_DEPTH * 100:
+    if html.count("<div") > _MOST_ELEMENTS:
         return ""
     try:
         text = trafilatura.extract(html, include_comments=False, include_tables=False)

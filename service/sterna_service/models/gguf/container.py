@@ -60,8 +60,8 @@ class GgufFile:
     tensors: Mapping[str, GgufTensor]
 
 
-def read_gguf(path: Path, *, with_tensors: bool = True) -> GgufFile:
-    """Maps and checks a file; without tensors only its metadata is read.
+def read_gguf(path: Path) -> GgufFile:
+    """Maps and checks a file.
 
     Raises:
         ModelLoadError: It cannot be read, is damaged, or holds a type of tensor that is unknown.
@@ -71,7 +71,7 @@ def read_gguf(path: Path, *, with_tensors: bool = True) -> GgufFile:
             mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         raise ModelLoadError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    return _Reader(path, memoryview(mapped)).read(with_tensors=with_tensors)
+    return _Reader(path, memoryview(mapped)).read()
 
 
 class _Reader:
@@ -80,7 +80,7 @@ class _Reader:
         self._data = data
         self._at = 0
 
-    def read(self, *, with_tensors: bool) -> GgufFile:
+    def read(self) -> GgufFile:
         if bytes(self._take(4)) != _MAGIC:
             raise self._invalid("not a GGUF file")
         version = self._number(4)
@@ -95,7 +95,7 @@ class _Reader:
             if key in metadata:
                 raise self._invalid(f"the key {key!r} is there twice")
             metadata[key] = self._value(self._number(4))
-        tensors = self._tensors(tensor_count, metadata) if with_tensors else {}
+        tensors = self._tensors(tensor_count, metadata)
         return GgufFile(self._path, metadata, tensors)
 
     def _tensors(self, count: int, metadata: Mapping[str, Any]) -> dict[str, GgufTensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -66,7 +67,7 @@ def _converted(file: Path, home: Path) -> Path:
                 _convert(file, target)
         return target
     except OSError as error:
-        full = error.errno in (28, 122)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise ModelLoadError(
             f"{error.filename or file}: {error.strerror}",
             Reason.DISK_FULL if full else Reason.CHECKPOINT_INVALID,
