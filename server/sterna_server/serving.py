@@ -18,7 +18,8 @@ from sterna_server import ports
 from sterna_server.composition import core_options, facade_options, remote_core
 from sterna_server.errors import CommandError
 from sterna_server.rest_listener import RestListener, RestListeners
-from sterna_server.settings import Settings, listener
+from sterna_server.sections.listeners import listener
+from sterna_server.settings import Settings
 from sterna_server.stopping import StopRequest, first_of
 from sterna_service.app import start_core
 from sterna_service.errors import StartupError

@@ -1,0 +1,19 @@
+"""What a request may take, and what is kept of it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+
+class RequestSettings(BaseModel):
+    """Requests."""
+
+    session_ttl: float = Field(default=30 * 86400.0, ge=1, le=3650 * 86400)
+    """How many seconds a stored conversation is kept without use."""
+
+    request_timeout: float = Field(default=600.0, gt=0, le=86400)
+    """The longest one generation may take."""
+    max_body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
+    """The largest JSON body that REST accepts."""
+    grace: float = Field(default=30.0, ge=0, le=3600)
+    """How long running streams may take to finish when the server is told to stop."""
