@@ -6,7 +6,18 @@ import sys
 
 import typer
 
-from sterna_server.commands import bench, chat, core, models, rest, serve, speech, store, version
+from sterna_server.commands import (
+    bench,
+    chat,
+    config,
+    core,
+    models,
+    rest,
+    serve,
+    speech,
+    store,
+    version,
+)
 from sterna_server.errors import CommandError
 
 app = typer.Typer(
@@ -21,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (serve, core, rest, chat, models, store, speech, bench, version):
+for module in (serve, core, rest, chat, models, store, speech, bench, config, version):
     module.register(app)
 
 

@@ -15,6 +15,7 @@ def core_options(settings: Settings, *, tcp: bool = True, unix_path: Path | None
     return CoreOptions(
         model=settings.model or None,
         home=settings.home,
+        preload=settings.preload,
         aliases=settings.aliases,
         host=settings.grpc_host if tcp else None,
         port=settings.grpc_port,
@@ -24,6 +25,7 @@ def core_options(settings: Settings, *, tcp: bool = True, unix_path: Path | None
         search_endpoint=settings.search_endpoint,
         search_private_pages=settings.search_private_pages,
         hub_endpoint=settings.hub_endpoint or None,
+        hub_token=settings.hub_token.get_secret_value() or None,
         autoload=settings.autoload,
         keep_alive_seconds=settings.keep_alive,
         model_memory_bytes=settings.model_memory,
@@ -39,6 +41,9 @@ def core_options(settings: Settings, *, tcp: bool = True, unix_path: Path | None
         max_draft_tokens=settings.max_draft_tokens,
         exact_head_screening=settings.exact_head_screening,
         sparsity=settings.sparsity,
+        default_max_tokens=settings.default_max_tokens,
+        default_temperature=settings.default_temperature,
+        default_top_p=settings.default_top_p,
         session_ttl_seconds=settings.session_ttl,
         speech=speech_options(settings) if settings.voice else None,
     )

@@ -19,6 +19,7 @@ from sterna_service.engine.host import inspect_host
 from sterna_service.engine.types import EngineOptions, KvCacheDtype, Speculation
 from sterna_service.errors import ModelLoadError, ServiceError, StartupError
 from sterna_service.inference.harness import Harnesses
+from sterna_service.inference.sampling import RequestDefaults
 from sterna_service.inference.sessions import LONGEST_TTL, Sessions
 from sterna_service.inference.spec import Harness, HarnessChoice
 from sterna_service.models.catalogue import ModelSource
@@ -54,6 +55,8 @@ class CoreOptions:
 
     model: str | None = None
     """An id in the store (`ORG/NAME`), a checkpoint directory, or None for the embedded model."""
+    preload: bool = True
+    """Whether the default model is loaded at the start, or with the first request."""
     home: Path = field(default_factory=lambda: Path.home() / ".sterna")
     """Where models (`models/ORG/NAME`), packed bundles (`bundles/`) and `state.db` live."""
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -113,6 +116,13 @@ class CoreOptions:
     same."""
     sparsity: bool = True
     """Whether weights that the zeros of a ReLU² model make superfluous are skipped."""
+
+    default_max_tokens: int = 0
+    """The most tokens of an answer whose request names no limit; 0: what the context leaves."""
+    default_temperature: float | None = None
+    """The temperature of requests that name none; None: the model's own."""
+    default_top_p: float | None = None
+    """`top_p` of requests that name none; None: the model's own."""
 
     session_ttl_seconds: float = 30 * 86400.0
     """How long a stored conversation is kept without use, unless its creator says otherwise."""
@@ -214,7 +224,7 @@ class Core:
 
 
 async def start_core(options: CoreOptions) -> Core:
-    """Starts a core and returns when its default model can answer.
+    """Starts a core and returns when its default model can answer, or could be loaded for it.
 
     It listens from the beginning: until the model is there, health says so and requests get
     MODEL_LOADING.
@@ -224,9 +234,11 @@ async def start_core(options: CoreOptions) -> Core:
             Nothing is left running.
     """
     _check(options)
-    models = ModelRegistry(
-        options.home.expanduser(), _registry_options(options), _engine_options(options)
-    )
+    try:
+        registry_options = _registry_options(options)
+    except ServiceError as error:
+        raise StartupError(error.message) from None
+    models = ModelRegistry(options.home.expanduser(), registry_options, _engine_options(options))
     try:
         source = models.select_default(options.model)
     except ModelLoadError as error:
@@ -238,7 +250,8 @@ async def start_core(options: CoreOptions) -> Core:
         await database.close()
         raise
     try:
-        await _load(models, source)
+        if options.preload:
+            await _load(models, source)
     except BaseException:
         await core.stop(grace_seconds=0.0)
         raise
@@ -324,6 +337,10 @@ def _registry_options(options: CoreOptions) -> RegistryOptions:
         autoload=options.autoload,
         keep_alive=options.keep_alive_seconds if options.keep_alive_seconds >= 0 else FOR_GOOD,
         memory_bytes=options.model_memory_bytes or _most_memory(),
+        requests=RequestDefaults(
+            options.default_max_tokens, options.default_temperature, options.default_top_p
+        ),
+        preload=options.preload,
         harness=HarnessChoice(Harness(options.harness), options.search_provider),
     )
 

@@ -24,6 +24,14 @@ Config = Annotated[
         show_default=False,
     ),
 ]
+Preload = Annotated[
+    bool | None,
+    typer.Option(
+        "--preload/--no-preload",
+        help="Load the model at the start, and not with the first request. [default: on]",
+        show_default=False,
+    ),
+]
 Home = Annotated[
     Path | None,
     typer.Option(

@@ -39,7 +39,7 @@ def rest(
     settings = load_settings(flags, config)
 
     from sterna_server import banner, serving
-    from sterna_service.telemetry.logs import configure_logging
+    from sterna_server.logs import start_logging
 
-    configure_logging(settings.log_level, settings.log_format)
+    start_logging(settings)
     serving.run(serving.serve_rest(settings, ready=banner.announce))

@@ -23,6 +23,7 @@ def serve(
     harness: options.Harness = None,
     search_provider: options.SearchProvider = None,
     hub_endpoint: options.HubEndpoint = None,
+    preload: options.Preload = None,
     autoload: options.Autoload = None,
     keep_alive: options.KeepAlive = None,
     model_memory: options.ModelMemory = None,
@@ -64,7 +65,7 @@ def serve(
     settings = load_settings(flags, config)
 
     from sterna_server import banner, serving
-    from sterna_service.telemetry.logs import configure_logging
+    from sterna_server.logs import start_logging
 
-    configure_logging(settings.log_level, settings.log_format)
+    start_logging(settings)
     serving.run(serving.serve(settings, ready=banner.announce))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ByteSize, Field
+from pydantic import BaseModel, ByteSize, Field, SecretStr
 
 from sterna_server.sections.kinds import DEFAULT_HOME, HomePath
 
@@ -16,6 +16,8 @@ class ModelSettings(BaseModel):
     """A checkpoint directory, or an id in the store (`ORG/NAME`); empty: the embedded model."""
     home: HomePath = DEFAULT_HOME
     """Where models and packed bundles live."""
+    preload: bool = True
+    """Whether the model is loaded at the start; without it, the first request loads it."""
     aliases: dict[str, str] = Field(default_factory=dict)
     """Further names for models, alias to id; an alias may be a glob (`gpt-*`, `*`)."""
 
@@ -29,6 +31,8 @@ class ModelSettings(BaseModel):
     """Whether pages of private networks are read, too."""
     hub_endpoint: str = ""
     """Where models are pulled from; empty: HF_ENDPOINT, or the public hub."""
+    hub_token: SecretStr = SecretStr("")
+    """Who pulls gated and private models; empty: the variable HF_TOKEN, or nobody."""
     autoload: bool = True
     """Whether a request for a model of the store loads it."""
     keep_alive: float = Field(default=-1.0, ge=-1, le=3650 * 86400)

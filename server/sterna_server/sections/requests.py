@@ -8,6 +8,13 @@ from pydantic import BaseModel, Field
 class RequestSettings(BaseModel):
     """Requests."""
 
+    default_max_tokens: int = Field(default=0, ge=0, le=2**31 - 1)
+    """The most tokens of an answer whose request names no limit; 0: what the context leaves."""
+    default_temperature: float | None = Field(default=None, ge=0, le=2)
+    """The temperature of requests that name none; not set: the model's own."""
+    default_top_p: float | None = Field(default=None, gt=0, le=1)
+    """`top_p` of requests that name none; not set: the model's own."""
+
     session_ttl: float = Field(default=30 * 86400.0, ge=1, le=3650 * 86400)
     """How many seconds a stored conversation is kept without use."""
 

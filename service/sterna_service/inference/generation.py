@@ -167,7 +167,9 @@ def _max_tokens(model: LoadedModel, spec: GenerationSpec, prompt_tokens: int, fi
             raise out_of_range(
                 f"{field}.stop.min_tokens", f"0 to {room}, what the prompt leaves", least
             )
-        return room
+        # The operator's default is no demand: it never makes a request fail.
+        usual = model.defaults.max_tokens or room
+        return min(max(usual, least), room)
     if wanted > room:
         raise ServiceError(
             Reason.CONTEXT_LENGTH_EXCEEDED,

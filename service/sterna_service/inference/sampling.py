@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sterna_service.engine.types import Sampling
@@ -59,6 +59,38 @@ class SamplingDefaults:
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    max_tokens: int = 0
+    """0: what the context leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestDefaults:
+    """What the server's operator wants in place of a model's own defaults.
+
+    Making one raises `ServiceError` when a value is outside of its limits.
+    """
+
+    max_tokens: int = 0
+    """0: what the context leaves."""
+    temperature: float | None = None
+    top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 0:
+            raise out_of_range("default_max_tokens", "0 or more", self.max_tokens)
+        for name in ("temperature", "top_p"):
+            value = getattr(self, name)
+            if value is not None:
+                _RANGES[name].check(value, f"default_{name}")
+
+    def over(self, own: SamplingDefaults) -> SamplingDefaults:
+        """The defaults of a model under these."""
+        return replace(
+            own,
+            max_tokens=self.max_tokens,
+            temperature=_or(self.temperature, own.temperature),
+            top_p=_or(self.top_p, own.top_p),
+        )
 
 
 def defaults_from(config: Mapping[str, Any], origin: str) -> SamplingDefaults:

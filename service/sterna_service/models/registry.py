@@ -10,6 +10,7 @@ from pathlib import Path
 from sterna_service.engine.types import EngineOptions
 from sterna_service.errors import ModelLoadError, Reason, ServiceError
 from sterna_service.inference.loaded_model import LoadedModel
+from sterna_service.inference.sampling import RequestDefaults
 from sterna_service.inference.spec import HarnessChoice
 from sterna_service.models.catalogue import EMBEDDED_MODEL_ID, Catalogue, ModelSource
 from sterna_service.models.description import ModelDescription, describe
@@ -28,6 +29,10 @@ class RegistryOptions:
     aliases: Mapping[str, str]
     autoload: bool = True
     """Whether a request for a model in the store loads it."""
+    preload: bool = True
+    """Whether the default model is loaded before anybody asks it."""
+    requests: RequestDefaults = field(default_factory=RequestDefaults)
+    """What requests get that leave a field out, where it is not the model's own."""
     keep_alive: float = FOR_GOOD
     """Seconds that a model stays loaded without a request, unless its loader says otherwise."""
     harness: HarnessChoice = field(default_factory=HarnessChoice)
@@ -62,7 +67,9 @@ class ModelRegistry:
         self._catalogue = Catalogue(home)
         self.events = EventLog()
         """What happens to the models."""
-        self._residency = Residency(home, engine, options.memory_bytes, self.events)
+        self._residency = Residency(
+            home, engine, options.memory_bytes, self.events, options.requests
+        )
         self.default_model_id: str | None = None
         """The model of requests that name none."""
 
@@ -235,8 +242,10 @@ class ModelRegistry:
         if self.default_model_id is None:
             return False
         slot = self._residency.slot(self.default_model_id)
-        # One that left memory comes back for the next request.
-        comes_back = slot.state in (ModelState.UNLOADED, ModelState.UNLOADING) and slot.was_loaded
+        # One that left memory, or was left out at the start, comes for the next request.
+        comes_back = slot.state in (ModelState.UNLOADED, ModelState.UNLOADING) and (
+            slot.was_loaded or not self._options.preload
+        )
         return slot.resident is not None or (comes_back and self._options.autoload)
 
     def count(self) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from sterna_service.engine.types import EngineOptions
 from sterna_service.errors import ModelLoadError, Reason, ServiceError
 from sterna_service.inference.loaded_model import LoadedModel, load_model
+from sterna_service.inference.sampling import RequestDefaults
 from sterna_service.models.catalogue import ModelSource
 from sterna_service.models.events import EventKind, EventLog
 from sterna_service.models.gguf.convert import checkpoint_of
@@ -69,12 +70,18 @@ class Residency:
     """The models in memory, within a budget of bytes. Belongs to the event loop."""
 
     def __init__(
-        self, home: Path, options: EngineOptions, budget_bytes: int, events: EventLog
+        self,
+        home: Path,
+        options: EngineOptions,
+        budget_bytes: int,
+        events: EventLog,
+        requests: RequestDefaults,
     ) -> None:
         self._home = home
         self._options = options
         self._budget = budget_bytes
         self._events = events
+        self._requests = requests
         self._slots: dict[str, Slot] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._loading = asyncio.Lock()
@@ -202,6 +209,7 @@ class Residency:
                     await self._make_room(model_id, needed)
                 path = await asyncio.to_thread(checkpoint_of, source.path, self._home)
                 model = await load_model(model_id, path, self._home, options)
+                model.defaults = self._requests.over(model.defaults)
         except BaseException as error:
             slot.change = None
             if slot.resident is None:
