@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from sterna._calls import Call, Plan, StreamCall
+from sterna._calls.call import Call, Plan, StreamCall
 
 if TYPE_CHECKING:
     from sterna.async_client import AsyncClient, AsyncGenerationStream

@@ -10,7 +10,9 @@ from typing import Any, Self, TypeVar, Unpack
 import grpc
 from grpc import aio
 
-from sterna import _calls, types
+from sterna import types
+from sterna._calls import admin, inference, sessions
+from sterna._calls.call import Call, StreamCall
 from sterna._channel import Connection, Tls
 from sterna._events import Collector, event_from
 from sterna._methods import async_planned, async_streamed, async_unary
@@ -143,29 +145,29 @@ class AsyncClient:
             # Repeating this could add to the session twice, and a stream is never repeated.
             async with self.stream_chat(messages, **options) as stream:
                 return await stream.collect()
-        return await self._run(_calls.chat(messages, **options))
+        return await self._run(inference.chat(messages, **options))
 
-    generate = async_unary(_calls.generate)
-    stream_generate = async_streamed(_calls.stream_generate)
-    stream_chat = async_streamed(_calls.stream_chat)
-    tokenize = async_unary(_calls.tokenize)
-    tokenize_chat = async_unary(_calls.tokenize_chat)
-    detokenize = async_unary(_calls.detokenize)
-    embed = async_unary(_calls.embed)
-    similarities = async_unary(_calls.similarities)
-    create_session = async_unary(_calls.create_session)
-    get_session = async_unary(_calls.get_session)
-    list_sessions = async_planned(_calls.list_sessions)
-    delete_session = async_unary(_calls.delete_session)
-    list_models = async_planned(_calls.list_models)
-    get_model = async_unary(_calls.get_model)
-    load_model = async_unary(_calls.load_model)
-    unload_model = async_unary(_calls.unload_model)
-    server_info = async_unary(_calls.server_info)
-    server_status = async_unary(_calls.server_status)
-    health = async_unary(_calls.health)
+    generate = async_unary(inference.generate)
+    stream_generate = async_streamed(inference.stream_generate)
+    stream_chat = async_streamed(inference.stream_chat)
+    tokenize = async_unary(inference.tokenize)
+    tokenize_chat = async_unary(inference.tokenize_chat)
+    detokenize = async_unary(inference.detokenize)
+    embed = async_unary(inference.embed)
+    similarities = async_unary(inference.similarities)
+    create_session = async_unary(sessions.create_session)
+    get_session = async_unary(sessions.get_session)
+    list_sessions = async_planned(sessions.list_sessions)
+    delete_session = async_unary(sessions.delete_session)
+    list_models = async_planned(admin.list_models)
+    get_model = async_unary(admin.get_model)
+    load_model = async_unary(admin.load_model)
+    unload_model = async_unary(admin.unload_model)
+    server_info = async_unary(admin.server_info)
+    server_status = async_unary(admin.server_status)
+    health = async_unary(admin.health)
 
-    async def _run(self, call: _calls.Call[R]) -> R:
+    async def _run(self, call: Call[R]) -> R:
         method = self._channel.unary_unary(
             call.method,
             request_serializer=type(call.request).SerializeToString,
@@ -178,7 +180,7 @@ class AsyncClient:
             raise from_rpc_error(error) from None  # type: ignore[arg-type]
         return call.result(reply)
 
-    def _start(self, call: _calls.StreamCall) -> AsyncGenerationStream:
+    def _start(self, call: StreamCall) -> AsyncGenerationStream:
         method = self._channel.unary_stream(
             call.method,
             request_serializer=type(call.request).SerializeToString,

@@ -8,7 +8,9 @@ from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 
-from sterna import _calls, types
+from sterna import types
+from sterna._calls import admin, inference, sessions
+from sterna._calls.call import Call, StreamCall
 from sterna._channel import Connection, Tls
 from sterna._events import Collector, event_from
 from sterna._methods import planned, streamed, unary
@@ -142,29 +144,29 @@ class Client:
             # Repeating this could add to the session twice, and a stream is never repeated.
             with self.stream_chat(messages, **options) as stream:
                 return stream.collect()
-        return self._run(_calls.chat(messages, **options))
+        return self._run(inference.chat(messages, **options))
 
-    generate = unary(_calls.generate)
-    stream_generate = streamed(_calls.stream_generate)
-    stream_chat = streamed(_calls.stream_chat)
-    tokenize = unary(_calls.tokenize)
-    tokenize_chat = unary(_calls.tokenize_chat)
-    detokenize = unary(_calls.detokenize)
-    embed = unary(_calls.embed)
-    similarities = unary(_calls.similarities)
-    create_session = unary(_calls.create_session)
-    get_session = unary(_calls.get_session)
-    list_sessions = planned(_calls.list_sessions)
-    delete_session = unary(_calls.delete_session)
-    list_models = planned(_calls.list_models)
-    get_model = unary(_calls.get_model)
-    load_model = unary(_calls.load_model)
-    unload_model = unary(_calls.unload_model)
-    server_info = unary(_calls.server_info)
-    server_status = unary(_calls.server_status)
-    health = unary(_calls.health)
+    generate = unary(inference.generate)
+    stream_generate = streamed(inference.stream_generate)
+    stream_chat = streamed(inference.stream_chat)
+    tokenize = unary(inference.tokenize)
+    tokenize_chat = unary(inference.tokenize_chat)
+    detokenize = unary(inference.detokenize)
+    embed = unary(inference.embed)
+    similarities = unary(inference.similarities)
+    create_session = unary(sessions.create_session)
+    get_session = unary(sessions.get_session)
+    list_sessions = planned(sessions.list_sessions)
+    delete_session = unary(sessions.delete_session)
+    list_models = planned(admin.list_models)
+    get_model = unary(admin.get_model)
+    load_model = unary(admin.load_model)
+    unload_model = unary(admin.unload_model)
+    server_info = unary(admin.server_info)
+    server_status = unary(admin.server_status)
+    health = unary(admin.health)
 
-    def _run(self, call: _calls.Call[R]) -> R:
+    def _run(self, call: Call[R]) -> R:
         method = self._channel.unary_unary(
             call.method,
             request_serializer=type(call.request).SerializeToString,
@@ -177,7 +179,7 @@ class Client:
             raise from_rpc_error(error) from None  # type: ignore[arg-type]
         return call.result(reply)
 
-    def _start(self, call: _calls.StreamCall) -> GenerationStream:
+    def _start(self, call: StreamCall) -> GenerationStream:
         method = self._channel.unary_stream(
             call.method,
             request_serializer=type(call.request).SerializeToString,
