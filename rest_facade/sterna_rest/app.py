@@ -29,6 +29,7 @@ from sterna_rest.ollama.models_router import router as ollama_models_router
 from sterna_rest.ollama.router import router as ollama_router
 from sterna_rest.options import FacadeOptions
 from sterna_rest.responses.router import router as responses_router
+from sterna_rest.responses.stored import router as stored_responses_router
 from sterna_rest.server.router import router as server_router
 from sterna_rest.socket.router import router as socket_router
 from sterna_rest.system.router import router as system_router
@@ -100,6 +101,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
         chat_router,
         completions_router,
         responses_router,
+        stored_responses_router,
         messages_router,
         lifecycle_router,
         tokens_router,

@@ -45,6 +45,7 @@ def core_options(settings: Settings, *, tcp: bool = True, unix_path: Path | None
         default_temperature=settings.default_temperature,
         default_top_p=settings.default_top_p,
         session_ttl_seconds=settings.session_ttl,
+        answer_ttl_seconds=settings.answer_ttl,
         speech=speech_options(settings) if settings.voice else None,
     )
 

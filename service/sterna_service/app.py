@@ -22,6 +22,7 @@ from sterna_service.inference.harness import Harnesses
 from sterna_service.inference.sampling import RequestDefaults
 from sterna_service.inference.sessions import LONGEST_TTL, Sessions
 from sterna_service.inference.spec import Harness, HarnessChoice
+from sterna_service.inference.stored_answers import Answers
 from sterna_service.models.catalogue import ModelSource
 from sterna_service.models.events import EventKind
 from sterna_service.models.hub import Hub
@@ -33,6 +34,7 @@ from sterna_service.rpc.server import RpcServer, ServerLimits
 from sterna_service.search.providers import make_provider
 from sterna_service.speech.options import SpeechOptions
 from sterna_service.speech.runtime import Speech, check_options
+from sterna_service.state.answers import SqlAnswerRepository
 from sterna_service.state.database import Database
 from sterna_service.state.sessions import SqlSessionRepository
 from sterna_service.telemetry.host import memory
@@ -126,6 +128,8 @@ class CoreOptions:
 
     session_ttl_seconds: float = 30 * 86400.0
     """How long a stored conversation is kept without use, unless its creator says otherwise."""
+    answer_ttl_seconds: float = 30 * 86400.0
+    """The same for a stored answer."""
 
     speech: SpeechOptions | None = None
     """Recognition and synthesis; None runs the core without them."""
@@ -285,6 +289,7 @@ async def _listen(options: CoreOptions, models: ModelRegistry, database: Databas
         pulls,
         speech,
         Sessions(SqlSessionRepository(database), timedelta(seconds=options.session_ttl_seconds)),
+        Answers(SqlAnswerRepository(database), timedelta(seconds=options.answer_ttl_seconds)),
         Harnesses(make_researcher),
         ServerLimits(options.max_call_seconds, options.max_message_bytes),
         with_reflection=options.reflection,
@@ -363,10 +368,10 @@ def _check(options: CoreOptions) -> None:
     if not (math.isfinite(seconds) and seconds > 0):
         raise StartupError(f"max_call_seconds must be above 0, got {seconds}")
     longest = LONGEST_TTL.total_seconds()
-    if not 1 <= options.session_ttl_seconds <= longest:
-        raise StartupError(
-            f"session_ttl_seconds must be 1 to {longest:.0f}, got {options.session_ttl_seconds}"
-        )
+    for name in ("session_ttl_seconds", "answer_ttl_seconds"):
+        span = getattr(options, name)
+        if not 1 <= span <= longest:
+            raise StartupError(f"{name} must be 1 to {longest:.0f}, got {span}")
     if not 1024 <= options.max_message_bytes < 2**31:
         raise StartupError(
             f"max_message_bytes must be 1024 to {2**31 - 1}, got {options.max_message_bytes}"

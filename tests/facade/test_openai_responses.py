@@ -152,8 +152,11 @@ async def test_logprobs(api: openai.AsyncOpenAI) -> None:
 @pytest.mark.parametrize(
     ("extra", "status", "param"),
     [
-        ({"store": True}, 400, "store"),
+        ({"store": 1}, 400, "store"),
         ({"previous_response_id": "resp_1"}, 400, "previous_response_id"),
+        ({"conversation": "conv_1"}, 400, "conversation"),
+        ({"truncation": "auto"}, 400, "truncation"),
+        ({"instructions": "x" * 2**20}, 422, "instructions"),
         ({"tools": [{"type": "web_search"}]}, 400, "tools[0].type"),
         ({"tools": [{"type": "function"}]}, 400, "tools[0].name"),
         ({"tools": [{"type": "function", "name": "a b"}]}, 400, "tools[0].name"),
@@ -219,15 +222,18 @@ async def test_an_error_in_a_stream_is_raised_by_the_client() -> None:
     ("instructions", "text", "field", "name"),
     [
         (None, "Hi", "spec.chat.messages[0].content", "input"),
-        ("Be", [{"role": "user", "content": "Hi"}], "spec.chat.messages[0]", "instructions"),
-        ("Be", [{"role": "user", "content": "Hi"}], "spec.chat.messages[1].role", "input[0].role"),
+        ("Be", [{"role": "user", "content": "Hi"}], "spec.storage.instructions", "instructions"),
+        ("Be", [{"role": "user", "content": "Hi"}], "spec.chat.messages[0].role", "input[0].role"),
+        (None, "Hi", "spec.storage.previous_response_id", "previous_response_id"),
         (None, [{"role": "user", "content": "Hi"}], "spec.chat.messages", "input"),
         (None, "Hi", "spec.sampling.top_p", "top_p"),
     ],
 )
 async def test_names_of_fields(instructions: str | None, text: Any, field: str, name: str) -> None:
     body = ResponseRequest.model_validate({"instructions": instructions, "input": text})
-    assert len(response_spec(body).chat.messages) == 1 + (instructions is not None)
+    spec = response_spec(body)
+    assert len(spec.chat.messages) == 1
+    assert spec.storage.instructions == (instructions or "")
     assert response_parameter(body, field) == name
 
 

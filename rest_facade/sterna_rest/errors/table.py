@@ -55,6 +55,7 @@ REASONS: dict[str, HttpError] = {
     "SESSION_NOT_FOUND": HttpError(404, "session_not_found"),
     "SESSION_ALREADY_EXISTS": HttpError(409, "session_already_exists"),
     "SESSION_BUSY": HttpError(409, "session_busy"),
+    "ANSWER_NOT_FOUND": HttpError(404, "response_not_found"),
     "WEBHOOK_NOT_FOUND": HttpError(404, "webhook_not_found"),
     "REVISION_COMPACTED": HttpError(410, "revision_compacted"),
     "SEARCH_NOT_CONFIGURED": HttpError(400, "search_not_configured"),

@@ -31,7 +31,7 @@ _PARAMETERS = {
     "tokens.token_ids": "prompt",
     "grammar.choice.texts": "grammar.choice",
 }
-_PREFIXES = ("sampling.", "stop.", "chat.")
+_PREFIXES = ("sampling.", "stop.", "chat.", "storage.")
 
 
 def generation_spec(fields: GenerationFields) -> GenerationSpec:

@@ -45,12 +45,10 @@ RESPONSE_FIELDS = _COMMON | {
     "background": ((False,), "answering in the background is"),
     "context_management": (([],), "managing the context is"),
     "conversation": ((), "stored conversations through this field are"),
-    "max_tool_calls": ((), "tool calling is"),
+    "max_tool_calls": ((), "a limit for built-in tools is"),
     "moderation": ((), "moderation is"),
-    "previous_response_id": ((), "continuing a stored answer is"),
     "prompt": ((), "stored prompts are"),
     "reasoning": (({}, {"effort": None}, {"effort": "none"}), "reasoning is"),
-    "store": ((False,), "storing answers is"),
     "truncation": (("disabled",), "truncating the input is"),
 }
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Depends, Request
 from starlette.responses import Response
 
 from sterna_rest.core import CoreLink, core_link
+from sterna_rest.errors import ApiError
 from sterna_rest.generation.answer import streamed_answer, whole_answer
 from sterna_rest.generation.call import Generator
 from sterna_rest.generation.unsupported import RESPONSE_FIELDS, refuse_unsupported
@@ -44,18 +45,36 @@ async def create_response(
     body: Annotated[ResponseRequest, Body(openapi_examples=REQUEST_EXAMPLES)],
     core: Annotated[CoreLink, Depends(core_link)],
 ) -> Response:
-    """The model's answer to `input`. Nothing is stored, so send the whole conversation."""
+    """The model's answer to `input`, after that of `previous_response_id`. It is stored unless
+    `store` is false."""
     refuse_unsupported(body.model_extra or {}, RESPONSE_FIELDS)
     spec = response_spec(body)
     generator = Generator(core, request, lambda field, _: response_parameter(body, field))
-    if body.stream:
-        events = ResponseEvents(body)
-        return await streamed_answer(request, core.options, body, generator, [spec], events)
-    return await whole_answer(
-        request,
-        core.options,
-        body,
-        generator,
-        [spec],
-        lambda answers: response_body(body, answers[0]),
+    try:
+        if body.stream:
+            events = ResponseEvents(body)
+            return await streamed_answer(request, core.options, body, generator, [spec], events)
+        return await whole_answer(
+            request,
+            core.options,
+            body,
+            generator,
+            [spec],
+            lambda answers: response_body(body, answers[0]),
+        )
+    except ApiError as error:
+        if error.code != "response_not_found":
+            raise
+        raise _previous_not_found(body) from None
+
+
+def _previous_not_found(body: ResponseRequest) -> ApiError:
+    """OpenAI's status and code for a conversation that cannot be continued."""
+    shown = (body.previous_response_id or "")[:64]
+    return ApiError(
+        400,
+        f"The stored response {shown!r}, or one that it follows, is not there any more; send the "
+        "whole conversation as `input`.",
+        code="previous_response_not_found",
+        param="previous_response_id",
     )

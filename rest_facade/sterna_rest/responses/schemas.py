@@ -108,19 +108,17 @@ class TextOptions(RequestModel):
     verbosity: str | None = None
 
 
-class ResponseRequest(RequestModel):
-    """A conversation to answer. Nothing is stored."""
+class ResponseOptions(RequestModel):
+    """How to answer: everything that a stored response repeats."""
 
     model: str | None = Field(
         None,
-        description="Model id, its last path component, or an alias. Empty: the default model.",
+        description="Model id, its last path component, or an alias. Empty: that of the previous "
+        "response, or the default model.",
     )
-    input: Annotated[
-        Annotated[str, Tag("(string)")]
-        | Annotated[list[InputItem], Field(min_length=1), Tag("(list)")],
-        STRING_OR_LIST,
-    ] = Field(description="A question, or the whole conversation.")
-    instructions: str | None = Field(None, description="A system message before the input.")
+    instructions: str | None = Field(
+        None, description="A system message before everything; later responses do not inherit it."
+    )
     max_output_tokens: int | None = Field(
         None, ge=1, le=INT32_MAX, description="Left out: as many as fit the context."
     )
@@ -129,16 +127,36 @@ class ResponseRequest(RequestModel):
     top_logprobs: int | None = Field(
         None, ge=0, le=MAX_TOP_LOGPROBS, description=f"Needs `{LOGPROBS}` in `include`."
     )
-    include: list[str] | None = Field(None, description=f"`{LOGPROBS}` is what can be added.")
     text: TextOptions | None = None
     tools: list[FlatTool] | None = Field(None, description="What the model may call.")
     tool_choice: FlatToolChoice | None = Field(None, description="Default: `auto`.")
     parallel_tool_calls: bool | None = Field(
         None, description="Whether one answer may hold several calls. Default: true."
     )
-    stream: bool | None = Field(None, description="Answer with server-sent events.")
+    store: bool | None = Field(
+        None,
+        description="Keep the response, for a while, so that others can follow it. Default: true.",
+    )
+    previous_response_id: str | None = Field(
+        None, description="A stored response: `input` follows it, and all that it followed."
+    )
     metadata: dict[str, str] | None = Field(None, description="Given back in the answer.")
     user: str | None = Field(None, description="The end user, for the caller's own records.")
+
+    def stores(self) -> bool:
+        return self.store is not False
+
+
+class ResponseRequest(ResponseOptions):
+    """A conversation to answer, or what follows a stored response."""
+
+    input: Annotated[
+        Annotated[str, Tag("(string)")]
+        | Annotated[list[InputItem], Field(min_length=1), Tag("(list)")],
+        STRING_OR_LIST,
+    ] = Field(description="A question, or several items of a conversation.")
+    include: list[str] | None = Field(None, description=f"`{LOGPROBS}` is what can be added.")
+    stream: bool | None = Field(None, description="Answer with server-sent events.")
 
 
 class OutputText(BaseModel):
@@ -208,8 +226,8 @@ class ResponseBody(BaseModel):
     model: str = Field(description="The id of the model that answered.")
     output: list[OutputMessage | FunctionCallItem]
     parallel_tool_calls: bool
-    previous_response_id: None
-    store: Literal[False]
+    previous_response_id: str | None
+    store: bool
     temperature: float | None
     text: dict[str, Any]
     tool_choice: str | dict[str, Any]
@@ -219,6 +237,26 @@ class ResponseBody(BaseModel):
     truncation: Literal["disabled"]
     usage: ResponseUsage | None
     user: str | None
+
+
+class InputItems(BaseModel):
+    """What a response answered."""
+
+    object: Literal["list"]
+    data: list[dict[str, Any]] = Field(
+        description="Messages, calls and their results, in the form in which they can be sent."
+    )
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class DeletedResponse(BaseModel):
+    """The response is forgotten."""
+
+    id: str
+    object: Literal["response"]
+    deleted: Literal[True]
 
 
 REQUEST_EXAMPLES: dict[str, Any] = {
@@ -234,6 +272,13 @@ REQUEST_EXAMPLES: dict[str, Any] = {
             ],
             "max_output_tokens": 64,
             "stream": True,
+        },
+    },
+    "following": {
+        "summary": "What follows a stored response",
+        "value": {
+            "previous_response_id": "resp_8b1c0f6d1f2a4f0c9a44c3b7d2e91f50",
+            "input": "And of Spain?",
         },
     },
 }
@@ -267,7 +312,7 @@ RESPONSE_EXAMPLE: dict[str, Any] = {
     ],
     "parallel_tool_calls": True,
     "previous_response_id": None,
-    "store": False,
+    "store": True,
     "temperature": None,
     "text": {"format": {"type": "text"}},
     "tool_choice": "auto",
@@ -283,6 +328,22 @@ RESPONSE_EXAMPLE: dict[str, Any] = {
         "total_tokens": 20,
     },
     "user": None,
+}
+
+ITEMS_EXAMPLE: dict[str, Any] = {
+    "object": "list",
+    "data": [
+        {
+            "id": "msg_8b1c0f6d1f2a4f0c9a44c3b7d2e91f50_in0",
+            "type": "message",
+            "role": "user",
+            "status": "completed",
+            "content": [{"type": "input_text", "text": "What is the capital of France?"}],
+        }
+    ],
+    "first_id": "msg_8b1c0f6d1f2a4f0c9a44c3b7d2e91f50_in0",
+    "last_id": "msg_8b1c0f6d1f2a4f0c9a44c3b7d2e91f50_in0",
+    "has_more": False,
 }
 
 STREAM_EXAMPLE = (

@@ -8,6 +8,7 @@ from sterna.v1.chat_pb2 import ChatMessage
 from sterna.v1.generation_event_pb2 import Choice, FinishReason, Usage
 from sterna.v1.generation_pb2 import GenerationSpec
 from sterna.v1.inference_pb2 import GenerateResponse
+from sterna.v1.stored_answer_pb2 import StoredAnswer
 from sterna_rest.chat.transcode import logprob_entry, text_message
 from sterna_rest.errors import ApiError
 from sterna_rest.generation.grammar import format_grammar, schema_grammar
@@ -18,12 +19,22 @@ from sterna_rest.responses.schemas import (
     FlatSchemaFormat,
     InputItem,
     InputPart,
+    ResponseOptions,
     ResponseRequest,
 )
 from sterna_rest.responses.tools import add_tools, call_item, call_message, joined_calls
 
 # There is no reasoning to add, so the second asks for nothing.
 _INCLUDES = frozenset({LOGPROBS, "reasoning.encrypted_content"})
+
+_NAMES = {
+    "max_tokens": "max_output_tokens",
+    "prompt": "input",
+    # Of what is kept for giving it back, nothing else can be as large.
+    "document": "instructions",
+}
+
+_PREFIX = "resp_"
 
 _TEXTS = {"input_text": "text", "output_text": "text", "refusal": "refusal"}
 
@@ -48,8 +59,7 @@ def response_spec(body: ResponseRequest) -> GenerationSpec:
         spec.logprobs.top_count = body.top_logprobs or 0
         spec.logprobs.SetInParent()
     _set_grammar(spec, body)
-    if body.instructions is not None:
-        spec.chat.messages.append(text_message("system", body.instructions))
+    _set_storage(spec, body)
     if isinstance(body.input, str):
         spec.chat.messages.append(text_message("user", body.input))
     else:
@@ -64,20 +74,36 @@ def response_parameter(body: ResponseRequest, field: str) -> str:
     name = parameter_of_field(field)
     if name.startswith("grammar"):
         return "text.format.schema"
-    if name == "max_tokens":
-        return "max_output_tokens"
+    if name in _NAMES:
+        return _NAMES[name]
     if name.startswith("tool"):
         return name.replace(".parameters_schema", ".parameters").replace(".tool_name", ".name")
     if not name.startswith("messages"):
-        return "input" if name == "prompt" else name
+        return name
     if isinstance(body.input, str):
         return "input"
     head, bracket, rest = name.partition("[")
     number, _, tail = rest.partition("]")
     if not bracket or not number.isdecimal():
         return "input" + name.removeprefix(head)
-    index = int(number) - (body.instructions is not None)
-    return "instructions" if index < 0 else f"input[{index}]{tail}"
+    return f"input[{number}]{tail}"
+
+
+def _set_storage(spec: GenerationSpec, body: ResponseRequest) -> None:
+    storage = spec.storage
+    storage.store = body.stores()
+    storage.previous_response_id = core_id(body.previous_response_id or "")
+    storage.instructions = body.instructions or ""
+    if body.stores():
+        storage.document = body.model_dump_json(
+            include=set(ResponseOptions.model_fields), exclude_unset=True, by_alias=True
+        )
+    storage.SetInParent()
+
+
+def core_id(response_id: str) -> str:
+    """The core's name for a response."""
+    return response_id.removeprefix(_PREFIX)
 
 
 def _set_grammar(spec: GenerationSpec, body: ResponseRequest) -> None:
@@ -137,26 +163,40 @@ def _missing(param: str) -> ApiError:
 
 def response_body(body: ResponseRequest, response: GenerateResponse) -> dict[str, Any]:
     """The body of an answer that was not streamed."""
-    choice: Choice = response.choices[0]
     result = envelope(body, response.response_id, response.create_time.seconds, response.model_id)
+    return _completed(result, response.choices[0], response.usage)
+
+
+def stored_body(answer: StoredAnswer) -> dict[str, Any]:
+    """The same body, from what the core keeps."""
+    options = ResponseOptions.model_validate_json(answer.document or "{}")
+    # It may have been stored without this API.
+    options.previous_response_id = answer.previous_response_id or None
+    if options.previous_response_id is not None:
+        options.previous_response_id = _PREFIX + options.previous_response_id
+    result = envelope(options, answer.response_id, answer.create_time.seconds, answer.model_id)
+    return _completed(result, answer.choice, answer.usage)
+
+
+def _completed(result: dict[str, Any], choice: Choice, usage: Usage) -> dict[str, Any]:
     entries = [logprob_entry(entry) for entry in choice.logprobs]
     items = [call_item(call.id, call.name, call.arguments, "") for call in choice.tool_calls]
     if choice.text or not items:
         item = message_item(result["id"], "")
         item["content"] = [text_part(choice.text, entries)]
         items.insert(0, item)
-    complete(result, items, choice.finish_reason, response.usage)
+    complete(result, items, choice.finish_reason, usage)
     return result
 
 
 def envelope(
-    body: ResponseRequest, response_id: str, created: int, model_id: str
+    body: ResponseOptions, response_id: str, created: int, model_id: str
 ) -> dict[str, Any]:
     """An answer that has just begun."""
     form = body.text.format if body.text is not None else None
     choice = body.tool_choice or "auto"
     return {
-        "id": f"resp_{response_id}",
+        "id": f"{_PREFIX}{response_id}",
         "object": "response",
         "created_at": created,
         "status": "in_progress",
@@ -169,8 +209,8 @@ def envelope(
         "model": model_id,
         "output": [],
         "parallel_tool_calls": body.parallel_tool_calls is not False,
-        "previous_response_id": None,
-        "store": False,
+        "previous_response_id": body.previous_response_id,
+        "store": body.stores(),
         "temperature": body.temperature,
         "text": {
             "format": form.model_dump(by_alias=True) if form is not None else {"type": "text"}
@@ -208,7 +248,7 @@ def complete(
 def message_item(response_id: str, status: str) -> dict[str, Any]:
     """The text of an answer as an item, without its content."""
     return {
-        "id": f"msg_{response_id.removeprefix('resp_')}",
+        "id": f"msg_{response_id.removeprefix(_PREFIX)}",
         "type": "message",
         "role": "assistant",
         "status": status,

@@ -17,6 +17,8 @@ class RequestSettings(BaseModel):
 
     session_ttl: float = Field(default=30 * 86400.0, ge=1, le=3650 * 86400)
     """How many seconds a stored conversation is kept without use."""
+    answer_ttl: float = Field(default=30 * 86400.0, ge=1, le=3650 * 86400)
+    """How many seconds a stored answer of `/v1/responses` is kept without use."""
 
     request_timeout: float = Field(default=600.0, gt=0, le=86400)
     """The longest one generation may take."""

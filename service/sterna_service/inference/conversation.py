@@ -38,7 +38,7 @@ async def generate_in_session(
     async with sessions.turn(spec.session_id) as turn:
         model = await resolve(spec.model_id or turn.record.model_id)
         whole = replace(prompt, messages=[*turn.messages, *prompt.messages])
-        answer = _Answer()
+        answer = Reply()
         async with contextlib.aclosing(generate(model, replace(spec, prompt=whole))) as events:
             async for event in events:
                 answer.take(event)
@@ -49,14 +49,15 @@ async def generate_in_session(
                 yield event
 
 
-class _Answer:
-    """Collects what the model says."""
+class Reply:
+    """Collects what the model says, as a message."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
         self._calls: dict[int, ToolCall] = {}
 
     def take(self, event: GenerationEvent) -> None:
+        """Takes the next event."""
         if isinstance(event, Delta):
             self._texts.append(event.text)
             for piece in event.tool_calls:
@@ -68,7 +69,7 @@ class _Answer:
                 )
 
     def added_to(self, prompt: ChatPrompt) -> Sequence[Message]:
-        """The messages of the turn."""
+        """The messages of the turn; the last is the answer."""
         text = "".join(self._texts)
         calls = [call for _, call in sorted(self._calls.items()) if _is_object(call.arguments)]
         if prompt.continue_final_message:

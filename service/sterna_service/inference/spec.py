@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum
 from typing import Any
 
@@ -134,6 +135,20 @@ class HarnessChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerStorage:
+    """Whether an answer is stored, and which stored one it follows."""
+
+    store: bool = False
+    previous_response_id: str = ""
+    instructions: str = ""
+    """A system message before everything, which is not stored."""
+    document: str = ""
+    """The caller's own, given back as it is."""
+    ttl: timedelta | None = None
+    """None: as long as the server is set to."""
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationSpec:
     """One call for text. Nothing in it has been checked yet."""
 
@@ -150,5 +165,7 @@ class GenerationSpec:
     search_provider: str = ""
     """`ddgs` or `brave`; empty: the one that the model was loaded with."""
     session_id: str = ""
+    storage: AnswerStorage | None = None
+    """None: the answer is not stored and follows no stored one."""
     keep_alive: float | None = None
     """Seconds that the model stays loaded after this call; None: as it was loaded."""

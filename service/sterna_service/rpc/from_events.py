@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from google.protobuf import duration_pb2, timestamp_pb2
 
-from sterna.v1 import generation_event_pb2, inference_pb2
+from sterna.v1 import generation_event_pb2, inference_pb2, stored_answer_pb2
 from sterna_service.inference.events import (
     Accepted,
     ChoiceFinished,
@@ -115,6 +115,13 @@ class ResponseBuilder:
             choice.text = "".join(self._texts.get(index, ()))
             self._response.choices.append(choice)
         return self._response
+
+    def result(self) -> bytes:
+        """The only choice and the usage, as they are stored."""
+        built = self.build()
+        return stored_answer_pb2.StoredAnswer(
+            choice=built.choices[0], usage=built.usage
+        ).SerializeToString()
 
     def _choice(self, index: int) -> generation_event_pb2.Choice:
         return self._choices.setdefault(index, generation_event_pb2.Choice(index=index))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from sterna.v1 import chat_pb2, session_pb2
 from sterna_service.errors import invalid
 from sterna_service.inference.spec import Message
 from sterna_service.rpc.from_events import timestamp
 from sterna_service.rpc.pages import key_in, token_of
+from sterna_service.state.moments import microseconds, moment
 from sterna_service.state.sessions import SessionRecord
 
 _ROLES = {
@@ -18,9 +19,6 @@ _ROLES = {
     "assistant": chat_pb2.ROLE_ASSISTANT,
     "tool": chat_pb2.ROLE_TOOL,
 }
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def session_message(record: SessionRecord) -> session_pb2.Session:
@@ -51,7 +49,7 @@ def chat_message(message: Message) -> chat_pb2.ChatMessage:
 
 def session_page_token(last: SessionRecord) -> str:
     """Names the place behind a conversation in the list of all."""
-    return token_of(f"{(last.update_time - _EPOCH) // _MICROSECOND} {last.session_id}")
+    return token_of(f"{microseconds(last.update_time)} {last.session_id}")
 
 
 def session_page_start(token: str) -> tuple[datetime, str] | None:
@@ -62,8 +60,8 @@ def session_page_start(token: str) -> tuple[datetime, str] | None:
     """
     if not token:
         return None
-    microseconds, _, session_id = key_in(token).partition(" ")
+    number, _, session_id = key_in(token).partition(" ")
     try:
-        return _EPOCH + int(microseconds) * _MICROSECOND, session_id
+        return moment(int(number)), session_id
     except (ValueError, OverflowError):
         raise invalid("page_token", "must be one that a previous page gave") from None

@@ -1,4 +1,4 @@
-"""InferenceService: text in, text or vectors out, and stored conversations."""
+"""InferenceService: text in, text or vectors out, stored conversations and answers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.prompt import check_token_ids
 from sterna_service.inference.sessions import Sessions
 from sterna_service.inference.spec import GenerationSpec, HarnessChoice, Prompt
+from sterna_service.inference.stored_answers import Answers, generate_stored
 from sterna_service.models.registry import ModelRegistry
 from sterna_service.rpc.calls import current_call
 from sterna_service.rpc.embeddings import (
@@ -28,6 +29,7 @@ from sterna_service.rpc.embeddings import (
     embed_response,
     similarities_response,
 )
+from sterna_service.rpc.from_answers import stored_answer
 from sterna_service.rpc.from_events import ResponseBuilder, stream_response
 from sterna_service.rpc.from_sessions import (
     chat_message,
@@ -45,11 +47,14 @@ MOST_DETOKENIZED = 1_000_000
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
-    """Generation, tokens, embeddings and sessions."""
+    """Generation, tokens, embeddings, sessions and stored answers."""
 
-    def __init__(self, models: ModelRegistry, sessions: Sessions, harnesses: Harnesses) -> None:
+    def __init__(
+        self, models: ModelRegistry, sessions: Sessions, answers: Answers, harnesses: Harnesses
+    ) -> None:
         self._models = models
         self._sessions = sessions
+        self._answers = answers
         self._harnesses = harnesses
 
     async def Generate(
@@ -153,6 +158,21 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         await self._sessions.delete(request.session_id)
         return inference_pb2.DeleteSessionResponse()
 
+    async def GetAnswer(
+        self, request: inference_pb2.GetAnswerRequest, context: Context
+    ) -> inference_pb2.GetAnswerResponse:
+        *previous, answer = await self._answers.chain(request.response_id, _owner())
+        response = inference_pb2.GetAnswerResponse(answer=stored_answer(answer))
+        if request.include_previous:
+            response.previous.extend(map(stored_answer, previous))
+        return response
+
+    async def DeleteAnswer(
+        self, request: inference_pb2.DeleteAnswerRequest, context: Context
+    ) -> inference_pb2.DeleteAnswerResponse:
+        await self._answers.delete(request.response_id, _owner())
+        return inference_pb2.DeleteAnswerResponse()
+
     async def _events(
         self,
         request: inference_pb2.GenerateRequest | inference_pb2.StreamGenerateRequest,
@@ -178,8 +198,12 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             ) -> AsyncGenerator[GenerationEvent]:
                 return self._harnesses.generate(model, whole, usual[-1])
 
-            if spec.session_id:
+            if spec.session_id and spec.storage is None:
                 run = generate_in_session(self._sessions, spec, acquire, answer)
+            elif spec.storage is not None:
+                run = generate_stored(
+                    self._answers, spec, _owner(), ResponseBuilder(), acquire, answer
+                )
             else:
                 run = answer(await acquire(spec.model_id), spec)
             async with contextlib.aclosing(run) as events:
@@ -190,6 +214,11 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                     elif isinstance(event, Usage):
                         _note_usage(event)
                     yield event
+
+
+def _owner() -> str | None:
+    """Whose stored answers the running call may see; None: those of nobody in particular."""
+    return None
 
 
 async def _tokenize(

@@ -21,6 +21,7 @@ from sterna.v1 import (
 from sterna_service.errors import StartupError
 from sterna_service.inference.harness import Harnesses
 from sterna_service.inference.sessions import Sessions
+from sterna_service.inference.stored_answers import Answers
 from sterna_service.models.pulls import Pulls
 from sterna_service.models.registry import ModelRegistry
 from sterna_service.rpc.calls import CallBook
@@ -55,6 +56,7 @@ class RpcServer:
         pulls: Pulls,
         speech: Speech | None,
         sessions: Sessions,
+        answers: Answers,
         harnesses: Harnesses,
         limits: ServerLimits,
         *,
@@ -69,7 +71,7 @@ class RpcServer:
         )
         # The generated base classes count as abstract, but answer for every RPC that a servicer
         # leaves out; the interceptor makes NOT_IMPLEMENTED of that.
-        inference = InferenceServicer(models, sessions, harnesses)
+        inference = InferenceServicer(models, sessions, answers, harnesses)
         admin = ModelAdminServicer(models, pulls, harnesses, self.book, lambda: self._endpoints)  # type: ignore[abstract]
         inference_pb2_grpc.add_InferenceServiceServicer_to_server(inference, self._server)
         model_admin_pb2_grpc.add_ModelAdminServiceServicer_to_server(admin, self._server)

@@ -56,6 +56,7 @@ STATUS_OF: dict[Reason, StatusCode] = {
     Reason.SESSION_NOT_FOUND: StatusCode.NOT_FOUND,
     Reason.SESSION_ALREADY_EXISTS: StatusCode.ALREADY_EXISTS,
     Reason.SESSION_BUSY: StatusCode.ABORTED,
+    Reason.ANSWER_NOT_FOUND: StatusCode.NOT_FOUND,
     Reason.WEBHOOK_NOT_FOUND: StatusCode.NOT_FOUND,
     Reason.REVISION_COMPACTED: StatusCode.OUT_OF_RANGE,
     Reason.SEARCH_NOT_CONFIGURED: StatusCode.FAILED_PRECONDITION,

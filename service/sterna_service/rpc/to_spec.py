@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf import duration_pb2
 
-from sterna.v1 import generation_pb2, inference_pb2
+from sterna.v1 import generation_pb2, inference_pb2, stored_answer_pb2
 from sterna_service.errors import invalid, unsupported
 from sterna_service.inference.grammar import (
     AnyJsonObject,
@@ -22,6 +22,7 @@ from sterna_service.inference.grammar import (
     Regex,
 )
 from sterna_service.inference.spec import (
+    AnswerStorage,
     GenerationSpec,
     Harness,
     LogprobOptions,
@@ -63,6 +64,7 @@ def generation_spec(
         harness=HARNESSES[spec.harness.harness],
         search_provider=PROVIDERS[spec.harness.search_provider],
         session_id=spec.session_id,
+        storage=_storage(spec.storage) if spec.HasField("storage") else None,
         keep_alive=_keep_alive(spec),
     )
 
@@ -88,12 +90,24 @@ def session_ttl(request: inference_pb2.CreateSessionRequest) -> timedelta | None
     Raises:
         ServiceError: The duration is not one that the protocol allows.
     """
-    if not request.HasField("ttl"):
-        return None
+    return _span(request.ttl, "ttl") if request.HasField("ttl") else None
+
+
+def _storage(storage: stored_answer_pb2.AnswerStorage) -> AnswerStorage:
+    return AnswerStorage(
+        store=storage.store,
+        previous_response_id=storage.previous_response_id,
+        instructions=storage.instructions,
+        document=storage.document,
+        ttl=_span(storage.ttl, "spec.storage.ttl") if storage.HasField("ttl") else None,
+    )
+
+
+def _span(duration: duration_pb2.Duration, field: str) -> timedelta:
     try:
-        return request.ttl.ToTimedelta()
+        return duration.ToTimedelta()
     except (ValueError, OverflowError):
-        raise invalid("ttl", "must be a valid duration") from None
+        raise invalid(field, "must be a valid duration") from None
 
 
 def _generation_prompt(spec: generation_pb2.GenerationSpec) -> Prompt:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 
 from sterna_service.state.database import Database
+from sterna_service.state.moments import MICROSECOND, microseconds, moment
 from sterna_service.state.tables import session_messages, sessions
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 Document = Mapping[str, Any]
 """A message as a JSON object."""
@@ -117,7 +115,7 @@ class SqlSessionRepository:
     ) -> list[SessionRecord]:
         query = sa.select(sessions).where(_alive(now))
         if after is not None:
-            update_time, session_id = _microseconds(after[0]), after[1]
+            update_time, session_id = microseconds(after[0]), after[1]
             query = query.where(
                 sa.or_(
                     sessions.c.update_time < update_time,
@@ -141,13 +139,13 @@ class SqlSessionRepository:
             sa.update(sessions)
             .where(
                 sessions.c.session_id == before.session_id,
-                sessions.c.create_time == _microseconds(before.create_time),
+                sessions.c.create_time == microseconds(before.create_time),
                 sessions.c.message_count == before.message_count,
             )
             .values(
                 message_count=before.message_count + len(messages),
-                update_time=_microseconds(now),
-                expire_time=_microseconds(now + before.ttl),
+                update_time=microseconds(now),
+                expire_time=microseconds(now + before.ttl),
             )
         )
 
@@ -184,17 +182,17 @@ def _add_messages(
 
 
 def _alive(now: datetime) -> sa.ColumnElement[bool]:
-    return sessions.c.expire_time > _microseconds(now)
+    return sessions.c.expire_time > microseconds(now)
 
 
 def _row(record: SessionRecord) -> dict[str, Any]:
     return {
         "session_id": record.session_id,
         "model_id": record.model_id,
-        "create_time": _microseconds(record.create_time),
-        "update_time": _microseconds(record.update_time),
-        "expire_time": _microseconds(record.expire_time),
-        "ttl": record.ttl // _MICROSECOND,
+        "create_time": microseconds(record.create_time),
+        "update_time": microseconds(record.update_time),
+        "expire_time": microseconds(record.expire_time),
+        "ttl": record.ttl // MICROSECOND,
         "message_count": record.message_count,
     }
 
@@ -203,17 +201,9 @@ def _record(row: sa.RowMapping) -> SessionRecord:
     return SessionRecord(
         session_id=row["session_id"],
         model_id=row["model_id"],
-        create_time=_moment(row["create_time"]),
-        update_time=_moment(row["update_time"]),
-        expire_time=_moment(row["expire_time"]),
-        ttl=row["ttl"] * _MICROSECOND,
+        create_time=moment(row["create_time"]),
+        update_time=moment(row["update_time"]),
+        expire_time=moment(row["expire_time"]),
+        ttl=row["ttl"] * MICROSECOND,
         message_count=row["message_count"],
     )
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def _moment(microseconds: int) -> datetime:
-    return _EPOCH + microseconds * _MICROSECOND

@@ -5,7 +5,18 @@ Times are whole microseconds since 1970, UTC; spans of time are whole microsecon
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 metadata = MetaData()
 
@@ -36,4 +47,25 @@ session_messages = Table(
     Column("position", Integer, primary_key=True),
     # A JSON object.
     Column("message", Text, nullable=False),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("response_id", String(32), primary_key=True),
+    # The answer that this one follows. That may be forgotten meanwhile, so it is no foreign key.
+    Column("previous_response_id", String(32)),
+    # Who may see it; NULL: everybody, as long as there are no keys.
+    Column("owner", String(64)),
+    Column("model_id", Text, nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+    Column("expire_time", BigInteger, nullable=False),
+    Column("ttl", BigInteger, nullable=False),
+    # A JSON list of what was asked, and the answer as a message: a JSON object.
+    Column("messages", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    # A serialized sterna.v1.StoredAnswer with the choice and the usage only.
+    Column("result", LargeBinary, nullable=False),
+    Column("document", Text, nullable=False),
+    Index("answers_by_expire_time", "expire_time"),
 )

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from sterna.v1 import chat_pb2 as sterna_dot_v1_dot_chat__pb2
+from sterna.v1 import stored_answer_pb2 as sterna_dot_v1_dot_stored__answer__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asterna/v1/generation.proto\x12\tsterna.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x14sterna/v1/chat.proto\"\xf7\x03\n\x0eGenerationSpec\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x12\n\nadapter_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12%\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x15.sterna.v1.ChatPromptH\x00\x12%\n\x04text\x18\x05 \x01(\x0b\x32\x15.sterna.v1.TextPromptH\x00\x12(\n\x06tokens\x18\x06 \x01(\x0b\x32\x16.sterna.v1.TokenPromptH\x00\x12+\n\x08sampling\x18\x07 \x01(\x0b\x32\x19.sterna.v1.SamplingParams\x12%\n\x04stop\x18\x08 \x01(\x0b\x32\x17.sterna.v1.StopCriteria\x12\x14\n\x0c\x63hoice_count\x18\t \x01(\x05\x12+\n\x08logprobs\x18\n \x01(\x0b\x32\x19.sterna.v1.LogprobOptions\x12\x0c\n\x04\x65\x63ho\x18\x0b \x01(\x08\x12)\n\x07grammar\x18\x0c \x01(\x0b\x32\x18.sterna.v1.OutputGrammar\x12*\n\x07harness\x18\r \x01(\x0b\x32\x19.sterna.v1.HarnessOptions\x12-\n\nkeep_alive\x18\x0e \x01(\x0b\x32\x19.google.protobuf.DurationB\x08\n\x06prompt\"b\n\nTextPrompt\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06suffix\x18\x02 \x01(\t\x12\x1f\n\x12\x61\x64\x64_special_tokens\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\x15\n\x13_add_special_tokens\" \n\x0bTokenPrompt\x12\x11\n\ttoken_ids\x18\x01 \x03(\x05\"\xc2\x03\n\x0eSamplingParams\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05min_p\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x06 \x01(\x02H\x05\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x07 \x01(\x02H\x06\x88\x01\x01\x12\x11\n\x04seed\x18\x08 \x01(\x03H\x07\x88\x01\x01\x12<\n\nlogit_bias\x18\t \x03(\x0b\x32(.sterna.v1.SamplingParams.LogitBiasEntry\x1a\x30\n\x0eLogitBiasEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x08\n\x06_min_pB\x15\n\x13_repetition_penaltyB\x14\n\x12_frequency_penaltyB\x13\n\x11_presence_penaltyB\x07\n\x05_seed\"\xa0\x01\n\x0cStopCriteria\x12\x17\n\nmax_tokens\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x17\n\nmin_tokens\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x14\n\x0cstop_strings\x18\x03 \x03(\t\x12\x16\n\x0estop_token_ids\x18\x04 \x03(\x05\x12\x12\n\nignore_eos\x18\x05 \x01(\x08\x42\r\n\x0b_max_tokensB\r\n\x0b_min_tokens\"3\n\x0eLogprobOptions\x12\x11\n\ttop_count\x18\x01 \x01(\x05\x12\x0e\n\x06prompt\x18\x02 \x01(\x08\"\xac\x01\n\rOutputGrammar\x12\x15\n\x0bjson_schema\x18\x01 \x01(\tH\x00\x12/\n\x0bjson_object\x18\x02 \x01(\x0b\x32\x18.sterna.v1.AnyJsonObjectH\x00\x12\x0f\n\x05regex\x18\x03 \x01(\tH\x00\x12\'\n\x06\x63hoice\x18\x04 \x01(\x0b\x32\x15.sterna.v1.ChoiceListH\x00\x12\x0e\n\x04lark\x18\x05 \x01(\tH\x00\x42\t\n\x07grammar\"\x0f\n\rAnyJsonObject\"\x1b\n\nChoiceList\x12\r\n\x05texts\x18\x01 \x03(\t\"i\n\x0eHarnessOptions\x12#\n\x07harness\x18\x01 \x01(\x0e\x32\x12.sterna.v1.Harness\x12\x32\n\x0fsearch_provider\x18\x02 \x01(\x0e\x32\x19.sterna.v1.SearchProvider*K\n\x07Harness\x12\x17\n\x13HARNESS_UNSPECIFIED\x10\x00\x12\x13\n\x0fHARNESS_DEFAULT\x10\x01\x12\x12\n\x0eHARNESS_SEARCH\x10\x02*f\n\x0eSearchProvider\x12\x1f\n\x1bSEARCH_PROVIDER_UNSPECIFIED\x10\x00\x12\x18\n\x14SEARCH_PROVIDER_DDGS\x10\x01\x12\x19\n\x15SEARCH_PROVIDER_BRAVE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asterna/v1/generation.proto\x12\tsterna.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x14sterna/v1/chat.proto\x1a\x1dsterna/v1/stored_answer.proto\"\xa2\x04\n\x0eGenerationSpec\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x12\n\nadapter_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12%\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x15.sterna.v1.ChatPromptH\x00\x12%\n\x04text\x18\x05 \x01(\x0b\x32\x15.sterna.v1.TextPromptH\x00\x12(\n\x06tokens\x18\x06 \x01(\x0b\x32\x16.sterna.v1.TokenPromptH\x00\x12+\n\x08sampling\x18\x07 \x01(\x0b\x32\x19.sterna.v1.SamplingParams\x12%\n\x04stop\x18\x08 \x01(\x0b\x32\x17.sterna.v1.StopCriteria\x12\x14\n\x0c\x63hoice_count\x18\t \x01(\x05\x12+\n\x08logprobs\x18\n \x01(\x0b\x32\x19.sterna.v1.LogprobOptions\x12\x0c\n\x04\x65\x63ho\x18\x0b \x01(\x08\x12)\n\x07grammar\x18\x0c \x01(\x0b\x32\x18.sterna.v1.OutputGrammar\x12*\n\x07harness\x18\r \x01(\x0b\x32\x19.sterna.v1.HarnessOptions\x12-\n\nkeep_alive\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x07storage\x18\x0f \x01(\x0b\x32\x18.sterna.v1.AnswerStorageB\x08\n\x06prompt\"b\n\nTextPrompt\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06suffix\x18\x02 \x01(\t\x12\x1f\n\x12\x61\x64\x64_special_tokens\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\x15\n\x13_add_special_tokens\" \n\x0bTokenPrompt\x12\x11\n\ttoken_ids\x18\x01 \x03(\x05\"\xc2\x03\n\x0eSamplingParams\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05min_p\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x06 \x01(\x02H\x05\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x07 \x01(\x02H\x06\x88\x01\x01\x12\x11\n\x04seed\x18\x08 \x01(\x03H\x07\x88\x01\x01\x12<\n\nlogit_bias\x18\t \x03(\x0b\x32(.sterna.v1.SamplingParams.LogitBiasEntry\x1a\x30\n\x0eLogitBiasEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x08\n\x06_min_pB\x15\n\x13_repetition_penaltyB\x14\n\x12_frequency_penaltyB\x13\n\x11_presence_penaltyB\x07\n\x05_seed\"\xa0\x01\n\x0cStopCriteria\x12\x17\n\nmax_tokens\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x17\n\nmin_tokens\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x14\n\x0cstop_strings\x18\x03 \x03(\t\x12\x16\n\x0estop_token_ids\x18\x04 \x03(\x05\x12\x12\n\nignore_eos\x18\x05 \x01(\x08\x42\r\n\x0b_max_tokensB\r\n\x0b_min_tokens\"3\n\x0eLogprobOptions\x12\x11\n\ttop_count\x18\x01 \x01(\x05\x12\x0e\n\x06prompt\x18\x02 \x01(\x08\"\xac\x01\n\rOutputGrammar\x12\x15\n\x0bjson_schema\x18\x01 \x01(\tH\x00\x12/\n\x0bjson_object\x18\x02 \x01(\x0b\x32\x18.sterna.v1.AnyJsonObjectH\x00\x12\x0f\n\x05regex\x18\x03 \x01(\tH\x00\x12\'\n\x06\x63hoice\x18\x04 \x01(\x0b\x32\x15.sterna.v1.ChoiceListH\x00\x12\x0e\n\x04lark\x18\x05 \x01(\tH\x00\x42\t\n\x07grammar\"\x0f\n\rAnyJsonObject\"\x1b\n\nChoiceList\x12\r\n\x05texts\x18\x01 \x03(\t\"i\n\x0eHarnessOptions\x12#\n\x07harness\x18\x01 \x01(\x0e\x32\x12.sterna.v1.Harness\x12\x32\n\x0fsearch_provider\x18\x02 \x01(\x0e\x32\x19.sterna.v1.SearchProvider*K\n\x07Harness\x12\x17\n\x13HARNESS_UNSPECIFIED\x10\x00\x12\x13\n\x0fHARNESS_DEFAULT\x10\x01\x12\x12\n\x0eHARNESS_SEARCH\x10\x02*f\n\x0eSearchProvider\x12\x1f\n\x1bSEARCH_PROVIDER_UNSPECIFIED\x10\x00\x12\x18\n\x14SEARCH_PROVIDER_DDGS\x10\x01\x12\x19\n\x15SEARCH_PROVIDER_BRAVE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,30 +36,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SAMPLINGPARAMS_LOGITBIASENTRY']._loaded_options = None
   _globals['_SAMPLINGPARAMS_LOGITBIASENTRY']._serialized_options = b'8\001'
-  _globals['_HARNESS']._serialized_start=1732
-  _globals['_HARNESS']._serialized_end=1807
-  _globals['_SEARCHPROVIDER']._serialized_start=1809
-  _globals['_SEARCHPROVIDER']._serialized_end=1911
-  _globals['_GENERATIONSPEC']._serialized_start=96
-  _globals['_GENERATIONSPEC']._serialized_end=599
-  _globals['_TEXTPROMPT']._serialized_start=601
-  _globals['_TEXTPROMPT']._serialized_end=699
-  _globals['_TOKENPROMPT']._serialized_start=701
-  _globals['_TOKENPROMPT']._serialized_end=733
-  _globals['_SAMPLINGPARAMS']._serialized_start=736
-  _globals['_SAMPLINGPARAMS']._serialized_end=1186
-  _globals['_SAMPLINGPARAMS_LOGITBIASENTRY']._serialized_start=1017
-  _globals['_SAMPLINGPARAMS_LOGITBIASENTRY']._serialized_end=1065
-  _globals['_STOPCRITERIA']._serialized_start=1189
-  _globals['_STOPCRITERIA']._serialized_end=1349
-  _globals['_LOGPROBOPTIONS']._serialized_start=1351
-  _globals['_LOGPROBOPTIONS']._serialized_end=1402
-  _globals['_OUTPUTGRAMMAR']._serialized_start=1405
-  _globals['_OUTPUTGRAMMAR']._serialized_end=1577
-  _globals['_ANYJSONOBJECT']._serialized_start=1579
-  _globals['_ANYJSONOBJECT']._serialized_end=1594
-  _globals['_CHOICELIST']._serialized_start=1596
-  _globals['_CHOICELIST']._serialized_end=1623
-  _globals['_HARNESSOPTIONS']._serialized_start=1625
-  _globals['_HARNESSOPTIONS']._serialized_end=1730
+  _globals['_HARNESS']._serialized_start=1806
+  _globals['_HARNESS']._serialized_end=1881
+  _globals['_SEARCHPROVIDER']._serialized_start=1883
+  _globals['_SEARCHPROVIDER']._serialized_end=1985
+  _globals['_GENERATIONSPEC']._serialized_start=127
+  _globals['_GENERATIONSPEC']._serialized_end=673
+  _globals['_TEXTPROMPT']._serialized_start=675
+  _globals['_TEXTPROMPT']._serialized_end=773
+  _globals['_TOKENPROMPT']._serialized_start=775
+  _globals['_TOKENPROMPT']._serialized_end=807
+  _globals['_SAMPLINGPARAMS']._serialized_start=810
+  _globals['_SAMPLINGPARAMS']._serialized_end=1260
+  _globals['_SAMPLINGPARAMS_LOGITBIASENTRY']._serialized_start=1091
+  _globals['_SAMPLINGPARAMS_LOGITBIASENTRY']._serialized_end=1139
+  _globals['_STOPCRITERIA']._serialized_start=1263
+  _globals['_STOPCRITERIA']._serialized_end=1423
+  _globals['_LOGPROBOPTIONS']._serialized_start=1425
+  _globals['_LOGPROBOPTIONS']._serialized_end=1476
+  _globals['_OUTPUTGRAMMAR']._serialized_start=1479
+  _globals['_OUTPUTGRAMMAR']._serialized_end=1651
+  _globals['_ANYJSONOBJECT']._serialized_start=1653
+  _globals['_ANYJSONOBJECT']._serialized_end=1668
+  _globals['_CHOICELIST']._serialized_start=1670
+  _globals['_CHOICELIST']._serialized_end=1697
+  _globals['_HARNESSOPTIONS']._serialized_start=1699
+  _globals['_HARNESSOPTIONS']._serialized_end=1804
 # @@protoc_insertion_point(module_scope)

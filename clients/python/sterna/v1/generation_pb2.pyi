@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
 from sterna.v1 import chat_pb2 as _chat_pb2
+from sterna.v1 import stored_answer_pb2 as _stored_answer_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -30,7 +31,7 @@ SEARCH_PROVIDER_DDGS: SearchProvider
 SEARCH_PROVIDER_BRAVE: SearchProvider
 
 class GenerationSpec(_message.Message):
-    __slots__ = ("model_id", "adapter_id", "session_id", "chat", "text", "tokens", "sampling", "stop", "choice_count", "logprobs", "echo", "grammar", "harness", "keep_alive")
+    __slots__ = ("model_id", "adapter_id", "session_id", "chat", "text", "tokens", "sampling", "stop", "choice_count", "logprobs", "echo", "grammar", "harness", "keep_alive", "storage")
     MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +46,7 @@ class GenerationSpec(_message.Message):
     GRAMMAR_FIELD_NUMBER: _ClassVar[int]
     HARNESS_FIELD_NUMBER: _ClassVar[int]
     KEEP_ALIVE_FIELD_NUMBER: _ClassVar[int]
+    STORAGE_FIELD_NUMBER: _ClassVar[int]
     model_id: str
     adapter_id: str
     session_id: str
@@ -59,7 +61,8 @@ class GenerationSpec(_message.Message):
     grammar: OutputGrammar
     harness: HarnessOptions
     keep_alive: _duration_pb2.Duration
-    def __init__(self, model_id: _Optional[str] = ..., adapter_id: _Optional[str] = ..., session_id: _Optional[str] = ..., chat: _Optional[_Union[_chat_pb2.ChatPrompt, _Mapping]] = ..., text: _Optional[_Union[TextPrompt, _Mapping]] = ..., tokens: _Optional[_Union[TokenPrompt, _Mapping]] = ..., sampling: _Optional[_Union[SamplingParams, _Mapping]] = ..., stop: _Optional[_Union[StopCriteria, _Mapping]] = ..., choice_count: _Optional[int] = ..., logprobs: _Optional[_Union[LogprobOptions, _Mapping]] = ..., echo: _Optional[bool] = ..., grammar: _Optional[_Union[OutputGrammar, _Mapping]] = ..., harness: _Optional[_Union[HarnessOptions, _Mapping]] = ..., keep_alive: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    storage: _stored_answer_pb2.AnswerStorage
+    def __init__(self, model_id: _Optional[str] = ..., adapter_id: _Optional[str] = ..., session_id: _Optional[str] = ..., chat: _Optional[_Union[_chat_pb2.ChatPrompt, _Mapping]] = ..., text: _Optional[_Union[TextPrompt, _Mapping]] = ..., tokens: _Optional[_Union[TokenPrompt, _Mapping]] = ..., sampling: _Optional[_Union[SamplingParams, _Mapping]] = ..., stop: _Optional[_Union[StopCriteria, _Mapping]] = ..., choice_count: _Optional[int] = ..., logprobs: _Optional[_Union[LogprobOptions, _Mapping]] = ..., echo: _Optional[bool] = ..., grammar: _Optional[_Union[OutputGrammar, _Mapping]] = ..., harness: _Optional[_Union[HarnessOptions, _Mapping]] = ..., keep_alive: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., storage: _Optional[_Union[_stored_answer_pb2.AnswerStorage, _Mapping]] = ...) -> None: ...
 
 class TextPrompt(_message.Message):
     __slots__ = ("text", "suffix", "add_special_tokens")

@@ -6,6 +6,7 @@ from sterna.v1 import chat_pb2 as _chat_pb2
 from sterna.v1 import generation_pb2 as _generation_pb2
 from sterna.v1 import generation_event_pb2 as _generation_event_pb2
 from sterna.v1 import session_pb2 as _session_pb2
+from sterna.v1 import stored_answer_pb2 as _stored_answer_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -241,5 +242,31 @@ class DeleteSessionRequest(_message.Message):
     def __init__(self, session_id: _Optional[str] = ...) -> None: ...
 
 class DeleteSessionResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetAnswerRequest(_message.Message):
+    __slots__ = ("response_id", "include_previous")
+    RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    response_id: str
+    include_previous: bool
+    def __init__(self, response_id: _Optional[str] = ..., include_previous: _Optional[bool] = ...) -> None: ...
+
+class GetAnswerResponse(_message.Message):
+    __slots__ = ("answer", "previous")
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    answer: _stored_answer_pb2.StoredAnswer
+    previous: _containers.RepeatedCompositeFieldContainer[_stored_answer_pb2.StoredAnswer]
+    def __init__(self, answer: _Optional[_Union[_stored_answer_pb2.StoredAnswer, _Mapping]] = ..., previous: _Optional[_Iterable[_Union[_stored_answer_pb2.StoredAnswer, _Mapping]]] = ...) -> None: ...
+
+class DeleteAnswerRequest(_message.Message):
+    __slots__ = ("response_id",)
+    RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
+    response_id: str
+    def __init__(self, response_id: _Optional[str] = ...) -> None: ...
+
+class DeleteAnswerResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class InferenceServiceStub:
-    """Text in, text out: generation, tokens, embeddings, sessions.
+    """Text in, text out: generation, tokens, embeddings, sessions, stored answers.
 
     Every call takes a deadline; without one the server's own cap applies. Cancelling a call, or
     losing its connection, cancels its work within one step. Any call may fail with INVALID_FIELD,
@@ -90,10 +90,20 @@ class InferenceServiceStub:
                 request_serializer=sterna_dot_v1_dot_inference__pb2.DeleteSessionRequest.SerializeToString,
                 response_deserializer=sterna_dot_v1_dot_inference__pb2.DeleteSessionResponse.FromString,
                 _registered_method=True)
+        self.GetAnswer = channel.unary_unary(
+                '/sterna.v1.InferenceService/GetAnswer',
+                request_serializer=sterna_dot_v1_dot_inference__pb2.GetAnswerRequest.SerializeToString,
+                response_deserializer=sterna_dot_v1_dot_inference__pb2.GetAnswerResponse.FromString,
+                _registered_method=True)
+        self.DeleteAnswer = channel.unary_unary(
+                '/sterna.v1.InferenceService/DeleteAnswer',
+                request_serializer=sterna_dot_v1_dot_inference__pb2.DeleteAnswerRequest.SerializeToString,
+                response_deserializer=sterna_dot_v1_dot_inference__pb2.DeleteAnswerResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServiceServicer:
-    """Text in, text out: generation, tokens, embeddings, sessions.
+    """Text in, text out: generation, tokens, embeddings, sessions, stored answers.
 
     Every call takes a deadline; without one the server's own cap applies. Cancelling a call, or
     losing its connection, cancels its work within one step. Any call may fail with INVALID_FIELD,
@@ -119,8 +129,9 @@ class InferenceServiceServicer:
         an error status wherever it stands, and then sends no `usage`.
 
         Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED, MODEL_LOADING, ADAPTER_NOT_FOUND,
-        SESSION_NOT_FOUND, SESSION_BUSY, CONTEXT_LENGTH_EXCEEDED, FIELD_UNSUPPORTED, GRAMMAR_INVALID,
-        CHAT_TEMPLATE_MISSING, CHAT_TEMPLATE_FAILED, SEARCH_NOT_CONFIGURED, QUEUE_FULL, OUT_OF_MEMORY.
+        SESSION_NOT_FOUND, SESSION_BUSY, ANSWER_NOT_FOUND, CONTEXT_LENGTH_EXCEEDED, FIELD_UNSUPPORTED,
+        GRAMMAR_INVALID, CHAT_TEMPLATE_MISSING, CHAT_TEMPLATE_FAILED, SEARCH_NOT_CONFIGURED, QUEUE_FULL,
+        OUT_OF_MEMORY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -184,6 +195,21 @@ class InferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAnswer(self, request, context):
+        """Returns an answer that `GenerationSpec.storage` stored. Error: ANSWER_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAnswer(self, request, context):
+        """Forgets a stored answer. Those that follow it stay, but cannot be continued any more.
+        Error: ANSWER_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -237,6 +263,16 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     request_deserializer=sterna_dot_v1_dot_inference__pb2.DeleteSessionRequest.FromString,
                     response_serializer=sterna_dot_v1_dot_inference__pb2.DeleteSessionResponse.SerializeToString,
             ),
+            'GetAnswer': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAnswer,
+                    request_deserializer=sterna_dot_v1_dot_inference__pb2.GetAnswerRequest.FromString,
+                    response_serializer=sterna_dot_v1_dot_inference__pb2.GetAnswerResponse.SerializeToString,
+            ),
+            'DeleteAnswer': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAnswer,
+                    request_deserializer=sterna_dot_v1_dot_inference__pb2.DeleteAnswerRequest.FromString,
+                    response_serializer=sterna_dot_v1_dot_inference__pb2.DeleteAnswerResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'sterna.v1.InferenceService', rpc_method_handlers)
@@ -246,7 +282,7 @@ def add_InferenceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InferenceService:
-    """Text in, text out: generation, tokens, embeddings, sessions.
+    """Text in, text out: generation, tokens, embeddings, sessions, stored answers.
 
     Every call takes a deadline; without one the server's own cap applies. Cancelling a call, or
     losing its connection, cancels its work within one step. Any call may fail with INVALID_FIELD,
@@ -514,6 +550,60 @@ class InferenceService:
             '/sterna.v1.InferenceService/DeleteSession',
             sterna_dot_v1_dot_inference__pb2.DeleteSessionRequest.SerializeToString,
             sterna_dot_v1_dot_inference__pb2.DeleteSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAnswer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sterna.v1.InferenceService/GetAnswer',
+            sterna_dot_v1_dot_inference__pb2.GetAnswerRequest.SerializeToString,
+            sterna_dot_v1_dot_inference__pb2.GetAnswerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAnswer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sterna.v1.InferenceService/DeleteAnswer',
+            sterna_dot_v1_dot_inference__pb2.DeleteAnswerRequest.SerializeToString,
+            sterna_dot_v1_dot_inference__pb2.DeleteAnswerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class InferenceServiceStub:
-    """Text in, text out: generation, tokens, embeddings, sessions.
+    """Text in, text out: generation, tokens, embeddings, sessions, stored answers.
 
     Every call takes a deadline; without one the server's own cap applies. Cancelling a call, or
     losing its connection, cancels its work within one step. Any call may fail with INVALID_FIELD,
@@ -53,8 +53,9 @@ class InferenceServiceStub:
     an error status wherever it stands, and then sends no `usage`.
 
     Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED, MODEL_LOADING, ADAPTER_NOT_FOUND,
-    SESSION_NOT_FOUND, SESSION_BUSY, CONTEXT_LENGTH_EXCEEDED, FIELD_UNSUPPORTED, GRAMMAR_INVALID,
-    CHAT_TEMPLATE_MISSING, CHAT_TEMPLATE_FAILED, SEARCH_NOT_CONFIGURED, QUEUE_FULL, OUT_OF_MEMORY.
+    SESSION_NOT_FOUND, SESSION_BUSY, ANSWER_NOT_FOUND, CONTEXT_LENGTH_EXCEEDED, FIELD_UNSUPPORTED,
+    GRAMMAR_INVALID, CHAT_TEMPLATE_MISSING, CHAT_TEMPLATE_FAILED, SEARCH_NOT_CONFIGURED, QUEUE_FULL,
+    OUT_OF_MEMORY.
     """
     Tokenize: _grpc.UnaryUnaryMultiCallable[_inference_pb2.TokenizeRequest, _inference_pb2.TokenizeResponse]
     """Turns text or a conversation into token ids. Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED,
@@ -76,10 +77,16 @@ class InferenceServiceStub:
     """Lists the caller's conversations, last used first."""
     DeleteSession: _grpc.UnaryUnaryMultiCallable[_inference_pb2.DeleteSessionRequest, _inference_pb2.DeleteSessionResponse]
     """Forgets a conversation. Errors: SESSION_NOT_FOUND, SESSION_BUSY."""
+    GetAnswer: _grpc.UnaryUnaryMultiCallable[_inference_pb2.GetAnswerRequest, _inference_pb2.GetAnswerResponse]
+    """Returns an answer that `GenerationSpec.storage` stored. Error: ANSWER_NOT_FOUND."""
+    DeleteAnswer: _grpc.UnaryUnaryMultiCallable[_inference_pb2.DeleteAnswerRequest, _inference_pb2.DeleteAnswerResponse]
+    """Forgets a stored answer. Those that follow it stay, but cannot be continued any more.
+    Error: ANSWER_NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class InferenceServiceAsyncStub(InferenceServiceStub):
-    """Text in, text out: generation, tokens, embeddings, sessions.
+    """Text in, text out: generation, tokens, embeddings, sessions, stored answers.
 
     Every call takes a deadline; without one the server's own cap applies. Cancelling a call, or
     losing its connection, cancels its work within one step. Any call may fail with INVALID_FIELD,
@@ -102,8 +109,9 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     an error status wherever it stands, and then sends no `usage`.
 
     Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED, MODEL_LOADING, ADAPTER_NOT_FOUND,
-    SESSION_NOT_FOUND, SESSION_BUSY, CONTEXT_LENGTH_EXCEEDED, FIELD_UNSUPPORTED, GRAMMAR_INVALID,
-    CHAT_TEMPLATE_MISSING, CHAT_TEMPLATE_FAILED, SEARCH_NOT_CONFIGURED, QUEUE_FULL, OUT_OF_MEMORY.
+    SESSION_NOT_FOUND, SESSION_BUSY, ANSWER_NOT_FOUND, CONTEXT_LENGTH_EXCEEDED, FIELD_UNSUPPORTED,
+    GRAMMAR_INVALID, CHAT_TEMPLATE_MISSING, CHAT_TEMPLATE_FAILED, SEARCH_NOT_CONFIGURED, QUEUE_FULL,
+    OUT_OF_MEMORY.
     """
     Tokenize: _aio.UnaryUnaryMultiCallable[_inference_pb2.TokenizeRequest, _inference_pb2.TokenizeResponse]  # type: ignore[assignment]
     """Turns text or a conversation into token ids. Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED,
@@ -125,9 +133,15 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     """Lists the caller's conversations, last used first."""
     DeleteSession: _aio.UnaryUnaryMultiCallable[_inference_pb2.DeleteSessionRequest, _inference_pb2.DeleteSessionResponse]  # type: ignore[assignment]
     """Forgets a conversation. Errors: SESSION_NOT_FOUND, SESSION_BUSY."""
+    GetAnswer: _aio.UnaryUnaryMultiCallable[_inference_pb2.GetAnswerRequest, _inference_pb2.GetAnswerResponse]  # type: ignore[assignment]
+    """Returns an answer that `GenerationSpec.storage` stored. Error: ANSWER_NOT_FOUND."""
+    DeleteAnswer: _aio.UnaryUnaryMultiCallable[_inference_pb2.DeleteAnswerRequest, _inference_pb2.DeleteAnswerResponse]  # type: ignore[assignment]
+    """Forgets a stored answer. Those that follow it stay, but cannot be continued any more.
+    Error: ANSWER_NOT_FOUND.
+    """
 
 class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Text in, text out: generation, tokens, embeddings, sessions.
+    """Text in, text out: generation, tokens, embeddings, sessions, stored answers.
 
     Every call takes a deadline; without one the server's own cap applies. Cancelling a call, or
     losing its connection, cancels its work within one step. Any call may fail with INVALID_FIELD,
@@ -160,8 +174,9 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         an error status wherever it stands, and then sends no `usage`.
 
         Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED, MODEL_LOADING, ADAPTER_NOT_FOUND,
-        SESSION_NOT_FOUND, SESSION_BUSY, CONTEXT_LENGTH_EXCEEDED, FIELD_UNSUPPORTED, GRAMMAR_INVALID,
-        CHAT_TEMPLATE_MISSING, CHAT_TEMPLATE_FAILED, SEARCH_NOT_CONFIGURED, QUEUE_FULL, OUT_OF_MEMORY.
+        SESSION_NOT_FOUND, SESSION_BUSY, ANSWER_NOT_FOUND, CONTEXT_LENGTH_EXCEEDED, FIELD_UNSUPPORTED,
+        GRAMMAR_INVALID, CHAT_TEMPLATE_MISSING, CHAT_TEMPLATE_FAILED, SEARCH_NOT_CONFIGURED, QUEUE_FULL,
+        OUT_OF_MEMORY.
         """
 
     @_abc_1.abstractmethod
@@ -231,5 +246,23 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_inference_pb2.DeleteSessionResponse, _abc.Awaitable[_inference_pb2.DeleteSessionResponse]]:
         """Forgets a conversation. Errors: SESSION_NOT_FOUND, SESSION_BUSY."""
+
+    @_abc_1.abstractmethod
+    def GetAnswer(
+        self,
+        request: _inference_pb2.GetAnswerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_pb2.GetAnswerResponse, _abc.Awaitable[_inference_pb2.GetAnswerResponse]]:
+        """Returns an answer that `GenerationSpec.storage` stored. Error: ANSWER_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def DeleteAnswer(
+        self,
+        request: _inference_pb2.DeleteAnswerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_pb2.DeleteAnswerResponse, _abc.Awaitable[_inference_pb2.DeleteAnswerResponse]]:
+        """Forgets a stored answer. Those that follow it stay, but cannot be continued any more.
+        Error: ANSWER_NOT_FOUND.
+        """
 
 def add_InferenceServiceServicer_to_server(servicer: InferenceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
