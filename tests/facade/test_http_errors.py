@@ -190,7 +190,6 @@ async def test_a_validation_error_lists_its_problems(client: httpx.AsyncClient) 
         (CHAT, "reasoning_effort", "high"),
         (CHAT, "store", True),
         (CHAT, "prediction", {"type": "content", "content": "x"}),
-        (TEXT, "suffix", "the end"),
         (TEXT, "best_of", 3),
     ],
 )

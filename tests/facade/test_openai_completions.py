@@ -151,3 +151,12 @@ async def test_values_that_only_the_model_can_judge(
     with pytest.raises(openai.UnprocessableEntityError) as caught:
         await api.completions.create(**{"model": MODEL, "prompt": "x"} | settings)
     assert caught.value.param == param
+
+
+async def test_a_suffix_needs_a_model_that_fills_gaps(api: openai.AsyncOpenAI) -> None:
+    for prompt, code in (("One", "unsupported_parameter"), ([5, 6], "invalid_value")):
+        with pytest.raises(openai.BadRequestError) as caught:
+            await api.completions.create(model=MODEL, prompt=prompt, suffix=" three")
+        assert (caught.value.param, caught.value.code) == ("suffix", code)
+    answer = await api.completions.create(model=MODEL, prompt="One", suffix="", max_tokens=2)
+    assert answer.choices[0].text

@@ -35,6 +35,11 @@ class CompletionRequest(GenerationFields):
         le=MAX_TOP_LOGPROBS,
         description="Report each token's log-probability, and those of this many likeliest ones.",
     )
+    suffix: str | None = Field(
+        None,
+        description="Text that follows the gap to be filled, for models that were trained to fill "
+        "gaps; the others refuse it. Needs a prompt of text.",
+    )
     echo: bool | None = Field(None, description="Put the prompt before the completion.")
     grammar: Grammar | None = Field(None, description="Hold the completion to a form.")
 

@@ -9,6 +9,7 @@ from sterna.v1.generation_event_pb2 import Choice, TokenAlternative, TokenLogpro
 from sterna.v1.generation_pb2 import GenerationSpec
 from sterna.v1.inference_pb2 import GenerateResponse
 from sterna_rest.completions.schemas import CompletionRequest
+from sterna_rest.errors import ApiError
 from sterna_rest.generation.grammar import extension_grammar
 from sterna_rest.generation.transcode import (
     FINISH_REASONS,
@@ -21,7 +22,7 @@ from sterna_rest.generation.transcode import (
 
 
 def completion_specs(body: CompletionRequest) -> list[GenerationSpec]:
-    """One specification per prompt, alike in everything else."""
+    """One specification per prompt, alike in everything else. Raises `ApiError`."""
     common = generation_spec(body)
     common.echo = bool(body.echo)
     if body.logprobs is not None:
@@ -36,8 +37,17 @@ def completion_specs(body: CompletionRequest) -> list[GenerationSpec]:
         spec.CopyFrom(common)
         if isinstance(prompt, str):
             spec.text.text = prompt
+            spec.text.suffix = body.suffix or ""
             spec.text.SetInParent()
         else:
+            if body.suffix:
+                raise ApiError(
+                    400,
+                    "`suffix` needs a prompt of text; put the marks of the model among the tokens "
+                    "instead.",
+                    code="invalid_value",
+                    param="suffix",
+                )
             spec.tokens.token_ids.extend(prompt)
         specs.append(spec)
     return specs

@@ -38,7 +38,6 @@ CHAT_FIELDS = _COMMON | {
 
 COMPLETION_FIELDS = _COMMON | {
     "best_of": ((1,), "choosing the best of several answers is"),
-    "suffix": (("",), "text after the completion is"),
 }
 
 RESPONSE_FIELDS = _COMMON | {

@@ -79,12 +79,10 @@ def generate_spec(body: GenerateRequest) -> GenerationSpec:
     if body.context:
         raise unsupported("context", "going on from a context is")
     spec = _spec(body)
-    if body.raw:
+    if body.raw or body.suffix:
         spec.text.text = body.prompt or ""
         spec.text.suffix = body.suffix or ""
         return spec
-    if body.suffix:
-        raise unsupported("suffix", "text after the completion is")
     if body.system:
         spec.chat.messages.append(text_message("system", body.system))
     spec.chat.messages.append(text_message("user", body.prompt or ""))

@@ -99,7 +99,7 @@ async def _prepare(
     except PromptTooLongError as error:
         raise _prompt_too_long(model, error.least, "at least ") from None
     stop = spec.stop
-    ends = set(stop.stop_token_ids)
+    ends = {*stop.stop_token_ids, *(() if stop.ignore_eos else prompt.end_tokens)}
     # A grammar ends with an end token.
     guided = spec.grammar is not None or offers_tools(spec.prompt)
     if not stop.ignore_eos or guided:
@@ -219,6 +219,6 @@ def _characters(prompt: Prompt) -> int:
         case ChatPrompt():
             return sum(len(message.content) for message in prompt.messages)
         case TextPrompt():
-            return len(prompt.text)
+            return len(prompt.text) + len(prompt.suffix)
         case _:
             return 0

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sterna_service.errors import Reason, ServiceError, invalid, out_of_range
+from sterna_service.errors import Reason, ServiceError, invalid, out_of_range, unsupported
 from sterna_service.inference.chat_template import ChatTemplate, TemplateError
 from sterna_service.inference.spec import (
     ChatPrompt,
@@ -44,6 +44,8 @@ class EncodedPrompt:
 
     token_ids: Sequence[int]
     text: str | None
+    end_tokens: frozenset[int] = frozenset()
+    """What ends the answer to this prompt, besides the end tokens of the model."""
 
 
 class PromptTooLongError(Exception):
@@ -97,7 +99,9 @@ class PromptEncoder:
     def _encode_text(
         self, prompt: TextPrompt, field: str, most_tokens: int | None
     ) -> EncodedPrompt:
-        self._check_length(prompt.text, most_tokens)
+        self._check_length(prompt.text + prompt.suffix, most_tokens)
+        if prompt.suffix:
+            return self._encode_gap(prompt, field)
         ids = self._tokenizer.encode(prompt.text, add_special_tokens=prompt.add_special_tokens)
         bos = self._tokenizer.bos_token_id
         if not ids and bos is not None and prompt.add_special_tokens is not False:
@@ -105,6 +109,20 @@ class PromptEncoder:
         if not ids:
             raise invalid(f"{field}.text", "must not be empty: this model has no begin token")
         return EncodedPrompt(ids, prompt.text)
+
+    def _encode_gap(self, prompt: TextPrompt, field: str) -> EncodedPrompt:
+        infill = self._tokenizer.infill
+        if infill is None:
+            problem = "cannot be honoured: this model was not trained to fill gaps"
+            raise unsupported(f"{field}.suffix", problem, self._model_id)
+        begin = self._tokenizer.encode("", add_special_tokens=prompt.add_special_tokens)
+        # Without text, some tokenizers add an end, too.
+        begin = [id for id in begin if id == self._tokenizer.bos_token_id]
+        # What somebody wrote is text here, whatever it looks like.
+        texts = (prompt.text, prompt.suffix)
+        private = self._guard.private_characters(iter(texts))
+        parts = (self._guard.encode(private.hide(text), private) for text in texts)
+        return EncodedPrompt([*begin, *infill.arrange(*parts)], prompt.text, infill.ends)
 
     def _encode_tokens(
         self, prompt: TokenPrompt, field: str, most_tokens: int | None

@@ -73,6 +73,8 @@ class TextPrompt:
 
     text: str
     add_special_tokens: bool | None = None
+    suffix: str = ""
+    """What follows the gap that is to be filled; empty: there is no gap."""
 
 
 @dataclass(frozen=True, slots=True)

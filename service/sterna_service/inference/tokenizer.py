@@ -15,6 +15,7 @@ from tokenizers import Tokenizer as HfTokenizer
 
 from sterna_service.errors import ModelLoadError
 from sterna_service.files import read_json
+from sterna_service.inference.infill import find_infill
 
 # End tokens by name, for the many checkpoints whose configuration forgets one of them.
 _WELL_KNOWN_ENDS = ("<|eot_id|>", "<|im_end|>", "<|end_of_text|>", "<|endoftext|>", "</s>")
@@ -59,10 +60,13 @@ class Tokenizer:
         """The model's own end tokens."""
         self.special_tokens = frozenset(id for id, token in added.items() if token.special)
         """Tokens that are markers and no text."""
+        self.infill = find_infill({token.content: id for id, token in added.items()})
+        """How gaps are filled; None: the model was not trained to."""
+        marks = frozenset() if self.infill is None else self.infill.ends
         self.control_tokens: Mapping[str, int] = {
             token.content: id
             for id, token in added.items()
-            if token.content and (token.special or id in end_tokens)
+            if token.content and (token.special or id in end_tokens or id in marks)
         }
         """Spellings that nobody but the template may turn into a token, with their ids."""
         self.named_tokens: Mapping[str, str] = {

@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf import duration_pb2
 
 from sterna.v1 import generation_pb2, inference_pb2, stored_answer_pb2
-from sterna_service.errors import invalid, unsupported
+from sterna_service.errors import invalid
 from sterna_service.inference.grammar import (
     AnyJsonObject,
     JsonSchema,
@@ -77,7 +77,7 @@ def tokenize_prompt(request: inference_pb2.TokenizeRequest) -> Prompt:
     """
     match request.WhichOneof("input"):
         case "text":
-            return _text(request.text, "text", request.model_id)
+            return _text(request.text)
         case "chat":
             return chat_prompt(request.chat, "chat")
         case _:
@@ -115,7 +115,7 @@ def _generation_prompt(spec: generation_pb2.GenerationSpec) -> Prompt:
         case "chat":
             return chat_prompt(spec.chat, "spec.chat")
         case "text":
-            return _text(spec.text, "spec.text", spec.model_id)
+            return _text(spec.text)
         case "tokens":
             return TokenPrompt(list(spec.tokens.token_ids))
         case _:
@@ -160,16 +160,13 @@ def keep_alive_seconds(duration: duration_pb2.Duration) -> float:
     return seconds if seconds >= 0 else FOR_GOOD
 
 
-def _text(prompt: generation_pb2.TextPrompt, field: str, model_id: str) -> TextPrompt:
-    if prompt.suffix:
-        raise unsupported(
-            f"{field}.suffix", "cannot be honoured: this model does not fill gaps", model_id
-        )
+def _text(prompt: generation_pb2.TextPrompt) -> TextPrompt:
     return TextPrompt(
         text=prompt.text,
         add_special_tokens=(
             prompt.add_special_tokens if prompt.HasField("add_special_tokens") else None
         ),
+        suffix=prompt.suffix,
     )
 
 

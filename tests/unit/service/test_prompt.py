@@ -233,3 +233,49 @@ def test_long_and_short_texts_are_tokenized_alike(tokenizer: Tokenizer) -> None:
     assert tokenizer.encode(sentence * 1000) == tokenizer.encode(sentence) * 1000
     plain = tokenizer.encode_plain(sentence * 1000 + "<|eot_id|>")
     assert plain == tokenizer.encode_plain(sentence) * 1000 + tokenizer.encode_plain("<|eot_id|>")
+
+
+def infilling(tokenizer: Tokenizer, marks: tuple[str, ...]) -> PromptEncoder:
+    """An encoder of the same model, whose vocabulary has these tokens, too."""
+    backend = HfTokenizer.from_str(tokenizer.to_json())
+    backend.add_tokens([AddedToken(mark, special=False) for mark in marks])
+    config = {"bos_token": "<|begin_of_text|>", "add_bos_token": True}
+    grown = Tokenizer(backend, config, tokenizer.end_tokens, tokenizer._scheme)
+    return PromptEncoder("org/code", grown, None, grown.vocabulary_size)
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>"),
+        ("<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<file_sep>"),
+        ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", "<|repo_name|>"),
+    ],
+)
+def test_a_gap_is_between_its_marks(tokenizer: Tokenizer, marks: tuple[str, ...]) -> None:
+    encoder = infilling(tokenizer, marks)
+    encoded = encoder.encode(TextPrompt("One two", suffix=f" four{marks[2]}"), "spec.")
+    before, after, middle, other = range(4096, 4100)
+    assert list(encoded.token_ids) == [
+        BEGIN,
+        before,
+        *tokenizer.encode_plain("One two"),
+        after,
+        # What was sent is no mark.
+        *tokenizer.encode_plain(f" four{marks[2]}"),
+        middle,
+    ]
+    assert encoded.text == "One two"
+    assert encoded.end_tokens == {before, after, middle, other}
+    bare = encoder.encode(TextPrompt("", suffix="x", add_special_tokens=False), "spec.")
+    assert list(bare.token_ids[:2]) == [before, after]
+    assert encoder.encode(TextPrompt("x"), "spec.").end_tokens == frozenset()
+
+
+def test_a_gap_needs_all_of_its_marks(encoder: PromptEncoder, tokenizer: Tokenizer) -> None:
+    incomplete = infilling(tokenizer, ("<|fim_prefix|>", "<|fim_suffix|>"))
+    for each in (encoder, incomplete):
+        with pytest.raises(ServiceError) as caught:
+            each.encode(TextPrompt("a", suffix="b"), "spec.")
+        assert caught.value.reason is Reason.FIELD_UNSUPPORTED
+        assert caught.value.field == "spec.text.suffix"
