@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.routing import BaseRoute
 
 from sterna_rest.api.router import router as api_router
@@ -28,6 +29,7 @@ from sterna_rest.models.router import router as models_router
 from sterna_rest.ollama.models_router import router as ollama_models_router
 from sterna_rest.ollama.router import router as ollama_router
 from sterna_rest.options import FacadeOptions
+from sterna_rest.playground.router import router as playground_router
 from sterna_rest.responses.router import router as responses_router
 from sterna_rest.responses.stored import router as stored_responses_router
 from sterna_rest.server.router import router as server_router
@@ -71,7 +73,8 @@ def create_app(options: FacadeOptions) -> FastAPI:
         finally:
             await core.close()
 
-    app = FastAPI(
+    # Its viewer of the API's document comes from here, not from somebody else's servers.
+    app = FastAPIOffline(
         title="Sterna",
         version=VERSION,
         description=_DESCRIPTION,
@@ -113,6 +116,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
         system_router,
         models_router,
         socket_router,
+        playground_router,
         server_router,
     ):
         app.include_router(router)

@@ -21,7 +21,7 @@ def announce(running: Running) -> None:
     else:
         lines = [f"Sterna {server_version()}: REST in front of the core at {core}", ""]
     if rest_url:
-        lines += [f"  REST   {rest_url}/v1   (try it in a browser: {rest_url}/docs)"]
+        lines += [f"  REST   {rest_url}/v1   (in a browser: {rest_url})"]
     lines += [f"         http://{reachable(each)}" for each in running.further]
     if running.model_id:
         lines += [f"  gRPC   {core}"]

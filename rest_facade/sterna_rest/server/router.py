@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
+from fastapi.responses import RedirectResponse
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from sterna.v1.model_admin_pb2 import GetServerInfoRequest
@@ -29,12 +30,18 @@ _INFERENCE_SERVICE = "sterna.v1.InferenceService"
     "/",
     operation_id="getServerInfo",
     summary="Say which server this is",
-    responses=error_documentation(500, 503, 504, body=DetailBody),
+    response_model=ServerInfoBody,
+    responses={
+        307: {"description": "To the playground, for whoever accepts HTML."},
+        **error_documentation(500, 503, 504, body=DetailBody),
+    },
 )
 async def get_server_info(
     request: Request, core: Annotated[CoreLink, Depends(core_link)]
-) -> ServerInfoBody:
-    """Name, version, state, and how many models there are."""
+) -> ServerInfoBody | RedirectResponse:
+    """Name, version, state, and how many models there are. Browsers are sent to `/playground`."""
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("/playground", headers={"vary": "Accept"})
     response = await core.control(request, core.admin.GetServerInfo, GetServerInfoRequest())
     return server_info(response)
 

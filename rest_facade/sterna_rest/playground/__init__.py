@@ -1,0 +1,1 @@
+"""The playground: a page to talk with the server's models, served by the server itself."""
