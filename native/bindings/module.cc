@@ -255,6 +255,7 @@ void bind_engine(py::module_& module) {
       .def_readonly("cached_tokens", &EngineStats::cached_tokens)
       .def_readonly("generated_tokens", &EngineStats::generated_tokens)
       .def_readonly("steps", &EngineStats::steps)
+      .def_readonly("sequence_steps", &EngineStats::sequence_steps)
       .def_readonly("preemptions", &EngineStats::preemptions)
       .def_readonly("drafted_tokens", &EngineStats::drafted_tokens)
       .def_readonly("accepted_tokens", &EngineStats::accepted_tokens)

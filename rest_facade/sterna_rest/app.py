@@ -21,10 +21,12 @@ from sterna_rest.core import CoreLink
 from sterna_rest.embeddings.router import router as embeddings_router
 from sterna_rest.errors.handlers import install_error_handlers
 from sterna_rest.http.body_limit import BodyLimitMiddleware
+from sterna_rest.http.metrics import HttpMetrics, MetricsMiddleware
 from sterna_rest.http.openapi import document
 from sterna_rest.http.request_context import RequestContextMiddleware
 from sterna_rest.lifecycle.router import router as lifecycle_router
 from sterna_rest.messages.router import router as messages_router
+from sterna_rest.metrics.router import router as metrics_router
 from sterna_rest.models.router import router as models_router
 from sterna_rest.ollama.models_router import router as ollama_models_router
 from sterna_rest.ollama.router import router as ollama_router
@@ -97,6 +99,9 @@ def create_app(options: FacadeOptions) -> FastAPI:
         },
     )
     app.add_middleware(RequestContextMiddleware)
+    metrics = options.metrics or HttpMetrics()
+    app.add_middleware(MetricsMiddleware, metrics=metrics)
+    app.state.sterna_shown_metrics = metrics if options.show_metrics else None
     app.state.sterna_ollama = options.ollama
     for router in (
         # Its root, too, is another one.
@@ -107,6 +112,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
         stored_responses_router,
         messages_router,
         lifecycle_router,
+        metrics_router,
         tokens_router,
         embeddings_router,
         transcriptions_router,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sterna_rest.http.metrics import HttpMetrics
+
 MEBIBYTE = 1024 * 1024
 
 
@@ -16,6 +18,12 @@ class FacadeOptions:
 
     ollama: bool = False
     """Speak Ollama's API under `/api`, instead of MyLLM's."""
+
+    metrics: HttpMetrics | None = None
+    """Where requests are measured; None: in a registry of its own."""
+
+    show_metrics: bool = True
+    """Whether `/metrics` shows that registry."""
 
     generation_timeout_seconds: float = 600.0
     """Deadline of one generation call, from request to last token."""

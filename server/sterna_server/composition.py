@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+
 from sterna_rest.options import FacadeOptions
 from sterna_server.settings import Settings
+from sterna_server.telemetry import Telemetry
 from sterna_service.app import CoreOptions
 from sterna_service.speech.options import SpeechOptions
 
 
-def core_options(settings: Settings, *, tcp: bool = True, unix_path: Path | None) -> CoreOptions:
+def core_options(
+    settings: Settings,
+    *,
+    tcp: bool = True,
+    unix_path: Path | None,
+    metrics: CollectorRegistry | None = None,
+) -> CoreOptions:
     """Options of a core; without `tcp` it listens on its Unix socket alone."""
     return CoreOptions(
         model=settings.model or None,
@@ -47,6 +56,7 @@ def core_options(settings: Settings, *, tcp: bool = True, unix_path: Path | None
         session_ttl_seconds=settings.session_ttl,
         answer_ttl_seconds=settings.answer_ttl,
         speech=speech_options(settings) if settings.voice else None,
+        metrics=metrics,
     )
 
 
@@ -66,11 +76,15 @@ def speech_options(settings: Settings) -> SpeechOptions:
     )
 
 
-def facade_options(settings: Settings, *, core_address: str, ollama: bool = False) -> FacadeOptions:
+def facade_options(
+    settings: Settings, telemetry: Telemetry, *, core_address: str, ollama: bool = False
+) -> FacadeOptions:
     """Options of a façade in front of the core at `core_address`."""
     return FacadeOptions(
         core_address=core_address,
         ollama=ollama,
+        metrics=telemetry.http,
+        show_metrics=settings.metrics and not settings.metrics_listen,
         generation_timeout_seconds=settings.request_timeout,
         max_body_bytes=settings.max_body_bytes,
         max_audio_bytes=settings.max_audio_bytes,

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator, Sequence
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 
 class _Server(uvicorn.Server):
@@ -21,17 +21,20 @@ class _Server(uvicorn.Server):
 class RestListener:
     """Serves `app` on a bound socket. It answers whether or not the core already does.
 
-    `linger` is how many seconds `stop` waits for answers that are still on their way.
+    `linger` is how many seconds `stop` waits for answers that are still on their way. Without
+    `lifespan` the application is not told of its start and end.
     """
 
-    def __init__(self, app: FastAPI, listener: socket.socket, *, linger: float) -> None:
+    def __init__(
+        self, app: ASGIApp, listener: socket.socket, *, linger: float, lifespan: bool = True
+    ) -> None:
         self._listener = listener
         self._server = _Server(
             uvicorn.Config(
                 app,
                 log_config=None,
                 access_log=False,
-                lifespan="on",
+                lifespan="on" if lifespan else "off",
                 server_header=False,
                 timeout_graceful_shutdown=max(1, round(linger)),
             )

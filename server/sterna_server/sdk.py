@@ -18,6 +18,7 @@ from sterna_rest.app import create_app
 from sterna_server import banner, serving
 from sterna_server.composition import facade_options
 from sterna_server.settings import Settings, load_settings
+from sterna_server.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +155,9 @@ class Server:
             self._flags |= _given(component.settings())
         self.settings: Settings = load_settings(self._flags)
         self._unix_path = self.settings.unix_path or self._private_socket()
-        self._app = create_app(
-            facade_options(self.settings, core_address=f"unix:{self._unix_path}")
-        )
+        self._telemetry = Telemetry()
+        address = f"unix:{self._unix_path}"
+        self._app = create_app(facade_options(self.settings, self._telemetry, core_address=address))
 
     def _private_socket(self) -> Path:
         directory = serving.private_directory()
@@ -188,7 +189,13 @@ class Server:
         )
         settings = load_settings({**self._flags, **listeners})
         serving.run(
-            serving.serve(settings, ready=banner.announce, app=self._app, unix_path=self._unix_path)
+            serving.serve(
+                settings,
+                ready=banner.announce,
+                telemetry=self._telemetry,
+                app=self._app,
+                unix_path=self._unix_path,
+            )
         )
 
 

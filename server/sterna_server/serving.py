@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 
 from sterna_rest.app import create_app
 from sterna_server import ports
@@ -21,6 +22,7 @@ from sterna_server.rest_listener import RestListener, RestListeners
 from sterna_server.sections.listeners import listener
 from sterna_server.settings import Settings
 from sterna_server.stopping import StopRequest, first_of
+from sterna_server.telemetry import Telemetry, metrics_listener
 from sterna_service.app import start_core
 from sterna_service.errors import StartupError
 
@@ -45,12 +47,14 @@ async def serve(
     settings: Settings,
     *,
     ready: Callable[[Running], None],
+    telemetry: Telemetry | None = None,
     app: FastAPI | None = None,
     unix_path: Path | None = None,
 ) -> None:
     """Core and façade in one process until a signal. `ready` is called when both can answer.
 
-    `app` is a façade that was built for the core at `unix_path`; without it one is built here.
+    `app` is a façade that was built for the core at `unix_path` and that measures in `telemetry`;
+    without it one is built here.
 
     Raises:
         CommandError, StartupError: It could not start; nothing is left running.
@@ -59,7 +63,8 @@ async def serve(
         raise CommandError(
             f"port and grpc_port are both {settings.port}; REST and gRPC need one each"
         )
-    with contextlib.ExitStack() as cleanup:
+    telemetry = telemetry or Telemetry()
+    async with contextlib.AsyncExitStack() as cleanup:
         socket = cleanup.enter_context(
             contextlib.closing(ports.listen(settings.host, settings.port, flag="--port"))
         )
@@ -70,20 +75,23 @@ async def serve(
             cleanup.callback(shutil.rmtree, unix_path.parent, ignore_errors=True)
         core_address = f"unix:{unix_path}"
         if app is None:
-            app = create_app(facade_options(settings, core_address=core_address))
+            app = create_app(facade_options(settings, telemetry, core_address=core_address))
         facade = RestListeners(
             [
                 RestListener(app, socket, linger=FLUSH_SECONDS),
-                *_further(settings, core_address, FLUSH_SECONDS, cleanup),
+                *_further(settings, telemetry, core_address, FLUSH_SECONDS, cleanup),
             ]
         )
         stop = StopRequest(settings.grace)
         cleanup.enter_context(stop.on_signals())
 
+        metrics = cleanup.enter_context(telemetry.core())
+        await cleanup.enter_async_context(metrics_listener(settings, telemetry))
         # The façade first: while the model loads it is alive and says that it is not ready.
         await facade.start()
         try:
-            core = await stop.interrupts(start_core(core_options(settings, unix_path=unix_path)))
+            options = core_options(settings, unix_path=unix_path, metrics=metrics)
+            core = await stop.interrupts(start_core(options))
             if core is None:
                 return
             try:
@@ -100,35 +108,47 @@ async def serve(
 async def serve_core(settings: Settings, *, ready: Callable[[Running], None]) -> None:
     """A core alone until a signal. Raises as `serve`."""
     ports.check_free(settings.grpc_host, settings.grpc_port, flag="--grpc-port")
+    telemetry = Telemetry()
     stop = StopRequest(settings.grace)
-    with stop.on_signals():
-        core = await stop.interrupts(
-            start_core(core_options(settings, unix_path=settings.unix_path))
-        )
-        if core is None:
-            return
-        try:
-            ready(Running(core.default_model_id, core.address))
-            await first_of(stop.wait(), core.wait())
-        finally:
-            await core.stop(settings.grace)
+    with stop.on_signals(), telemetry.core() as metrics:
+        async with metrics_listener(settings, telemetry):
+            await _run_core(settings, metrics, stop, ready)
+
+
+async def _run_core(
+    settings: Settings,
+    metrics: CollectorRegistry,
+    stop: StopRequest,
+    ready: Callable[[Running], None],
+) -> None:
+    options = core_options(settings, unix_path=settings.unix_path, metrics=metrics)
+    core = await stop.interrupts(start_core(options))
+    if core is None:
+        return
+    try:
+        ready(Running(core.default_model_id, core.address))
+        await first_of(stop.wait(), core.wait())
+    finally:
+        await core.stop(settings.grace)
 
 
 async def serve_rest(settings: Settings, *, ready: Callable[[Running], None]) -> None:
     """A façade alone until a signal, whether or not its core is there. Raises as `serve`."""
-    with contextlib.ExitStack() as cleanup:
+    telemetry = Telemetry()
+    async with contextlib.AsyncExitStack() as cleanup:
         socket = cleanup.enter_context(
             contextlib.closing(ports.listen(settings.host, settings.port, flag="--port"))
         )
         core_address = remote_core(settings)
-        app = create_app(facade_options(settings, core_address=core_address))
+        app = create_app(facade_options(settings, telemetry, core_address=core_address))
         # The core goes on, so the façade itself gives its running answers their time.
         facade = RestListeners(
             [
                 RestListener(app, socket, linger=settings.grace),
-                *_further(settings, core_address, settings.grace, cleanup),
+                *_further(settings, telemetry, core_address, settings.grace, cleanup),
             ]
         )
+        await cleanup.enter_async_context(metrics_listener(settings, telemetry))
         stop = StopRequest(settings.grace)
         with stop.on_signals():
             await facade.start()
@@ -140,7 +160,11 @@ async def serve_rest(settings: Settings, *, ready: Callable[[Running], None]) ->
 
 
 def _further(
-    settings: Settings, core_address: str, linger: float, cleanup: contextlib.ExitStack
+    settings: Settings,
+    telemetry: Telemetry,
+    core_address: str,
+    linger: float,
+    cleanup: contextlib.AsyncExitStack,
 ) -> Iterator[RestListener]:
     """The listeners beside the first one, each with an application of its own."""
     for text in settings.listen:
@@ -148,7 +172,7 @@ def _further(
         socket = cleanup.enter_context(
             contextlib.closing(ports.listen(host, port, flag="--listen"))
         )
-        options = facade_options(settings, core_address=core_address, ollama=ollama)
+        options = facade_options(settings, telemetry, core_address=core_address, ollama=ollama)
         yield RestListener(create_app(options), socket, linger=linger)
 
 

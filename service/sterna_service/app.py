@@ -15,6 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prometheus_client import CollectorRegistry
+
 from sterna_service.engine.host import inspect_host
 from sterna_service.engine.types import EngineOptions, KvCacheDtype, Speculation
 from sterna_service.errors import ModelLoadError, ServiceError, StartupError
@@ -30,6 +32,7 @@ from sterna_service.models.pulls import Pulls
 from sterna_service.models.registry import ModelRegistry, RegistryOptions
 from sterna_service.models.resident import FOR_GOOD
 from sterna_service.models.store import Store
+from sterna_service.rpc.model_admin import server_version
 from sterna_service.rpc.server import RpcServer, ServerLimits
 from sterna_service.search.providers import make_provider
 from sterna_service.speech.options import SpeechOptions
@@ -38,6 +41,9 @@ from sterna_service.state.answers import SqlAnswerRepository
 from sterna_service.state.database import Database
 from sterna_service.state.sessions import SqlSessionRepository
 from sterna_service.telemetry.host import memory
+from sterna_service.telemetry.metrics import CoreMetrics
+from sterna_service.telemetry.reading import read_core
+from sterna_service.telemetry.scrape import register
 
 if TYPE_CHECKING:
     from sterna_service.search.research import Researcher
@@ -133,6 +139,9 @@ class CoreOptions:
 
     speech: SpeechOptions | None = None
     """Recognition and synthesis; None runs the core without them."""
+
+    metrics: CollectorRegistry | None = None
+    """Where the core registers what it measures; None: a registry of its own."""
 
     max_call_seconds: float = 3600.0
     """The longest a call may take, whatever deadline its client set."""
@@ -242,14 +251,17 @@ async def start_core(options: CoreOptions) -> Core:
         registry_options = _registry_options(options)
     except ServiceError as error:
         raise StartupError(error.message) from None
-    models = ModelRegistry(options.home.expanduser(), registry_options, _engine_options(options))
+    metrics = CoreMetrics(options.metrics)
+    models = ModelRegistry(
+        options.home.expanduser(), registry_options, _engine_options(options), metrics.loaded
+    )
     try:
         source = models.select_default(options.model)
     except ModelLoadError as error:
         raise StartupError(str(error)) from None
     database = await Database.open(options.home.expanduser() / "state.db")
     try:
-        core = await _listen(options, models, database)
+        core = await _listen(options, models, database, metrics)
     except BaseException:
         await database.close()
         raise
@@ -270,7 +282,9 @@ async def _load(models: ModelRegistry, source: ModelSource) -> None:
         raise StartupError(f"cannot load the model {source.model_id}: {error}") from None
 
 
-async def _listen(options: CoreOptions, models: ModelRegistry, database: Database) -> Core:
+async def _listen(
+    options: CoreOptions, models: ModelRegistry, database: Database, metrics: CoreMetrics
+) -> Core:
     def make_researcher(provider: str) -> Researcher:
         found = make_provider(provider, options.search_endpoint)
         # Only now: they need packages that come with an extra.
@@ -291,8 +305,19 @@ async def _listen(options: CoreOptions, models: ModelRegistry, database: Databas
         Sessions(SqlSessionRepository(database), timedelta(seconds=options.session_ttl_seconds)),
         Answers(SqlAnswerRepository(database), timedelta(seconds=options.answer_ttl_seconds)),
         Harnesses(make_researcher),
+        metrics,
         ServerLimits(options.max_call_seconds, options.max_message_bytes),
         with_reflection=options.reflection,
+    )
+    register(
+        metrics.registry,
+        lambda: read_core(
+            models,
+            speech,
+            version=server_version(),
+            draining=server.book.draining,
+            active_calls=server.book.active,
+        ),
     )
     private_directory: Path | None = None
     unix_path = options.unix_path

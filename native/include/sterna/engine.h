@@ -55,6 +55,7 @@ struct EngineStats {
   std::int64_t cached_tokens = 0;
   std::int64_t generated_tokens = 0;
   std::int64_t steps = 0;
+  std::int64_t sequence_steps = 0;  // sequences computed, summed over the steps
   std::int64_t preemptions = 0;
   std::int64_t drafted_tokens = 0;   // guessed ahead
   std::int64_t accepted_tokens = 0;  // of these, part of an answer

@@ -115,6 +115,7 @@ bool Generator::step(std::vector<Event>& events) {
   }
   scheduler_.trim();
   ++totals_.steps;
+  totals_.sequence_steps += static_cast<std::int64_t>(plan.size());
   return true;
 }
 

@@ -41,6 +41,7 @@ def core(
     whisper_model: options.WhisperModel = None,
     tts_model: options.TtsModel = None,
     grace: options.Grace = None,
+    metrics_listen: options.MetricsListen = None,
     home: options.Home = None,
     config: options.Config = None,
     log_level: options.LogLevel = None,

@@ -309,3 +309,19 @@ LogFormat = Annotated[
         show_default=False,
     ),
 ]
+Metrics = Annotated[
+    bool | None,
+    typer.Option(
+        "--metrics/--no-metrics",
+        help="Show /metrics, for Prometheus, on the REST listeners. [default: on]",
+        show_default=False,
+    ),
+]
+MetricsListen = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Show /metrics there, and not on the REST listeners.",
+        show_default=False,
+    ),
+]

@@ -19,6 +19,8 @@ def rest(
     listen: options.Listen = None,
     request_timeout: options.RequestTimeout = None,
     grace: options.Grace = None,
+    metrics: options.Metrics = None,
+    metrics_listen: options.MetricsListen = None,
     home: options.Home = None,
     config: options.Config = None,
     log_level: options.LogLevel = None,

@@ -45,6 +45,8 @@ def serve(
     tts_model: options.TtsModel = None,
     request_timeout: options.RequestTimeout = None,
     grace: options.Grace = None,
+    metrics: options.Metrics = None,
+    metrics_listen: options.MetricsListen = None,
     home: options.Home = None,
     config: options.Config = None,
     log_level: options.LogLevel = None,

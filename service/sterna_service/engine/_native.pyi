@@ -119,6 +119,7 @@ class EngineStats:
     cached_tokens: int
     generated_tokens: int
     steps: int
+    sequence_steps: int
     preemptions: int
     drafted_tokens: int
     accepted_tokens: int

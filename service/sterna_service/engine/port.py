@@ -196,6 +196,7 @@ class EnginePort:
             cached_tokens=stats.cached_tokens,
             generated_tokens=stats.generated_tokens,
             steps=stats.steps,
+            sequence_steps=stats.sequence_steps,
             preemptions=stats.preemptions,
             drafted_tokens=stats.drafted_tokens,
             accepted_tokens=stats.accepted_tokens,

@@ -127,6 +127,19 @@ class EngineOptions:
     sparsity: bool = True
 
 
+ENGINE_TOTALS = (
+    "prompt_tokens",
+    "cached_tokens",
+    "generated_tokens",
+    "steps",
+    "sequence_steps",
+    "preemptions",
+    "drafted_tokens",
+    "accepted_tokens",
+)
+"""Fields of `EngineStats` that only grow."""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineStats:
     """A snapshot of an engine. Token and step counts are totals since it started."""
@@ -144,6 +157,8 @@ class EngineStats:
     cached_tokens: int
     generated_tokens: int
     steps: int
+    sequence_steps: int
+    """Sequences computed, summed over the steps: by `steps`, the mean size of a batch."""
     preemptions: int
     drafted_tokens: int
     """Guessed ahead, see `Speculation`."""

@@ -16,7 +16,7 @@ from sterna_service.models.catalogue import EMBEDDED_MODEL_ID, Catalogue, ModelS
 from sterna_service.models.description import ModelDescription, describe
 from sterna_service.models.events import EventKind, EventLog
 from sterna_service.models.naming import aliases_of, is_model_id, match_model
-from sterna_service.models.residency import LoadOutcome, ModelState, Residency
+from sterna_service.models.residency import LoadObserver, LoadOutcome, ModelState, Residency
 from sterna_service.models.resident import FOR_GOOD, Lease, ModelSettings
 
 __all__ = ["ModelRecord", "ModelRegistry", "ModelState", "RegistryOptions"]
@@ -61,14 +61,20 @@ class ModelRecord:
 class ModelRegistry:
     """The models of one server. Belongs to the event loop."""
 
-    def __init__(self, home: Path, options: RegistryOptions, engine: EngineOptions) -> None:
+    def __init__(
+        self,
+        home: Path,
+        options: RegistryOptions,
+        engine: EngineOptions,
+        on_load: LoadObserver = lambda model_id, succeeded, seconds: None,
+    ) -> None:
         self._home = home
         self._options = options
         self._catalogue = Catalogue(home)
         self.events = EventLog()
         """What happens to the models."""
         self._residency = Residency(
-            home, engine, options.memory_bytes, self.events, options.requests
+            home, engine, options.memory_bytes, self.events, options.requests, on_load
         )
         self.default_model_id: str | None = None
         """The model of requests that name none."""
@@ -255,6 +261,10 @@ class ModelRegistry:
     def loaded(self) -> list[LoadedModel]:
         """The models that can answer."""
         return self._residency.loaded()
+
+    def retired(self) -> dict[str, dict[str, int]]:
+        """What engines had done when they were closed, by model and field of `EngineStats`."""
+        return self._residency.retired
 
     def states(self) -> dict[str, ModelState]:
         """Every model that was ever asked to load, and how it stands."""

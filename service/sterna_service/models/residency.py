@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from sterna_service.engine.types import EngineOptions
+from sterna_service.engine.types import ENGINE_TOTALS, EngineOptions
 from sterna_service.errors import ModelLoadError, Reason, ServiceError
 from sterna_service.inference.loaded_model import LoadedModel, load_model
 from sterna_service.inference.sampling import RequestDefaults
@@ -57,6 +57,10 @@ class Slot:
     failed_at: float = 0.0
 
 
+LoadObserver = Callable[[str, bool, float], None]
+"""Hears of every load: the model's id, whether it succeeded, and how many seconds it took."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoadOutcome:
     """A model that answers, and what it took."""
@@ -76,12 +80,16 @@ class Residency:
         budget_bytes: int,
         events: EventLog,
         requests: RequestDefaults,
+        on_load: LoadObserver,
     ) -> None:
         self._home = home
         self._options = options
         self._budget = budget_bytes
         self._events = events
         self._requests = requests
+        self._on_load = on_load
+        self.retired: dict[str, dict[str, int]] = {}
+        """By model, what engines had done when they were closed."""
         self._slots: dict[str, Slot] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._loading = asyncio.Lock()
@@ -201,6 +209,7 @@ class Residency:
     ) -> LoadOutcome:
         model_id = source.model_id
         options = replace(self._options, threads=settings.threads or self._options.threads)
+        begin = time.monotonic()
         try:
             # One at a time, so that each sees the memory that the others have taken.
             async with self._loading:
@@ -216,7 +225,9 @@ class Residency:
                 slot.state = ModelState.UNLOADED
             if isinstance(error, (ModelLoadError, ServiceError)):
                 self._note_failure(model_id, slot, error)
+                self._on_load(model_id, False, time.monotonic() - begin)
             raise
+        self._on_load(model_id, True, time.monotonic() - begin)
         before, slot.resident = slot.resident, Resident(model, settings)
         slot.settings = settings
         slot.state, slot.message, slot.change = ModelState.LOADED, "", None
@@ -281,9 +292,15 @@ class Residency:
                 if resident.active:
                     await asyncio.wait_for(resident.idle.wait(), seconds)
         finally:
+            self._sum_up(resident.model)
             await resident.model.port.close(
                 f"the model {resident.model.model_id} is not available any more: {message}"
             )
+
+    def _sum_up(self, model: LoadedModel) -> None:
+        stats, sums = model.port.stats(), self.retired.setdefault(model.model_id, {})
+        for name in ENGINE_TOTALS:
+            sums[name] = sums.get(name, 0) + getattr(stats, name)
 
     def _watch_idleness(self, model_id: str, resident: Resident) -> None:
         """Starts the clock of a model without requests."""

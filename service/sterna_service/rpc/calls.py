@@ -12,6 +12,7 @@ from typing import Any
 from grpc.aio import ServicerContext
 
 from sterna_service.errors import Reason, ServiceError
+from sterna_service.telemetry.record import CallRecord
 
 REQUEST_ID_KEY = "x-request-id"
 
@@ -29,6 +30,7 @@ class Call:
 
     method: str
     request_id: str
+    record: CallRecord
     notes: dict[str, object] = field(default_factory=dict)
     _greeted: bool = False
 

@@ -13,13 +13,13 @@ from sterna.v1 import inference_pb2, inference_pb2_grpc
 from sterna_service.errors import out_of_range
 from sterna_service.inference.conversation import generate_in_session
 from sterna_service.inference.embedding import embed
-from sterna_service.inference.events import Accepted, GenerationEvent, Usage
+from sterna_service.inference.events import Accepted, GenerationEvent, Started, Usage
 from sterna_service.inference.generation import encode_prompt
 from sterna_service.inference.harness import Harnesses
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.prompt import check_token_ids
 from sterna_service.inference.sessions import Sessions
-from sterna_service.inference.spec import GenerationSpec, HarnessChoice, Prompt
+from sterna_service.inference.spec import ChatPrompt, GenerationSpec, HarnessChoice, Prompt
 from sterna_service.inference.stored_answers import Answers, generate_stored
 from sterna_service.models.registry import ModelRegistry
 from sterna_service.rpc.calls import current_call
@@ -40,6 +40,7 @@ from sterna_service.rpc.from_sessions import (
 from sterna_service.rpc.pages import size_of_page
 from sterna_service.rpc.to_chat import session_messages
 from sterna_service.rpc.to_spec import generation_spec, session_ttl, tokenize_prompt
+from sterna_service.telemetry.record import Tokens
 
 Context = ServicerContext[Any, Any]
 
@@ -180,6 +181,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     ) -> AsyncGenerator[GenerationEvent]:
         spec = generation_spec(request)
         call = current_call()
+        operation = "chat" if isinstance(spec.prompt, ChatPrompt) else "text_completion"
 
         usual: list[HarnessChoice] = []
         with contextlib.ExitStack() as leases:
@@ -188,6 +190,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                 lease = await self._models.acquire(name, request.spec.adapter_id)
                 model = leases.enter_context(lease)
                 call.notes["model"] = model.model_id
+                call.record.generates(operation, model.model_id)
                 usual.append(lease.harness)
                 if spec.keep_alive is not None:
                     lease.keep(spec.keep_alive)
@@ -208,11 +211,13 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                 run = answer(await acquire(spec.model_id), spec)
             async with contextlib.aclosing(run) as events:
                 async for event in events:
-                    if isinstance(event, Accepted):
+                    if isinstance(event, Started):
+                        call.record.started(event.queue_seconds, event.prefill_seconds)
+                    elif isinstance(event, Accepted):
                         call.notes["response_id"] = event.response_id
                         await call.greet(context)
                     elif isinstance(event, Usage):
-                        _note_usage(event)
+                        _note_usage(event, max(1, spec.choice_count))
                     yield event
 
 
@@ -249,12 +254,25 @@ async def _tokenize(
 
 
 def _note(model: LoadedModel, usage: Usage) -> None:
-    current_call().notes["model"] = model.model_id
-    _note_usage(usage)
+    call = current_call()
+    call.notes["model"] = model.model_id
+    call.record.generates("embeddings", model.model_id)
+    call.record.computed(usage.queue_seconds, usage.prefill_seconds)
+    _note_usage(usage, 1)
 
 
-def _note_usage(usage: Usage) -> None:
-    notes = current_call().notes
+def _note_usage(usage: Usage, choices: int) -> None:
+    call = current_call()
+    call.record.used(
+        Tokens(
+            usage.prompt_tokens,
+            usage.cached_tokens,
+            usage.completion_tokens,
+            choices,
+            usage.decode_seconds,
+        )
+    )
+    notes = call.notes
     notes["prompt_tokens"] = usage.prompt_tokens
     notes["completion_tokens"] = usage.completion_tokens
     notes["cached_tokens"] = usage.cached_tokens

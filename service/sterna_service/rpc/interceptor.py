@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import inspect
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -29,6 +28,8 @@ from sterna_service.rpc.calls import (
     request_id_of,
 )
 from sterna_service.rpc.status import DETAILS_KEY, STATUS_OF, status_of
+from sterna_service.telemetry.metrics import CoreMetrics
+from sterna_service.telemetry.record import CallRecord
 
 _access = logging.getLogger("sterna_service.access")
 _log = logging.getLogger(__name__)
@@ -51,8 +52,9 @@ class _Malformed:
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the handlers of this project's services; health and reflection pass as they are."""
 
-    def __init__(self, book: CallBook, max_call_seconds: float) -> None:
+    def __init__(self, book: CallBook, metrics: CoreMetrics, max_call_seconds: float) -> None:
         self._book = book
+        self._metrics = metrics
         self._cap = max_call_seconds
 
     async def intercept_service(
@@ -80,32 +82,32 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     async def _serve(
         self, method: str, behavior: Callable[..., Any], request: Any, context: Context
     ) -> Any:
-        call = Call(method, request_id_of(context))
+        call = Call(method, request_id_of(context), CallRecord(self._metrics, method))
         enter_call(call)
-        begin = time.perf_counter()
         entered = False
-        outcome = "OK"
+        outcome = status = "OK"
         try:
             self._book.enter(is_work=_is_work(method))
             entered = True
             return await self._run(call, behavior, request, context)
         except ServiceError as error:
-            outcome = error.reason.value
+            outcome, status = error.reason.value, STATUS_OF[error.reason].name
             if STATUS_OF[error.reason] is not grpc.StatusCode.CANCELLED:
                 self._book.failed += 1
             await _abort(error, call, context)
         except asyncio.CancelledError:
-            outcome = "CANCELLED"
+            outcome = status = "CANCELLED"
             raise
         finally:
             if entered:
                 self._book.leave()
+            call.record.end(status, "" if outcome == "OK" else outcome)
             _access.info(
                 "call",
                 extra={
                     "method": method,
                     "outcome": outcome,
-                    "seconds": round(time.perf_counter() - begin, 6),
+                    "seconds": round(call.record.seconds, 6),
                     "request_id": call.request_id,
                     "peer": context.peer(),
                     **call.notes,

@@ -30,6 +30,7 @@ from sterna_service.rpc.interceptor import CallInterceptor
 from sterna_service.rpc.model_admin import Endpoint, ModelAdminServicer
 from sterna_service.rpc.speech import SpeechServicer
 from sterna_service.speech.runtime import Speech
+from sterna_service.telemetry.metrics import CoreMetrics
 
 _INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name
 _ADMIN = model_admin_pb2.DESCRIPTOR.services_by_name["ModelAdminService"].full_name
@@ -58,6 +59,7 @@ class RpcServer:
         sessions: Sessions,
         answers: Answers,
         harnesses: Harnesses,
+        metrics: CoreMetrics,
         limits: ServerLimits,
         *,
         with_reflection: bool,
@@ -66,7 +68,7 @@ class RpcServer:
         self._with_speech = speech is not None
         self._endpoints: list[Endpoint] = []
         self._server = grpc.aio.server(
-            interceptors=(CallInterceptor(self.book, limits.max_call_seconds),),
+            interceptors=(CallInterceptor(self.book, metrics, limits.max_call_seconds),),
             options=_options(limits.max_message_bytes),
         )
         # The generated base classes count as abstract, but answer for every RPC that a servicer

@@ -108,7 +108,7 @@ class Recognition:
                                 yield event
                         if not block:
                             break
-                yield RecognitionDone("".join(texts).strip(), duration)
+                yield RecognitionDone("".join(texts).strip(), duration, session.busy_seconds)
 
     async def preload(self) -> None:
         """Starts the worker and loads the configured model. Raises `ServiceError`."""
@@ -156,7 +156,7 @@ class Recognition:
             segment = _segment(fields, len(texts))
             texts.append(segment.text)
             yield segment
-        yield RecognitionDone("".join(texts).strip(), length)
+        yield RecognitionDone("".join(texts).strip(), length, session.busy_seconds)
 
 
 async def _blocks(parts: AsyncIterator[bytes], size: int) -> AsyncGenerator[bytes]:

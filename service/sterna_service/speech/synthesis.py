@@ -110,7 +110,7 @@ class Synthesis:
                 for begin in range(0, len(finished.data), _LARGEST_PART):
                     yield AudioPart(finished.data[begin : begin + _LARGEST_PART])
                 count = characters if isinstance(characters, int) else characters.count
-                yield SynthesisDone(finished.header["duration"], count)
+                yield SynthesisDone(finished.header["duration"], count, session.busy_seconds)
 
 
 async def _audio(session: Session, texts: AsyncIterator[str]) -> AsyncGenerator[bytes]:

@@ -103,10 +103,11 @@ class Interim:
 
 @dataclass(frozen=True, slots=True)
 class RecognitionDone:
-    """The end. `duration` is the length of the audio in seconds."""
+    """The end. `duration` is the length of the audio, `compute_seconds` the worker's time."""
 
     text: str
     duration: float
+    compute_seconds: float = 0.0
 
 
 RecognitionEvent = RecognitionStarted | Activity | Interim | Segment | RecognitionDone
@@ -144,10 +145,11 @@ class AudioPart:
 
 @dataclass(frozen=True, slots=True)
 class SynthesisDone:
-    """The end: seconds of audio, and characters that were spoken."""
+    """The end: seconds of audio, characters that were spoken, and the worker's time in seconds."""
 
     duration: float
     characters: int
+    compute_seconds: float = 0.0
 
 
 SynthesisEvent = SynthesisStarted | AudioPart | SynthesisDone

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
@@ -22,6 +23,8 @@ class Session:
         self._worker = worker
         self._process = process
         self._stream = process.new_stream()
+        self.busy_seconds = 0.0
+        """How long the worker computed for this stream."""
 
     async def post(self, op: str, data: bytes = b"") -> None:
         """Sends an operation of this stream that has no answer. Raises `ServiceError`."""
@@ -29,7 +32,7 @@ class Session:
 
     async def ask(self, op: str, *, data: bytes = b"", **fields: Any) -> wire.Message:
         """Waits for a turn, then for the result of an operation. Raises `ServiceError`."""
-        async with self._worker.turn(self._process):
+        async with self._turn():
             return await self._process.ask(op, data=data, stream=self._stream, **fields)
 
     async def call(
@@ -41,13 +44,24 @@ class Session:
             ServiceError: The worker refused, or died.
         """
         async with (
-            self._worker.turn(self._process),
+            self._turn(),
             contextlib.aclosing(
                 self._process.call(op, data=data, stream=self._stream, **fields)
             ) as messages,
         ):
             async for message in messages:
                 yield message
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        async with self._worker.turn(self._process):
+            begin = time.perf_counter()
+            try:
+                yield
+            finally:
+                seconds = time.perf_counter() - begin
+                self.busy_seconds += seconds
+                self._worker.busy_seconds += seconds
 
     async def close(self) -> None:
         """Forgets the stream."""
@@ -78,8 +92,12 @@ class Worker:
         self._max_queue = max_queue
         self._process: WorkerProcess | None = None
         self._starting = asyncio.Lock()
-        self._turn = asyncio.Lock()
+        self._turns = asyncio.Lock()
         self._places = 0
+        self.starts = 0
+        """How often the process was started."""
+        self.busy_seconds = 0.0
+        """How long it computed, all requests together."""
         self._closed = False
 
     @property
@@ -140,6 +158,7 @@ class Worker:
                 )
             if self._process is None or self._process.gone:
                 self._process = await start_process(self.kind, self.threads)
+                self.starts += 1
             return self._process
 
     def check_installed(self) -> None:
@@ -156,7 +175,7 @@ class Worker:
     @contextlib.asynccontextmanager
     async def turn(self, process: WorkerProcess) -> AsyncIterator[None]:
         """Waits until it is this request's turn to compute: first come, first served."""
-        async with self._turn, self._gate:
+        async with self._turns, self._gate:
             # What was cancelled last may still be ending.
             await process.settled()
             yield

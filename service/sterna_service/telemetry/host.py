@@ -22,12 +22,17 @@ class Memory:
     limit: int
 
 
+def resident_bytes(statm: Path = Path("/proc/self/statm")) -> int:
+    """The memory that a process takes, from its `/proc/PID/statm`; 0 when that is not there."""
+    fields = _read(statm).split()
+    return int(fields[1]) * _PAGE_BYTES if len(fields) > 1 else 0
+
+
 def memory() -> Memory:
     """How the memory stands now. What the system does not tell is 0."""
     facts = _fields(Path("/proc/meminfo"))
-    resident = _read(Path("/proc/self/statm")).split()
     return Memory(
-        process_resident=int(resident[1]) * _PAGE_BYTES if len(resident) > 1 else 0,
+        process_resident=resident_bytes(),
         host_total=facts.get("MemTotal", 0) * 1024,
         host_available=facts.get("MemAvailable", 0) * 1024,
         limit=_memory_limit(),
