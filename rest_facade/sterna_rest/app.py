@@ -40,6 +40,7 @@ from sterna_rest.system.router import router as system_router
 from sterna_rest.tokens.router import router as tokens_router
 from sterna_rest.version import VERSION
 from sterna_rest.voices.router import router as voices_router
+from sterna_rest.webhooks.router import router as webhooks_router
 
 __all__ = ["FacadeOptions", "create_app"]
 
@@ -118,6 +119,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
         transcriptions_router,
         speech_router,
         voices_router,
+        webhooks_router,
         # Before the models': `{model:path}` there takes whatever is left.
         system_router,
         models_router,

@@ -11,6 +11,7 @@ from sterna_server.settings import Settings
 from sterna_server.telemetry import Telemetry
 from sterna_service.app import CoreOptions
 from sterna_service.speech.options import SpeechOptions
+from sterna_service.webhooks.options import WebhookOptions
 
 
 def core_options(
@@ -55,8 +56,18 @@ def core_options(
         default_top_p=settings.default_top_p,
         session_ttl_seconds=settings.session_ttl,
         answer_ttl_seconds=settings.answer_ttl,
+        webhooks=webhook_options(settings),
         speech=speech_options(settings) if settings.voice else None,
         metrics=metrics,
+    )
+
+
+def webhook_options(settings: Settings) -> WebhookOptions:
+    """Options of webhooks."""
+    return WebhookOptions(
+        private_targets=settings.webhook_private_targets,
+        timeout_seconds=settings.webhook_timeout,
+        retry_delays=tuple(settings.webhook_retry_delays),
     )
 
 

@@ -35,6 +35,7 @@ from sterna_server.sections.listeners import ListenerSettings
 from sterna_server.sections.models import ModelSettings
 from sterna_server.sections.requests import RequestSettings
 from sterna_server.sections.speech import SpeechSettings
+from sterna_server.sections.state import StateSettings
 from sterna_server.sections.telemetry import TelemetrySettings
 
 ENV_PREFIX = "STERNA_"
@@ -42,8 +43,9 @@ CONFIG_VARIABLE = "STERNA_CONFIG"
 
 # Variables that are read, and are no settings.
 _OTHER_VARIABLES = {CONFIG_VARIABLE, "STERNA_KERNELS"}
-_JSON_LIST = ("list", '["0.0.0.0:1234"]')
-_JSON_TABLE = ("object", '{"gpt-*": "sterna/tern-nano"}')
+_JSON_LIST = ("list of strings", '["0.0.0.0:1234"]')
+_JSON_NUMBERS = ("list of numbers", "[5, 300]")
+_JSON_TABLE = ("object of strings", '{"gpt-*": "sterna/tern-nano"}')
 
 
 class ConfigurationError(CommandError):
@@ -52,6 +54,7 @@ class ConfigurationError(CommandError):
 
 class Settings(
     TelemetrySettings,
+    StateSettings,
     RequestSettings,
     SpeechSettings,
     EngineSettings,
@@ -153,12 +156,12 @@ def _environment() -> dict[str, Any]:
         # Lists and tables are read as JSON.
         named = re.search(r'field "(\w+)"', str(error))
         name = named[1] if named else ""
-        is_table = name and isinstance(
-            Settings.model_fields[name].get_default(call_default_factory=True), dict
-        )
-        kind, example = _JSON_TABLE if is_table else _JSON_LIST
+        default = Settings.model_fields[name].get_default(call_default_factory=True) if name else []
+        kind, example = _JSON_TABLE if isinstance(default, dict) else _JSON_LIST
+        if isinstance(default, list) and default and not isinstance(default[0], str):
+            kind, example = _JSON_NUMBERS
         raise ConfigurationError(
-            f"{ENV_PREFIX}{name.upper()} must be a JSON {kind} of strings, for example {example}"
+            f"{ENV_PREFIX}{name.upper()} must be a JSON {kind}, for example {example}"
         ) from None
 
 

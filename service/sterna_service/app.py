@@ -22,9 +22,9 @@ from sterna_service.engine.types import EngineOptions, KvCacheDtype, Speculation
 from sterna_service.errors import ModelLoadError, ServiceError, StartupError
 from sterna_service.inference.harness import Harnesses
 from sterna_service.inference.sampling import RequestDefaults
-from sterna_service.inference.sessions import LONGEST_TTL, Sessions
+from sterna_service.inference.sessions import LONGEST_TTL
 from sterna_service.inference.spec import Harness, HarnessChoice
-from sterna_service.inference.stored_answers import Answers
+from sterna_service.kept import KeepOptions, Kept
 from sterna_service.models.catalogue import ModelSource
 from sterna_service.models.events import EventKind
 from sterna_service.models.hub import Hub
@@ -37,13 +37,12 @@ from sterna_service.rpc.server import RpcServer, ServerLimits
 from sterna_service.search.providers import make_provider
 from sterna_service.speech.options import SpeechOptions
 from sterna_service.speech.runtime import Speech, check_options
-from sterna_service.state.answers import SqlAnswerRepository
-from sterna_service.state.database import Database
-from sterna_service.state.sessions import SqlSessionRepository
 from sterna_service.telemetry.host import memory
 from sterna_service.telemetry.metrics import CoreMetrics
 from sterna_service.telemetry.reading import read_core
 from sterna_service.telemetry.scrape import register
+from sterna_service.webhooks.options import WebhookOptions
+from sterna_service.webhooks.options import check_options as check_webhook_options
 
 if TYPE_CHECKING:
     from sterna_service.search.research import Researcher
@@ -137,6 +136,9 @@ class CoreOptions:
     answer_ttl_seconds: float = 30 * 86400.0
     """The same for a stored answer."""
 
+    webhooks: WebhookOptions = field(default_factory=WebhookOptions)
+    """How HTTP addresses are told what happens."""
+
     speech: SpeechOptions | None = None
     """Recognition and synthesis; None runs the core without them."""
 
@@ -159,7 +161,7 @@ class Core:
         server: RpcServer,
         models: ModelRegistry,
         pulls: Pulls,
-        database: Database,
+        kept: Kept,
         speech: Speech | None,
         address: str | None,
         unix_path: Path,
@@ -168,7 +170,7 @@ class Core:
         self._server = server
         self._models = models
         self._pulls = pulls
-        self._database = database
+        self._kept = kept
         self._speech = speech
         self._address = address
         self._unix_path = unix_path
@@ -224,7 +226,7 @@ class Core:
                 await self._speech.close()
             await self._server.stop(_FAREWELL_SECONDS)
         finally:
-            await self._database.close()
+            await self._kept.close()
             self._remove_socket()
             self._stopped.set()
             _log.info("stopped")
@@ -259,11 +261,11 @@ async def start_core(options: CoreOptions) -> Core:
         source = models.select_default(options.model)
     except ModelLoadError as error:
         raise StartupError(str(error)) from None
-    database = await Database.open(options.home.expanduser() / "state.db")
+    kept = await Kept.open(_keep_options(options))
     try:
-        core = await _listen(options, models, database, metrics)
+        core = await _listen(options, models, kept, metrics)
     except BaseException:
-        await database.close()
+        await kept.close()
         raise
     try:
         if options.preload:
@@ -283,7 +285,7 @@ async def _load(models: ModelRegistry, source: ModelSource) -> None:
 
 
 async def _listen(
-    options: CoreOptions, models: ModelRegistry, database: Database, metrics: CoreMetrics
+    options: CoreOptions, models: ModelRegistry, kept: Kept, metrics: CoreMetrics
 ) -> Core:
     def make_researcher(provider: str) -> Researcher:
         found = make_provider(provider, options.search_endpoint)
@@ -302,8 +304,9 @@ async def _listen(
         models,
         pulls,
         speech,
-        Sessions(SqlSessionRepository(database), timedelta(seconds=options.session_ttl_seconds)),
-        Answers(SqlAnswerRepository(database), timedelta(seconds=options.answer_ttl_seconds)),
+        kept.sessions,
+        kept.answers,
+        kept.webhooks,
         Harnesses(make_researcher),
         metrics,
         ServerLimits(options.max_call_seconds, options.max_message_bytes),
@@ -322,7 +325,7 @@ async def _listen(
     private_directory: Path | None = None
     unix_path = options.unix_path
     try:
-        address = None
+        address = port = None
         if options.host is not None:
             port = server.listen_tcp(options.host, options.port)
             address = f"{_bracketed(options.host)}:{port}"
@@ -339,9 +342,19 @@ async def _listen(
         raise
     if speech is not None:
         speech.start()
-    core = Core(server, models, pulls, database, speech, address, unix_path, private_directory)
+    kept.start(models.events, port)
+    core = Core(server, models, pulls, kept, speech, address, unix_path, private_directory)
     _log.info("listening", extra={"address": core.address, "unix": str(unix_path)})
     return core
+
+
+def _keep_options(options: CoreOptions) -> KeepOptions:
+    return KeepOptions(
+        home=options.home.expanduser(),
+        session_ttl=timedelta(seconds=options.session_ttl_seconds),
+        answer_ttl=timedelta(seconds=options.answer_ttl_seconds),
+        webhooks=options.webhooks,
+    )
 
 
 def _engine_options(options: CoreOptions) -> EngineOptions:
@@ -389,6 +402,7 @@ def _check(options: CoreOptions) -> None:
         raise StartupError("host must not be empty; 127.0.0.1 is this machine, 0.0.0.0 everybody")
     if options.speech is not None:
         check_options(options.speech)
+    check_webhook_options(options.webhooks)
     seconds = options.max_call_seconds
     if not (math.isfinite(seconds) and seconds > 0):
         raise StartupError(f"max_call_seconds must be above 0, got {seconds}")

@@ -88,6 +88,12 @@ def test_the_endpoints() -> None:
             "post /v1/voices",
             "get /v1/voices/{voice}",
             "delete /v1/voices/{voice}",
+            "post /v1/webhooks/register",
+            "get /v1/webhooks",
+            "get /v1/webhooks/{webhook}",
+            "delete /v1/webhooks/{webhook}",
+            "post /v1/webhooks/{webhook}/rotate",
+            "get /v1/webhooks/{webhook}/deliveries",
         ]
     )
 

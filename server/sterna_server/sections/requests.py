@@ -1,4 +1,4 @@
-"""What a request may take, and what is kept of it."""
+"""What a request may take."""
 
 from __future__ import annotations
 
@@ -14,11 +14,6 @@ class RequestSettings(BaseModel):
     """The temperature of requests that name none; not set: the model's own."""
     default_top_p: float | None = Field(default=None, gt=0, le=1)
     """`top_p` of requests that name none; not set: the model's own."""
-
-    session_ttl: float = Field(default=30 * 86400.0, ge=1, le=3650 * 86400)
-    """How many seconds a stored conversation is kept without use."""
-    answer_ttl: float = Field(default=30 * 86400.0, ge=1, le=3650 * 86400)
-    """How many seconds a stored answer of `/v1/responses` is kept without use."""
 
     request_timeout: float = Field(default=600.0, gt=0, le=86400)
     """The longest one generation may take."""

@@ -80,7 +80,6 @@ class Sessions:
             limit = f"above 0 s, at most {LONGEST_TTL // timedelta(seconds=1)} s"
             raise out_of_range("ttl", limit, f"{ttl.total_seconds():g} s")
         now = self._clock()
-        await self._repository.purge(now, self._busy)
         ttl = self._default_ttl if ttl is None else ttl
         record = SessionRecord(
             session_id=session_id or str(uuid.uuid4()),
@@ -91,7 +90,9 @@ class Sessions:
             ttl=ttl,
             message_count=len(messages),
         )
-        if not await self._repository.create(record, [document_of(each) for each in messages]):
+        documents = [document_of(each) for each in messages]
+        free = record.session_id not in self._busy
+        if not await self._repository.create(record, documents, over_expired=free):
             raise ServiceError(
                 Reason.SESSION_ALREADY_EXISTS,
                 f"there is a session {session_id!r} already; choose another id, or leave it empty",
@@ -121,6 +122,10 @@ class Sessions:
     async def page(self, count: int, after: tuple[datetime, str] | None) -> list[SessionRecord]:
         """At most `count` conversations, as `SessionRepository.page`."""
         return await self._repository.page(self._clock(), count, after)
+
+    async def purge(self, now: datetime) -> int:
+        """Removes the conversations that have expired and are not in use; returns how many."""
+        return await self._repository.purge(now, self._busy)
 
     async def delete(self, session_id: str) -> None:
         """Forgets a conversation.

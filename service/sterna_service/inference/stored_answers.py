@@ -98,12 +98,15 @@ class Answers:
         ):
             raise _not_found(response_id, "or it has expired")
 
+    async def purge(self, now: datetime) -> int:
+        """Removes the answers that have expired; returns how many."""
+        return await self._repository.purge(now)
+
     async def add(
         self, asked: Asked, started: Started, answer: Message, result: bytes, owner: str | None
     ) -> None:
         """Keeps an answer."""
         now = self._clock()
-        await self._repository.purge(now)
         ttl = self._default_ttl if asked.storage.ttl is None else asked.storage.ttl
         record = AnswerRecord(
             response_id=started.response_id,

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from typing import Protocol
 
 from sterna_service.errors import Reason, ServiceError
 
@@ -44,6 +45,18 @@ class ServerEvent:
     message: str = ""
 
 
+class EventRecorder(Protocol):
+    """Keeps events beyond the life of the server, for those who asked to be told."""
+
+    def put(self, event: ServerEvent) -> None:
+        """Takes an event; returns at once."""
+        ...
+
+    async def settle(self) -> None:
+        """Returns when everything taken so far is kept, or cannot be for now."""
+        ...
+
+
 class EventLog:
     """The latest events of one server. Belongs to the event loop.
 
@@ -57,6 +70,20 @@ class EventLog:
         self._kept: deque[ServerEvent] = deque(maxlen=most_kept)
         self._news = asyncio.Event()
         self._closed = False
+        self._recorder: EventRecorder | None = None
+
+    def record_in(self, recorder: EventRecorder) -> None:
+        """Hands every event from now on to `recorder`, too."""
+        self._recorder = recorder
+
+    async def settle(self) -> None:
+        """Returns when what happened so far is recorded.
+
+        A call whose outcome is an event ends only after that, so that the event is not lost with
+        the process once its cause was acknowledged.
+        """
+        if self._recorder is not None:
+            await self._recorder.settle()
 
     def add(
         self,
@@ -71,11 +98,12 @@ class EventLog:
         """Notes an event and wakes the watchers."""
         self.revision += 1
         now = datetime.now(UTC)
-        self._kept.append(
-            ServerEvent(
-                self.revision, kind, now, model_id, adapter_id, transcription_id, reason, message
-            )
+        event = ServerEvent(
+            self.revision, kind, now, model_id, adapter_id, transcription_id, reason, message
         )
+        self._kept.append(event)
+        if self._recorder is not None:
+            self._recorder.put(event)
         self._wake()
 
     def close(self) -> None:

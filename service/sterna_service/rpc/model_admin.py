@@ -37,7 +37,9 @@ from sterna_service.rpc.to_models import (
     pull_source,
     watch,
 )
+from sterna_service.rpc.webhooks import WebhookMethods
 from sterna_service.telemetry.host import CpuMeter, memory
+from sterna_service.webhooks.webhooks import Webhooks
 
 Context = ServicerContext[Any, Any]
 
@@ -66,17 +68,19 @@ class Endpoint:
         return kind(protocol=protocol, address=self.address, port=self.port)
 
 
-class ModelAdminServicer(model_admin_pb2_grpc.ModelAdminServiceServicer):
-    """Models and status."""
+class ModelAdminServicer(WebhookMethods, model_admin_pb2_grpc.ModelAdminServiceServicer):
+    """Models, status and webhooks."""
 
     def __init__(
         self,
         models: ModelRegistry,
         pulls: Pulls,
+        webhooks: Webhooks,
         harnesses: Harnesses,
         book: CallBook,
         endpoints: Callable[[], Sequence[Endpoint]],
     ) -> None:
+        WebhookMethods.__init__(self, webhooks)
         self._models = models
         self._pulls = pulls
         self._harnesses = harnesses
@@ -167,6 +171,7 @@ class ModelAdminServicer(model_admin_pb2_grpc.ModelAdminServiceServicer):
             drain_seconds(request),
             make_default=request.make_default,
         )
+        await self._models.events.settle()
         record = await self._models.record(source.model_id)
         return model_admin_pb2.LoadModelResponse(
             model=model_message(record),
@@ -178,12 +183,14 @@ class ModelAdminServicer(model_admin_pb2_grpc.ModelAdminServiceServicer):
         self, request: model_admin_pb2.UnloadModelRequest, context: Context
     ) -> model_admin_pb2.UnloadModelResponse:
         record = await self._models.unload(named_model(request.model_id), drain_seconds(request))
+        await self._models.events.settle()
         return model_admin_pb2.UnloadModelResponse(model=model_message(record))
 
     async def DeleteModel(
         self, request: model_admin_pb2.DeleteModelRequest, context: Context
     ) -> model_admin_pb2.DeleteModelResponse:
         await self._models.delete(named_model(request.model_id))
+        await self._models.events.settle()
         return model_admin_pb2.DeleteModelResponse()
 
     async def PullModel(
@@ -193,6 +200,7 @@ class ModelAdminServicer(model_admin_pb2_grpc.ModelAdminServiceServicer):
         async for progress in self._pulls.pull(source, revision):
             response = model_admin_pb2.PullModelResponse(pull=pull_message(progress))
             if progress.state is PullState.COMPLETED:
+                await self._models.events.settle()
                 record = await self._models.record(source)
                 response.model.CopyFrom(model_message(record))
             yield response

@@ -31,6 +31,7 @@ from sterna_service.rpc.model_admin import Endpoint, ModelAdminServicer
 from sterna_service.rpc.speech import SpeechServicer
 from sterna_service.speech.runtime import Speech
 from sterna_service.telemetry.metrics import CoreMetrics
+from sterna_service.webhooks.webhooks import Webhooks
 
 _INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name
 _ADMIN = model_admin_pb2.DESCRIPTOR.services_by_name["ModelAdminService"].full_name
@@ -58,6 +59,7 @@ class RpcServer:
         speech: Speech | None,
         sessions: Sessions,
         answers: Answers,
+        webhooks: Webhooks,
         harnesses: Harnesses,
         metrics: CoreMetrics,
         limits: ServerLimits,
@@ -74,7 +76,9 @@ class RpcServer:
         # The generated base classes count as abstract, but answer for every RPC that a servicer
         # leaves out; the interceptor makes NOT_IMPLEMENTED of that.
         inference = InferenceServicer(models, sessions, answers, harnesses)
-        admin = ModelAdminServicer(models, pulls, harnesses, self.book, lambda: self._endpoints)  # type: ignore[abstract]
+        admin = ModelAdminServicer(  # type: ignore[abstract]
+            models, pulls, webhooks, harnesses, self.book, lambda: self._endpoints
+        )
         inference_pb2_grpc.add_InferenceServiceServicer_to_server(inference, self._server)
         model_admin_pb2_grpc.add_ModelAdminServiceServicer_to_server(admin, self._server)
         speaker = SpeechServicer(speech, models.events)  # type: ignore[abstract]

@@ -57,7 +57,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         events = speech.recognition.transcribe(config, audio_parts(requests))
         async with contextlib.aclosing(events):
             async for event in events:
-                self._note_recognition(event)
+                await self._note_recognition(event)
                 builder.add(event)
         return builder.build()
 
@@ -75,7 +75,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         )
         async with contextlib.aclosing(events):
             async for event in events:
-                self._note_recognition(event)
+                await self._note_recognition(event)
                 yield transcribe_event(event)
 
     async def Synthesize(
@@ -138,7 +138,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             )
         return self._speech_or_none
 
-    def _note_recognition(self, event: RecognitionEvent) -> None:
+    async def _note_recognition(self, event: RecognitionEvent) -> None:
         notes = current_call().notes
         if isinstance(event, RecognitionStarted):
             notes["model"] = event.model_id
@@ -151,6 +151,8 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
                 model_id=str(notes["model"]),
                 transcription_id=str(notes["transcription_id"]),
             )
+            # Before the client learns that it is done.
+            await self._log.settle()
 
 
 def _note_synthesis(event: SynthesisEvent) -> None:

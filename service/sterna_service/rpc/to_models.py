@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from sterna.v1 import event_pb2, model_admin_pb2, model_pb2
@@ -129,6 +129,20 @@ def pull_source(
     return request.source, request.revision
 
 
+def event_kinds(field: str, types: Sequence[event_pb2.EventType]) -> list[EventKind]:
+    """The kinds of events in a request.
+
+    Raises:
+        ServiceError: One of them is none.
+    """
+    kinds = []
+    for index, number in enumerate(types):
+        if number not in _KINDS:
+            raise invalid(f"{field}[{index}]", "is no type of event")
+        kinds.append(_KINDS[number])
+    return kinds
+
+
 def watch(request: model_admin_pb2.WatchEventsRequest) -> Watch:
     """What to watch.
 
@@ -143,9 +157,4 @@ def watch(request: model_admin_pb2.WatchEventsRequest) -> Watch:
         heartbeat = seconds_of(request.heartbeat_interval)
         if not 1 <= heartbeat <= 600:
             raise out_of_range("heartbeat_interval", "1 s to 600 s", f"{heartbeat} s")
-    kinds = set()
-    for index, number in enumerate(request.types):
-        if number not in _KINDS:
-            raise invalid(f"types[{index}]", "is no type of event")
-        kinds.add(_KINDS[number])
-    return Watch(after, kinds, heartbeat)
+    return Watch(after, set(event_kinds("types", request.types)), heartbeat)

@@ -1,20 +1,16 @@
 """Fetches pages that a search engine named, none of which is trusted.
 
-Only public addresses are connected to: the name is looked up once, every address that it has is
-checked, and the connection is made to one of those, so that a name cannot mean something else by
-the time it is used. The same holds for every redirect.
+Only public addresses are connected to (`network.guard`), also by redirects.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
-from collections.abc import Iterable
-from typing import Any
 
 import httpcore
 import httpx
+
+from sterna_service.network.guard import AddressRefusedError, GuardedBackend
 
 _TIMEOUT_SECONDS = 5.0
 _MOST_SECONDS = 10.0
@@ -47,6 +43,8 @@ class PageFetcher:
                 return await self._fetch(url)
         except TimeoutError:
             raise PageRefusedError(f"took longer than {_MOST_SECONDS:.0f} s") from None
+        except AddressRefusedError as error:
+            raise PageRefusedError(str(error)) from None
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise PageRefusedError(f"{type(error).__name__}: {error}"[:200]) from None
 
@@ -54,7 +52,7 @@ class PageFetcher:
         transport = httpx.AsyncHTTPTransport(retries=0, trust_env=False)
         # There is no public way to say how names are looked up.
         transport._pool = httpcore.AsyncConnectionPool(
-            network_backend=_GuardedBackend(self._allow_private), max_connections=1
+            network_backend=GuardedBackend(self._allow_private), max_connections=1
         )
         headers = {"User-Agent": _AGENT, "Accept": ", ".join(_READABLE)}
         async with httpx.AsyncClient(
@@ -92,59 +90,3 @@ async def _read(response: httpx.Response) -> str:
         if len(body) > _LARGEST_PAGE:
             raise PageRefusedError(f"larger than {_LARGEST_PAGE} bytes")
     return body.decode(response.charset_encoding or "utf-8", errors="replace")
-
-
-class _GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to public addresses only."""
-
-    def __init__(self, allow_private: bool) -> None:
-        self._allow_private = allow_private
-        self._backend = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        address = await self._resolve(host, port)
-        return await self._backend.connect_tcp(
-            address, port, timeout, local_address, socket_options
-        )
-
-    async def connect_unix_socket(
-        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
-    ) -> httpcore.AsyncNetworkStream:
-        raise PageRefusedError("not a web address")
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    async def _resolve(self, host: str, port: int) -> str:
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError:
-            raise PageRefusedError(f"{host[:100]} has no address") from None
-        addresses = [str(entry[4][0]).partition("%")[0] for entry in found]
-        for address in addresses:
-            if not self._allow_private and not is_public(address):
-                raise PageRefusedError(f"{host[:100]} is not a public address")
-        return addresses[0]
-
-
-def is_public(address: str) -> bool:
-    """Whether an address belongs to the public network, whatever it is wrapped in."""
-    parsed = ipaddress.ip_address(address)
-    if isinstance(parsed, ipaddress.IPv6Address):
-        inner = parsed.ipv4_mapped or parsed.sixtofour or (parsed.teredo or (None, None))[1]
-        if inner is not None:
-            return is_public(str(inner))
-        if parsed in _NAT64:
-            return is_public(str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)))
-    return parsed.is_global and not parsed.is_multicast
-
-
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")

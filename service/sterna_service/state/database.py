@@ -20,7 +20,7 @@ from sterna_service.errors import StartupError
 
 _log = logging.getLogger(__name__)
 
-NEWEST_REVISION = "0002"
+NEWEST_REVISION = "0003"
 """The schema of this version: the last of `migrations/versions`."""
 
 # How long to wait for another process that is writing, in milliseconds.

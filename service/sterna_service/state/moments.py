@@ -16,3 +16,8 @@ def microseconds(moment: datetime) -> int:
 def moment(microseconds: int) -> datetime:
     """The moment of such a number."""
     return _EPOCH + microseconds * MICROSECOND
+
+
+def moment_or_none(microseconds: int | None) -> datetime | None:
+    """As `moment`, where there may be none."""
+    return None if microseconds is None else moment(microseconds)

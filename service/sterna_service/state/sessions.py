@@ -34,8 +34,13 @@ class SessionRecord:
 class SessionRepository(Protocol):
     """Where conversations are kept. Those that have expired are not there."""
 
-    async def create(self, record: SessionRecord, messages: Sequence[Document]) -> bool:
-        """Keeps a new conversation; false if its id is taken."""
+    async def create(
+        self, record: SessionRecord, messages: Sequence[Document], *, over_expired: bool
+    ) -> bool:
+        """Keeps a new conversation; false if its id is taken.
+
+        `over_expired` says whether one of that id that has expired gives way.
+        """
         ...
 
     async def get(self, session_id: str, now: datetime) -> SessionRecord | None:
@@ -76,8 +81,16 @@ class SqlSessionRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, record: SessionRecord, messages: Sequence[Document]) -> bool:
+    async def create(
+        self, record: SessionRecord, messages: Sequence[Document], *, over_expired: bool
+    ) -> bool:
+        expired = sa.delete(sessions).where(
+            sessions.c.session_id == record.session_id, ~_alive(record.create_time)
+        )
+
         def work(connection: sa.Connection) -> bool:
+            if over_expired:
+                connection.execute(expired)
             taken = sa.select(sessions.c.session_id).where(
                 sessions.c.session_id == record.session_id
             )

@@ -69,3 +69,69 @@ answers = Table(
     Column("document", Text, nullable=False),
     Index("answers_by_expire_time", "expire_time"),
 )
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("webhook_id", String(64), primary_key=True),
+    Column("url", Text, nullable=False),
+    # A JSON list of the events' names.
+    Column("event_types", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    # The secret before that, and until when it signs, too.
+    Column("old_secret", Text),
+    Column("old_secret_until", BigInteger),
+    Column("create_time", BigInteger, nullable=False),
+    # When it was given up.
+    Column("disable_time", BigInteger),
+    Column("last_success_time", BigInteger),
+    Column("last_failure_time", BigInteger),
+    Index("webhooks_by_create_time", "create_time", "webhook_id"),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    # What has not arrived yet; the id is the header `webhook-id`.
+    Column("delivery_id", String(64), primary_key=True),
+    Column(
+        "webhook_id",
+        String(64),
+        ForeignKey("webhooks.webhook_id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("event_type", String(64), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    # The very text that is signed and sent.
+    Column("body", Text, nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+    # Attempts that failed.
+    Column("attempt_count", Integer, nullable=False),
+    # While an attempt is under way: when it is taken for lost.
+    Column("next_attempt_time", BigInteger, nullable=False),
+    Index("webhook_deliveries_by_time", "next_attempt_time"),
+    Index("webhook_deliveries_by_webhook", "webhook_id"),
+)
+
+webhook_attempts = Table(
+    "webhook_attempts",
+    metadata,
+    # SQLite counts by itself only in this type.
+    Column("attempt_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column(
+        "webhook_id",
+        String(64),
+        ForeignKey("webhooks.webhook_id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("delivery_id", String(64), nullable=False),
+    Column("event_type", String(64), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("attempt_time", BigInteger, nullable=False),
+    Column("attempt_count", Integer, nullable=False),
+    Column("http_status", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("next_attempt_time", BigInteger),
+    Index("webhook_attempts_by_webhook", "webhook_id", "attempt_id"),
+    Index("webhook_attempts_by_time", "attempt_time"),
+)

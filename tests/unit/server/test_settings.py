@@ -115,6 +115,9 @@ def test_every_setting_is_an_option_of_serve_or_rest() -> None:
         "voice_queue",
         "voices_dir",
         "whisper_compute_type",
+        "webhook_private_targets",
+        "webhook_retry_delays",
+        "webhook_timeout",
         "whisper_threads",
     }
     assert set(Settings.model_fields) - options == for_the_file

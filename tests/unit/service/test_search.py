@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,9 +11,11 @@ import pytest
 from ddgs.engines.duckduckgo import Duckduckgo
 
 from sterna_service.errors import Reason, ServiceError
+from sterna_service.network import guard
+from sterna_service.network.guard import is_public
 from sterna_service.search import pages
 from sterna_service.search.condense import condense, page_text
-from sterna_service.search.pages import PageFetcher, PageRefusedError, is_public
+from sterna_service.search.pages import PageFetcher, PageRefusedError
 from sterna_service.search.providers import (
     BraveProvider,
     DdgsProvider,
@@ -117,12 +118,12 @@ async def test_a_name_that_means_something_private(
     """Names are looked up once per connection, and every address of theirs is checked."""
     asked: list[str] = []
 
-    async def lookup(self: Any, host: str, port: int, **_: Any) -> list[Any]:
+    def lookup(host: str, port: int, **_: Any) -> list[Any]:
         asked.append(host)
         both = ["93.184.216.34", "127.0.0.1"]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in both]
 
-    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", lookup)
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
     with pytest.raises(PageRefusedError, match="not a public address"):
         await PageFetcher().fetch("http://rebind.example/a")
     assert asked == ["rebind.example"]
@@ -133,7 +134,7 @@ async def test_a_redirect_to_something_private(
 ) -> None:
     web.pages["/to"] = Page(b"", status=302, headers={"Location": "http://169.254.169.254/x"})
     monkeypatch.setattr(
-        pages, "is_public", lambda address: address == "127.0.0.1" or is_public(address)
+        guard, "is_public", lambda address: address == "127.0.0.1" or is_public(address)
     )
     monkeypatch.setattr(pages, "_PORTS", {int(web.url.rsplit(":", 1)[1]), 80})
     with pytest.raises(PageRefusedError, match=r"169\.254\.169\.254"):

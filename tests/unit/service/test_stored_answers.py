@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from sterna_service.state.answers import AnswerRecord, SqlAnswerRepository
 from sterna_service.state.database import Database
@@ -101,21 +100,3 @@ async def test_nobody_sees_what_another_owns(repository: SqlAnswerRepository) ->
     assert await names(repository, "c", owner="ann") == []
     assert not await repository.delete("a", "bob", NOW)
     assert await repository.delete("a", "ann", NOW)
-
-
-async def test_an_older_database_gets_the_table(tmp_path: Path) -> None:
-    path = tmp_path / "state.db"
-    database = await Database.open(path)
-
-    def go_back(connection: sa.Connection) -> None:
-        connection.execute(sa.text("DROP TABLE answers"))
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
-        connection.execute(sa.text("INSERT INTO sessions VALUES ('a', '', 0, 0, 0, 0, 0)"))
-
-    await database.run(go_back)
-    await database.close()
-    database = await Database.open(path)
-    await SqlAnswerRepository(database).add(record("a"), [])
-    count = sa.text("SELECT count(*) FROM sessions")
-    assert await database.run(lambda connection: connection.scalar(count)) == 1
-    await database.close()

@@ -1,0 +1,1 @@
+"""`/v1/webhooks`: HTTP addresses that are told what happens."""

@@ -1,0 +1,1 @@
+"""Tells HTTP addresses what happens, signed as Standard Webhooks says."""
