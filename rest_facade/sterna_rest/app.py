@@ -102,6 +102,8 @@ def create_app(options: FacadeOptions) -> FastAPI:
     app.add_middleware(RequestContextMiddleware)
     metrics = options.metrics or HttpMetrics()
     app.add_middleware(MetricsMiddleware, metrics=metrics)
+    if options.trace is not None:
+        app.add_middleware(options.trace)
     app.state.sterna_shown_metrics = metrics if options.show_metrics else None
     app.state.sterna_ollama = options.ollama
     for router in (

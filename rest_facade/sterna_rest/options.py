@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from starlette.types import ASGIApp
 
 from sterna_rest.http.metrics import HttpMetrics
 
@@ -24,6 +27,9 @@ class FacadeOptions:
 
     show_metrics: bool = True
     """Whether `/metrics` shows that registry."""
+
+    trace: Callable[[ASGIApp], ASGIApp] | None = None
+    """A middleware around everything that records the spans of requests; None: nobody does."""
 
     generation_timeout_seconds: float = 600.0
     """Deadline of one generation call, from request to last token."""

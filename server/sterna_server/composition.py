@@ -19,6 +19,7 @@ def core_options(
     *,
     tcp: bool = True,
     unix_path: Path | None,
+    telemetry: Telemetry | None = None,
     metrics: CollectorRegistry | None = None,
 ) -> CoreOptions:
     """Options of a core; without `tcp` it listens on its Unix socket alone."""
@@ -59,6 +60,7 @@ def core_options(
         webhooks=webhook_options(settings),
         speech=speech_options(settings) if settings.voice else None,
         metrics=metrics,
+        tracing=telemetry.traces.calls if telemetry and telemetry.traces else None,
     )
 
 
@@ -95,6 +97,7 @@ def facade_options(
         core_address=core_address,
         ollama=ollama,
         metrics=telemetry.http,
+        trace=telemetry.traces.http.wrap if telemetry.traces else None,
         show_metrics=settings.metrics and not settings.metrics_listen,
         generation_timeout_seconds=settings.request_timeout,
         max_body_bytes=settings.max_body_bytes,

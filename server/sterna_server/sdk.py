@@ -155,7 +155,7 @@ class Server:
             self._flags |= _given(component.settings())
         self.settings: Settings = load_settings(self._flags)
         self._unix_path = self.settings.unix_path or self._private_socket()
-        self._telemetry = Telemetry()
+        self._telemetry = Telemetry(self.settings)
         address = f"unix:{self._unix_path}"
         self._app = create_app(facade_options(self.settings, self._telemetry, core_address=address))
 

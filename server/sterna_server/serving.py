@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 
 from sterna_rest.app import create_app
 from sterna_server import ports
@@ -63,8 +62,9 @@ async def serve(
         raise CommandError(
             f"port and grpc_port are both {settings.port}; REST and gRPC need one each"
         )
-    telemetry = telemetry or Telemetry()
+    telemetry = telemetry or Telemetry(settings)
     async with contextlib.AsyncExitStack() as cleanup:
+        cleanup.push_async_callback(telemetry.close)
         socket = cleanup.enter_context(
             contextlib.closing(ports.listen(settings.host, settings.port, flag="--port"))
         )
@@ -90,7 +90,9 @@ async def serve(
         # The façade first: while the model loads it is alive and says that it is not ready.
         await facade.start()
         try:
-            options = core_options(settings, unix_path=unix_path, metrics=metrics)
+            options = core_options(
+                settings, unix_path=unix_path, telemetry=telemetry, metrics=metrics
+            )
             core = await stop.interrupts(start_core(options))
             if core is None:
                 return
@@ -108,34 +110,31 @@ async def serve(
 async def serve_core(settings: Settings, *, ready: Callable[[Running], None]) -> None:
     """A core alone until a signal. Raises as `serve`."""
     ports.check_free(settings.grpc_host, settings.grpc_port, flag="--grpc-port")
-    telemetry = Telemetry()
+    telemetry = Telemetry(settings)
     stop = StopRequest(settings.grace)
-    with stop.on_signals(), telemetry.core() as metrics:
-        async with metrics_listener(settings, telemetry):
-            await _run_core(settings, metrics, stop, ready)
-
-
-async def _run_core(
-    settings: Settings,
-    metrics: CollectorRegistry,
-    stop: StopRequest,
-    ready: Callable[[Running], None],
-) -> None:
-    options = core_options(settings, unix_path=settings.unix_path, metrics=metrics)
-    core = await stop.interrupts(start_core(options))
-    if core is None:
-        return
-    try:
-        ready(Running(core.default_model_id, core.address))
-        await first_of(stop.wait(), core.wait())
-    finally:
-        await core.stop(settings.grace)
+    async with contextlib.AsyncExitStack() as cleanup:
+        cleanup.push_async_callback(telemetry.close)
+        cleanup.enter_context(stop.on_signals())
+        metrics = cleanup.enter_context(telemetry.core())
+        await cleanup.enter_async_context(metrics_listener(settings, telemetry))
+        options = core_options(
+            settings, unix_path=settings.unix_path, telemetry=telemetry, metrics=metrics
+        )
+        core = await stop.interrupts(start_core(options))
+        if core is None:
+            return
+        try:
+            ready(Running(core.default_model_id, core.address))
+            await first_of(stop.wait(), core.wait())
+        finally:
+            await core.stop(settings.grace)
 
 
 async def serve_rest(settings: Settings, *, ready: Callable[[Running], None]) -> None:
     """A façade alone until a signal, whether or not its core is there. Raises as `serve`."""
-    telemetry = Telemetry()
+    telemetry = Telemetry(settings)
     async with contextlib.AsyncExitStack() as cleanup:
+        cleanup.push_async_callback(telemetry.close)
         socket = cleanup.enter_context(
             contextlib.closing(ports.listen(settings.host, settings.port, flag="--port"))
         )

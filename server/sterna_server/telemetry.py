@@ -17,16 +17,22 @@ from sterna_server import ports
 from sterna_server.rest_listener import RestListener
 from sterna_server.sections.listeners import listener
 from sterna_server.settings import Settings
+from sterna_server.tracing import open_traces
 
 _log = logging.getLogger(__name__)
 
 
 class Telemetry:
-    """The measurements of one process."""
+    """The measurements and the traces of one process.
 
-    def __init__(self) -> None:
+    Raises:
+        CommandError: The packages that traces need are not installed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.traces = open_traces(settings)
         # When each series began is of no use to Prometheus, and would double their number.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.http = HttpMetrics(self.registry)
 
@@ -39,6 +45,11 @@ class Telemetry:
             yield part
         finally:
             self.registry.unregister(part)
+
+    async def close(self) -> None:
+        """Sends the spans that are left."""
+        if self.traces is not None:
+            await self.traces.close()
 
 
 @contextlib.asynccontextmanager

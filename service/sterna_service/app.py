@@ -41,6 +41,7 @@ from sterna_service.telemetry.host import memory
 from sterna_service.telemetry.metrics import CoreMetrics
 from sterna_service.telemetry.reading import read_core
 from sterna_service.telemetry.scrape import register
+from sterna_service.telemetry.spans import Tracing
 from sterna_service.webhooks.options import WebhookOptions
 from sterna_service.webhooks.options import check_options as check_webhook_options
 
@@ -144,6 +145,9 @@ class CoreOptions:
 
     metrics: CollectorRegistry | None = None
     """Where the core registers what it measures; None: a registry of its own."""
+
+    tracing: Tracing | None = None
+    """Who records the spans of calls; None: nobody."""
 
     max_call_seconds: float = 3600.0
     """The longest a call may take, whatever deadline its client set."""
@@ -309,6 +313,7 @@ async def _listen(
         kept.webhooks,
         Harnesses(make_researcher),
         metrics,
+        options.tracing,
         ServerLimits(options.max_call_seconds, options.max_message_bytes),
         with_reflection=options.reflection,
     )

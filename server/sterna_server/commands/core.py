@@ -42,6 +42,7 @@ def core(
     tts_model: options.TtsModel = None,
     grace: options.Grace = None,
     metrics_listen: options.MetricsListen = None,
+    otlp_endpoint: options.OtlpEndpoint = None,
     home: options.Home = None,
     config: options.Config = None,
     log_level: options.LogLevel = None,

@@ -325,3 +325,11 @@ MetricsListen = Annotated[
         show_default=False,
     ),
 ]
+OtlpEndpoint = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Send traces to the OTLP collector there, over gRPC. [default: no traces]",
+        show_default=False,
+    ),
+]

@@ -21,6 +21,7 @@ def rest(
     grace: options.Grace = None,
     metrics: options.Metrics = None,
     metrics_listen: options.MetricsListen = None,
+    otlp_endpoint: options.OtlpEndpoint = None,
     home: options.Home = None,
     config: options.Config = None,
     log_level: options.LogLevel = None,

@@ -47,6 +47,7 @@ def serve(
     grace: options.Grace = None,
     metrics: options.Metrics = None,
     metrics_listen: options.MetricsListen = None,
+    otlp_endpoint: options.OtlpEndpoint = None,
     home: options.Home = None,
     config: options.Config = None,
     log_level: options.LogLevel = None,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from sterna_server.sections.listeners import listener
 
@@ -24,6 +25,19 @@ class TelemetrySettings(BaseModel):
     """Whether the REST listeners have a page `/metrics` for Prometheus."""
     metrics_listen: str = ""
     """`HOST:PORT` of a listener for `/metrics` alone; the REST listeners then have none."""
+
+    otlp_endpoint: str = ""
+    """Where traces go, an OTLP collector over gRPC such as `http://127.0.0.1:4317`; empty: no
+    traces. Needs the extra `otel`."""
+    trace_sample_ratio: float = Field(default=1.0, ge=0, le=1)
+    """The share of requests that are traced; one whose caller traces it follows the caller."""
+
+    @field_validator("otlp_endpoint", mode="after")
+    @classmethod
+    def _check_otlp_endpoint(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^/\s]+:\d+/?", value):
+            raise ValueError("should be http://HOST:PORT or https://HOST:PORT")
+        return value
 
     @field_validator("metrics_listen", mode="after")
     @classmethod

@@ -30,6 +30,7 @@ from sterna_service.inference.spec import ChatPrompt, GenerationSpec, Prompt, Te
 from sterna_service.inference.steering import Steering
 from sterna_service.inference.tokenizer import Tokenizer
 from sterna_service.inference.tools import offers_tools, tool_grammar
+from sterna_service.telemetry.generation_trace import GenerationTrace
 
 # Prompts with more characters are tokenized beside the event loop, which takes milliseconds.
 _LONG_PROMPT = 16 * 1024
@@ -50,7 +51,9 @@ async def generate(model: LoadedModel, spec: GenerationSpec) -> AsyncGenerator[G
     create_time = datetime.now(UTC)
     answer = Answer(model.tokenizer, spec, request)
     model.touch()
-    async with model.port.run(request) as run:
+    operation = "chat" if isinstance(spec.prompt, ChatPrompt) else "text_completion"
+    trace = GenerationTrace(operation, model.model_id, response_id, request)
+    async with trace, model.port.run(request) as run:
         steering = Steering(run, guides, jump_ahead=model.port.options.speculation != "off")
         yield Accepted(response_id, create_time, model.model_id)
         async for batch in run:
@@ -58,6 +61,7 @@ async def generate(model: LoadedModel, spec: GenerationSpec) -> AsyncGenerator[G
             for event in answer.take(batch):
                 if isinstance(event, engine.Started):
                     answer.start(event)
+                    trace.started(event)
                     yield Started(
                         response_id=response_id,
                         create_time=create_time,
@@ -76,8 +80,10 @@ async def generate(model: LoadedModel, spec: GenerationSpec) -> AsyncGenerator[G
                     yield event
             if answer.complete:
                 break
+        usage = answer.usage()
+        trace.finished(usage.completion_tokens)
     model.touch()
-    yield answer.usage()
+    yield usage
 
 
 async def _prepare(

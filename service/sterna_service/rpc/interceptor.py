@@ -30,6 +30,7 @@ from sterna_service.rpc.calls import (
 from sterna_service.rpc.status import DETAILS_KEY, STATUS_OF, status_of
 from sterna_service.telemetry.metrics import CoreMetrics
 from sterna_service.telemetry.record import CallRecord
+from sterna_service.telemetry.spans import NO_SPAN, Span, Tracing, enter_span
 
 _access = logging.getLogger("sterna_service.access")
 _log = logging.getLogger(__name__)
@@ -52,9 +53,16 @@ class _Malformed:
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the handlers of this project's services; health and reflection pass as they are."""
 
-    def __init__(self, book: CallBook, metrics: CoreMetrics, max_call_seconds: float) -> None:
+    def __init__(
+        self,
+        book: CallBook,
+        metrics: CoreMetrics,
+        tracing: Tracing | None,
+        max_call_seconds: float,
+    ) -> None:
         self._book = book
         self._metrics = metrics
+        self._tracing = tracing
         self._cap = max_call_seconds
 
     async def intercept_service(
@@ -84,6 +92,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> Any:
         call = Call(method, request_id_of(context), CallRecord(self._metrics, method))
         enter_call(call)
+        span = self._begin_span(call, context)
         entered = False
         outcome = status = "OK"
         try:
@@ -101,7 +110,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         finally:
             if entered:
                 self._book.leave()
-            call.record.end(status, "" if outcome == "OK" else outcome)
+            reason = "" if outcome == "OK" else outcome
+            call.record.end(status, reason)
+            span.set({"rpc.response.status_code": status})
+            span.end(error=reason)
             _access.info(
                 "call",
                 extra={
@@ -113,6 +125,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     **call.notes,
                 },
             )
+
+    def _begin_span(self, call: Call, context: Context) -> Span:
+        if self._tracing is None:
+            return NO_SPAN
+        method = call.method.removeprefix("/")
+        span = self._tracing.begin(method, context.invocation_metadata() or ())
+        span.set({"sterna.request_id": call.request_id})
+        enter_span(span)
+        return span
 
     async def _run(
         self, call: Call, behavior: Callable[..., Any], request: Any, context: Context

@@ -31,6 +31,7 @@ from sterna_service.rpc.model_admin import Endpoint, ModelAdminServicer
 from sterna_service.rpc.speech import SpeechServicer
 from sterna_service.speech.runtime import Speech
 from sterna_service.telemetry.metrics import CoreMetrics
+from sterna_service.telemetry.spans import Tracing
 from sterna_service.webhooks.webhooks import Webhooks
 
 _INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name
@@ -62,6 +63,7 @@ class RpcServer:
         webhooks: Webhooks,
         harnesses: Harnesses,
         metrics: CoreMetrics,
+        tracing: Tracing | None,
         limits: ServerLimits,
         *,
         with_reflection: bool,
@@ -70,7 +72,7 @@ class RpcServer:
         self._with_speech = speech is not None
         self._endpoints: list[Endpoint] = []
         self._server = grpc.aio.server(
-            interceptors=(CallInterceptor(self.book, metrics, limits.max_call_seconds),),
+            interceptors=(CallInterceptor(self.book, metrics, tracing, limits.max_call_seconds),),
             options=_options(limits.max_message_bytes),
         )
         # The generated base classes count as abstract, but answer for every RPC that a servicer

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sterna_service.search.condense import condense, page_text
 from sterna_service.search.pages import PageFetcher, PageRefusedError
 from sterna_service.search.providers import Hit, SearchProvider
+from sterna_service.telemetry.spans import traced
 
 _MOST_HITS = 5
 _MOST_PAGES = 3
@@ -40,8 +41,11 @@ class Researcher:
         Raises:
             SearchFailedError: The search brought nothing.
         """
-        hits = await self._provider.search(query, _MOST_HITS)
-        texts = await asyncio.gather(*(self._read(hit) for hit in hits[:_MOST_PAGES]))
+        with traced("search", **{"sterna.search.provider": self._provider.name}) as span:
+            hits = await self._provider.search(query, _MOST_HITS)
+            span.set({"sterna.search.hit_count": len(hits)})
+        with traced("read pages"):
+            texts = await asyncio.gather(*(self._read(hit) for hit in hits[:_MOST_PAGES]))
         findings = []
         share = max(1, most_tokens // len(hits))
         for index, hit in enumerate(hits):

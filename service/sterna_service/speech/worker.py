@@ -12,7 +12,10 @@ from typing import Any
 from sterna_service.errors import Reason, ServiceError
 from sterna_service.speech import wire
 from sterna_service.speech.process import WorkerProcess, start_process
+from sterna_service.telemetry.spans import NO_SPAN, current_span, kind_of
 
+# Live audio comes in so many small parts that a span for each would hide the others.
+_UNTRACED = ("live_feed",)
 INSTALL_COMMAND = 'pip install "sterna-server[voice]"'
 
 
@@ -32,7 +35,7 @@ class Session:
 
     async def ask(self, op: str, *, data: bytes = b"", **fields: Any) -> wire.Message:
         """Waits for a turn, then for the result of an operation. Raises `ServiceError`."""
-        async with self._turn():
+        async with self._turn(op):
             return await self._process.ask(op, data=data, stream=self._stream, **fields)
 
     async def call(
@@ -44,7 +47,7 @@ class Session:
             ServiceError: The worker refused, or died.
         """
         async with (
-            self._turn(),
+            self._turn(op),
             contextlib.aclosing(
                 self._process.call(op, data=data, stream=self._stream, **fields)
             ) as messages,
@@ -53,15 +56,24 @@ class Session:
                 yield message
 
     @contextlib.asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _turn(self, op: str) -> AsyncIterator[None]:
+        asked = time.perf_counter()
         async with self._worker.turn(self._process):
             begin = time.perf_counter()
+            span = NO_SPAN
+            if op not in _UNTRACED:
+                waited = {"sterna.speech.wait_seconds": begin - asked}
+                span = current_span().child(f"{self._worker.kind} {op}", waited)
             try:
                 yield
+            except BaseException as error:
+                span.end(error=kind_of(error))
+                raise
             finally:
                 seconds = time.perf_counter() - begin
                 self.busy_seconds += seconds
                 self._worker.busy_seconds += seconds
+                span.end()
 
     async def close(self) -> None:
         """Forgets the stream."""

@@ -110,6 +110,7 @@ def test_every_setting_is_an_option_of_serve_or_rest() -> None:
         "search_endpoint",
         "search_private_pages",
         "session_ttl",
+        "trace_sample_ratio",
         "answer_ttl",
         "voice_consent",
         "voice_queue",
