@@ -37,14 +37,30 @@ def read_json(path: Path, *, missing: dict[str, Any] | None = None) -> dict[str,
         ModelLoadError: As `read_text`; the file is missing and has no stand-in; it holds no object.
     """
     text = read_text(path)
-    if text is None:
-        if missing is not None:
-            return missing
-        raise ModelLoadError(f"{path}: no such file")
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ModelLoadError(f"{path}: not JSON ({error})") from None
+    if text is None and missing is not None:
+        return missing
+    value = _parse(path, text)
     if not isinstance(value, dict):
         raise ModelLoadError(f"{path}: must hold a JSON object")
     return value
+
+
+def read_json_list(path: Path) -> list[Any]:
+    """The list in a JSON file.
+
+    Raises:
+        ModelLoadError: As `read_text`; the file is missing; it holds no list.
+    """
+    value = _parse(path, read_text(path))
+    if not isinstance(value, list):
+        raise ModelLoadError(f"{path}: must hold a JSON list")
+    return value
+
+
+def _parse(path: Path, text: str | None) -> Any:
+    if text is None:
+        raise ModelLoadError(f"{path}: no such file")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelLoadError(f"{path}: not JSON ({error})") from None

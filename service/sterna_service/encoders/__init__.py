@@ -1,0 +1,1 @@
+"""Sentence encoders: models that turn texts into vectors and do nothing else."""
