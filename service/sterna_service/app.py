@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
+from sterna_service.encoders.encoder import EncoderOptions
+from sterna_service.encoders.traits import Pooling
 from sterna_service.engine.host import inspect_host
 from sterna_service.engine.types import EngineOptions, KvCacheDtype, Speculation
 from sterna_service.errors import ModelLoadError, ServiceError, StartupError
@@ -28,6 +30,7 @@ from sterna_service.kept import KeepOptions, Kept
 from sterna_service.models.catalogue import ModelSource
 from sterna_service.models.events import EventKind
 from sterna_service.models.hub import Hub
+from sterna_service.models.loading import LoadingOptions
 from sterna_service.models.pulls import Pulls
 from sterna_service.models.registry import ModelRegistry, RegistryOptions
 from sterna_service.models.resident import FOR_GOOD
@@ -83,6 +86,13 @@ class CoreOptions:
     """How long a model stays loaded without a request; negative: for good."""
     model_memory_bytes: int = 0
     """What the loaded models may take together; 0: four fifths of the memory there is."""
+
+    embedding_model: str | None = None
+    """The model of requests for vectors that name none, given as `model` is; None: that one."""
+    embedding_pooling: str = "mean"
+    """How language models make vectors where their files do not say it: `mean` or `last`."""
+    embedding_threads: int = 0
+    """Threads of a sentence encoder; 0: half of what the process may use."""
 
     hub_endpoint: str | None = None
     """Where models are pulled from; None: HF_ENDPOINT, or the public hub."""
@@ -254,15 +264,17 @@ async def start_core(options: CoreOptions) -> Core:
     """
     _check(options)
     try:
-        registry_options = _registry_options(options)
+        loading = _loading_options(options)
     except ServiceError as error:
         raise StartupError(error.message) from None
     metrics = CoreMetrics(options.metrics)
     models = ModelRegistry(
-        options.home.expanduser(), registry_options, _engine_options(options), metrics.loaded
+        options.home.expanduser(), _registry_options(options), loading, metrics.loaded
     )
     try:
-        source = models.select_default(options.model)
+        sources = [models.select_default(options.model)]
+        if options.embedding_model:
+            sources.append(models.select_embedding(options.embedding_model))
     except ModelLoadError as error:
         raise StartupError(str(error)) from None
     kept = await Kept.open(_keep_options(options))
@@ -273,7 +285,8 @@ async def start_core(options: CoreOptions) -> Core:
         raise
     try:
         if options.preload:
-            await _load(models, source)
+            for source in sources:
+                await _load(models, source)
     except BaseException:
         await core.stop(grace_seconds=0.0)
         raise
@@ -283,7 +296,7 @@ async def start_core(options: CoreOptions) -> Core:
 
 async def _load(models: ModelRegistry, source: ModelSource) -> None:
     try:
-        await models.load_default(source)
+        await models.load_at_start(source)
     except (ModelLoadError, ServiceError) as error:
         raise StartupError(f"cannot load the model {source.model_id}: {error}") from None
 
@@ -385,11 +398,21 @@ def _registry_options(options: CoreOptions) -> RegistryOptions:
         autoload=options.autoload,
         keep_alive=options.keep_alive_seconds if options.keep_alive_seconds >= 0 else FOR_GOOD,
         memory_bytes=options.model_memory_bytes or _most_memory(),
+        preload=options.preload,
+        harness=HarnessChoice(Harness(options.harness), options.search_provider),
+    )
+
+
+def _loading_options(options: CoreOptions) -> LoadingOptions:
+    # The engine's threads have the other half, and both are seldom busy at the same time.
+    threads = options.embedding_threads or max(1, inspect_host().threads // 2)
+    return LoadingOptions(
+        engine=_engine_options(options),
+        encoder=EncoderOptions(threads=threads, max_queue=options.max_queue),
+        pooling=Pooling(options.embedding_pooling),
         requests=RequestDefaults(
             options.default_max_tokens, options.default_temperature, options.default_top_p
         ),
-        preload=options.preload,
-        harness=HarnessChoice(Harness(options.harness), options.search_provider),
     )
 
 
@@ -405,6 +428,12 @@ def _check(options: CoreOptions) -> None:
         raise StartupError(f"port must be 0 to 65535, got {options.port}")
     if options.host == "":
         raise StartupError("host must not be empty; 127.0.0.1 is this machine, 0.0.0.0 everybody")
+    if options.embedding_pooling not in ("mean", "last"):
+        raise StartupError(
+            f"embedding_pooling must be mean or last, got {options.embedding_pooling!r}"
+        )
+    if not 0 <= options.embedding_threads <= 1024:
+        raise StartupError(f"embedding_threads must be 0 to 1024, got {options.embedding_threads}")
     if options.speech is not None:
         check_options(options.speech)
     check_webhook_options(options.webhooks)

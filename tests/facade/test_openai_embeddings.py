@@ -160,10 +160,27 @@ async def test_the_embedding_of_the_other_api(
     assert answer.json() == {"embedding": vector, "model": MODEL}
 
 
+async def test_prompts_and_truncation(http: httpx.AsyncClient) -> None:
+    body = {"input": "word " * 3000, "truncate": True, "prompt_name": "document"}
+    answer = (await http.post("/v1/embeddings", json=body)).json()
+    assert answer["usage"]["prompt_tokens"] == 1024
+    wrong = await http.post("/v1/embeddings", json={"input": "a", "prompt_name": "poem"})
+    assert wrong.status_code == 400
+    assert wrong.json()["error"]["param"] == "prompt_name"
+    compared = {"sentences": ["a", "b"], "prompt_name": "query"}
+    assert (await http.post("/v1/similarities", json=compared)).status_code == 200
+
+
+async def test_models_say_what_they_can_do(http: httpx.AsyncClient) -> None:
+    (model, *_) = (await http.get("/v1/models")).json()["data"]
+    assert {"completion", "chat", "embedding"} <= {*model["capabilities"]}
+    assert model["default_for"] == ["completion", "embedding"]
+
+
 async def test_unknown_fields_are_named(http: httpx.AsyncClient) -> None:
-    answer = await http.post("/v1/embeddings", json={"input": "a", "truncate": True})
+    answer = await http.post("/v1/embeddings", json={"input": "a", "normalize": True})
     assert answer.status_code == 200
-    assert answer.headers["x-ignored-params"] == "truncate"
+    assert answer.headers["x-ignored-params"] == "normalize"
 
 
 LONG = "word " * 3000

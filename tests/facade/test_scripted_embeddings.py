@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,12 +16,14 @@ from sterna.v1.inference_pb2 import (
     ComputeSimilaritiesRequest,
     Embedding,
     EmbedRequest,
-    EmbedResponse,
+    StreamEmbedRequest,
+    StreamEmbedResponse,
 )
 from sterna_rest.app import FacadeOptions, create_app
 from tests.support.facade_server import facade_server
 
 WIDTH = 8192
+PART = 100
 # gRPC's own limit for what a client receives.
 USUAL_LIMIT = 4 * 1024 * 1024
 
@@ -32,23 +34,29 @@ class WideCore:
     def __init__(self, *, stuck: bool) -> None:
         self._stuck = stuck
         self.requests: list[EmbedRequest] = []
-        self.largest = 0
+        self.total = 0
         self.cancelled = asyncio.Event()
 
-    async def _embed(self, request: EmbedRequest, context: Any) -> EmbedResponse:
+    async def _embed(
+        self, message: StreamEmbedRequest, context: Any
+    ) -> AsyncGenerator[StreamEmbedResponse]:
+        request = message.request
         self.requests.append(request)
         await self._wait()
-        first = int(request.inputs[0].text)
-        response = EmbedResponse(
-            model_id="org/wide",
-            embeddings=[
-                Embedding(values=[float(first + offset)] * WIDTH)
-                for offset in range(len(request.inputs))
-            ],
-            usage=Usage(prompt_token_count=len(request.inputs)),
-        )
-        self.largest = max(self.largest, response.ByteSize())
-        return response
+        first, count = int(request.inputs[0].text), len(request.inputs)
+        for begin in range(0, count, PART):
+            end = min(begin + PART, count)
+            response = StreamEmbedResponse(
+                model_id="org/wide",
+                embeddings=[
+                    Embedding(values=[float(first + offset)] * WIDTH)
+                    for offset in range(begin, end)
+                ],
+            )
+            if end == count:
+                response.usage.CopyFrom(Usage(prompt_token_count=count))
+            self.total += response.ByteSize()
+            yield response
 
     async def _compare(self, request: ComputeSimilaritiesRequest, context: Any) -> Any:
         await self._wait()
@@ -57,10 +65,10 @@ class WideCore:
         return grpc.method_handlers_generic_handler(
             "sterna.v1.InferenceService",
             {
-                "Embed": grpc.unary_unary_rpc_method_handler(
+                "StreamEmbed": grpc.unary_stream_rpc_method_handler(
                     self._embed,
-                    request_deserializer=EmbedRequest.FromString,
-                    response_serializer=EmbedResponse.SerializeToString,
+                    request_deserializer=StreamEmbedRequest.FromString,
+                    response_serializer=StreamEmbedResponse.SerializeToString,
                 ),
                 "ComputeSimilarities": grpc.unary_unary_rpc_method_handler(
                     self._compare,
@@ -99,7 +107,8 @@ async def facade(
 
 @pytest.mark.parametrize("encoding_format", ["float", "base64"])
 async def test_a_large_answer_comes_in_parts(encoding_format: str) -> None:
-    async with facade() as (client, core):
+    # So little fits a message that there are two.
+    async with facade(max_message_bytes=4096) as (client, core):
         body = {
             "input": [str(index) for index in range(300)],
             "model": "wide",
@@ -107,8 +116,9 @@ async def test_a_large_answer_comes_in_parts(encoding_format: str) -> None:
             "encoding_format": encoding_format,
         }
         answer = (await client.post("/v1/embeddings", json=body)).json()
-    assert [len(request.inputs) for request in core.requests] == [256, 44]
-    assert core.largest > USUAL_LIMIT
+    counts = [len(request.inputs) for request in core.requests]
+    assert (len(counts), sum(counts)) == (2, 300)
+    assert core.total > USUAL_LIMIT
     assert {request.dimension_count for request in core.requests} == {WIDTH}
     # The first answer says which model it is; the name alone might mean another one later.
     assert [request.model_id for request in core.requests] == ["wide", "org/wide"]

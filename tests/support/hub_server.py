@@ -14,6 +14,7 @@ from pathlib import Path
 
 COMMIT = "a" * 40
 TOKEN = "hf_right"
+_LARGE = (".safetensors", ".gguf", ".onnx", ".onnx_data")
 
 # Any commit that somebody names is there, and holds the same.
 _PINNED = re.compile(r"(?!b{40})[0-9a-f]{40}")
@@ -107,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         entry: dict[str, object] = {"rfilename": str(path.relative_to(root)), "size": len(data)}
         if path.name in self.state.wrong_digests:
             data += b"!"
-        if path.suffix in (".safetensors", ".gguf"):
+        if path.suffix in _LARGE:
             digest = hashlib.sha256(data).hexdigest()
             entry["lfs"] = {"sha256": digest, "size": len(data), "pointerSize": 130}
             entry["blobId"] = "b" * 40
@@ -137,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         self.send_header("Content-Length", str(len(data) - start))
         self.end_headers()
-        self._send(data[start:], large=path.suffix in (".safetensors", ".gguf"))
+        self._send(data[start:], large=path.suffix in _LARGE)
 
     def _send(self, data: bytes, *, large: bool) -> None:
         state = self.state

@@ -13,7 +13,8 @@ from sterna.v1.inference_pb2 import (
     ComputeSimilaritiesRequest,
     ComputeSimilaritiesResponse,
     EmbedRequest,
-    EmbedResponse,
+    StreamEmbedRequest,
+    StreamEmbedResponse,
 )
 from sterna_rest.core import CoreLink
 from sterna_rest.errors.from_core import core_error
@@ -35,11 +36,11 @@ class Embedder:
 
     async def embeddings(
         self, requests: Sequence[EmbedRequest], parameter: Parameter
-    ) -> AsyncGenerator[EmbedResponse, None]:
-        """The answers in order, one call after the other. Raises `ApiError`.
+    ) -> AsyncGenerator[StreamEmbedResponse, None]:
+        """The parts of the answers in order, one call after the other. Raises `ApiError`.
 
         One call fills the engine's batch; more at a time would only crowd out other clients. All
-        go to the model that answered the first.
+        go to the model that answered the first. The last part of each call has its usage.
         """
         model_id = ""
         first = 0
@@ -49,10 +50,21 @@ class Embedder:
             def named(field: str, first: int = first) -> str:
                 return parameter(first, field)
 
-            response = await self._call(self._core.inference.Embed, request, named)
-            model_id = response.model_id
+            call = self._core.inference.StreamEmbed(
+                StreamEmbedRequest(request=request),
+                timeout=max(0.0, self._deadline - time.monotonic()),
+                metadata=self._metadata,
+            )
+            try:
+                async for part in call:
+                    model_id = part.model_id
+                    yield part
+            except grpc.aio.AioRpcError as error:
+                raise core_error(error, named) from None
+            finally:
+                # Whoever leaves in the middle ends the call.
+                call.cancel()
             first += len(request.inputs)
-            yield response
 
     async def similarities(
         self, request: ComputeSimilaritiesRequest, parameter: Callable[[str], str]
@@ -63,7 +75,7 @@ class Embedder:
     async def _call(
         self,
         method: Callable[..., Awaitable[T]],
-        message: EmbedRequest | ComputeSimilaritiesRequest,
+        message: ComputeSimilaritiesRequest,
         parameter: Callable[[str], str],
     ) -> T:
         try:

@@ -88,7 +88,8 @@ async def create_embedding(
                 items += await asyncio.to_thread(
                     embedding_items, answer, len(items), body.encoding_format or "float"
                 )
-                usages.append(answer.usage)
+                if answer.HasField("usage"):
+                    usages.append(answer.usage)
                 model_id = answer.model_id
         return embedding_list(items, model_id, usages)
 

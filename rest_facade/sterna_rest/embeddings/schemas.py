@@ -30,6 +30,14 @@ _MODEL = Field(
 )
 
 
+_PROMPT_NAME = Field(
+    None,
+    max_length=128,
+    description="The model's own instruction for a kind of text: `query`, `document`, or another "
+    "name that it has. Empty: its default one, if it has one.",
+)
+
+
 class EmbeddingRequest(RequestModel):
     """Texts or tokens to turn into vectors."""
 
@@ -49,6 +57,10 @@ class EmbeddingRequest(RequestModel):
         le=INT32_MAX,
         description="Keep this many leading components and scale them to length 1 again; at most "
         "the model's own size.",
+    )
+    prompt_name: str | None = _PROMPT_NAME
+    truncate: bool | None = Field(
+        None, description="Cut texts that are too long, rather than refuse them."
     )
     user: str | None = Field(None, description="The end user, for the caller's own records.")
 
@@ -90,6 +102,7 @@ class SimilarityRequest(RequestModel):
 
     sentences: list[Text] = Field(min_length=1, max_length=MAX_SENTENCES)
     model: str | None = _MODEL
+    prompt_name: str | None = _PROMPT_NAME
 
 
 class SimilarityBody(BaseModel):

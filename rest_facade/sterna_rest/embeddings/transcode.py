@@ -16,7 +16,7 @@ from sterna.v1.inference_pb2 import (
     ComputeSimilaritiesResponse,
     EmbedInput,
     EmbedRequest,
-    EmbedResponse,
+    StreamEmbedResponse,
 )
 from sterna_rest.embeddings.schemas import (
     ApiEmbeddingRequest,
@@ -26,9 +26,6 @@ from sterna_rest.embeddings.schemas import (
 )
 from sterna_rest.errors import ApiError
 from sterna_rest.generation.transcode import sum_of_usage
-
-# Vectors of 60 000 numbers still fit the largest answer that the façade receives.
-MAX_INPUTS_PER_CALL = 256
 
 # What stands before each input in a message: its tag and its length.
 _INPUT_OVERHEAD = 8
@@ -51,6 +48,8 @@ def embed_requests(
     inputs: Sequence[str | list[int]]
     if isinstance(body, EmbeddingRequest):
         inputs = body.inputs()
+        common.prompt_name = body.prompt_name or ""
+        common.truncate = bool(body.truncate)
         if body.dimensions is not None:
             common.dimension_count = body.dimensions
     else:
@@ -66,7 +65,7 @@ def embed_requests(
         size = message.ByteSize() + _INPUT_OVERHEAD
         if size > room:
             raise too_large(f"input[{index}]" if several else "input", room)
-        if not requests or size > left or len(requests[-1].inputs) == MAX_INPUTS_PER_CALL:
+        if not requests or size > left:
             requests.append(EmbedRequest())
             requests[-1].CopyFrom(common)
             left = room
@@ -77,7 +76,9 @@ def embed_requests(
 
 def similarity_request(body: SimilarityRequest, max_bytes: int) -> ComputeSimilaritiesRequest:
     """The whole request. Raises `ApiError` 413 when it has more than `max_bytes`."""
-    request = ComputeSimilaritiesRequest(model_id=body.model or "", texts=body.sentences)
+    request = ComputeSimilaritiesRequest(
+        model_id=body.model or "", texts=body.sentences, prompt_name=body.prompt_name or ""
+    )
     if request.ByteSize() > max_bytes:
         raise too_large("sentences", max_bytes)
     return request
@@ -113,7 +114,7 @@ def similarity_parameter(field: str) -> str:
 
 
 def embedding_items(
-    response: EmbedResponse, first_index: int, encoding_format: EncodingFormat
+    response: StreamEmbedResponse, first_index: int, encoding_format: EncodingFormat
 ) -> list[bytes]:
     """The entries of `data`, as JSON; `first_index` is that of the first."""
     return [
@@ -149,7 +150,7 @@ def similarity_body(response: ComputeSimilaritiesResponse) -> bytes:
     return b'{"similarities":[%b],%b' % (b",".join(rows), tail[1:])
 
 
-def api_embedding_body(response: EmbedResponse) -> bytes:
+def api_embedding_body(response: StreamEmbedResponse) -> bytes:
     """The whole body of `/api/embeddings`, as JSON."""
     return to_json(
         {"embedding": list(response.embeddings[0].values), "model": response.model_id},

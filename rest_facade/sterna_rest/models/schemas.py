@@ -14,6 +14,15 @@ class ModelBody(BaseModel):
     object: Literal["model"] = "model"
     created: int = Field(description="When its files were stored, in seconds since 1970.")
     owned_by: str
+    capabilities: list[str] = Field(
+        default_factory=list,
+        description="What it can do: `completion`, `chat`, `embedding`, and more.",
+    )
+    default_for: list[str] = Field(
+        default_factory=list,
+        description="Of `completion` and `embedding`, those whose requests get it that name no "
+        "model.",
+    )
 
 
 class ModelList(BaseModel):
@@ -28,5 +37,7 @@ MODEL_EXAMPLE: dict[str, Any] = {
     "object": "model",
     "created": 1700000000,
     "owned_by": "sterna",
+    "capabilities": ["completion", "chat", "embedding"],
+    "default_for": ["completion", "embedding"],
 }
 LIST_EXAMPLE: dict[str, Any] = {"object": "list", "data": [MODEL_EXAMPLE]}

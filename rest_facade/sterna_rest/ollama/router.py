@@ -77,7 +77,9 @@ async def embed(
     """One vector of length 1 for each text."""
     texts = [body.input] if isinstance(body.input, str) else body.input
     began = time.perf_counter_ns()
-    model, vectors, tokens = await _vectors(request, core, body.model, texts, body.dimensions)
+    model, vectors, tokens = await _vectors(
+        request, core, body.model, texts, body.dimensions, body.truncate
+    )
     return {
         "model": model,
         "embeddings": vectors,
@@ -92,7 +94,7 @@ async def embedding(
     request: Request, body: Annotated[EmbeddingRequest, Body()], core: Core
 ) -> dict[str, Any]:
     """The vector of one text, in the older call."""
-    _, vectors, _ = await _vectors(request, core, body.model, [body.prompt], None)
+    _, vectors, _ = await _vectors(request, core, body.model, [body.prompt])
     return {"embedding": vectors[0]}
 
 
@@ -147,11 +149,18 @@ async def _load(request: Request, core: CoreLink, name: str, seconds: float | No
 
 
 async def _vectors(
-    request: Request, core: CoreLink, model: str, texts: list[str], dimensions: int | None
+    request: Request,
+    core: CoreLink,
+    model: str,
+    texts: list[str],
+    dimensions: int | None = None,
+    truncate: bool | None = None,
 ) -> tuple[str, list[list[float]], int]:
     message = inference_pb2.EmbedRequest(
         model_id=model_name(model), inputs=[EmbedInput(text=text) for text in texts]
     )
+    # As Ollama does, unless it is told not to.
+    message.truncate = truncate is not False
     if dimensions is not None:
         message.dimension_count = dimensions
     vectors: list[list[float]] = []

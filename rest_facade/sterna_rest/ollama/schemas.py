@@ -101,7 +101,7 @@ class EmbedRequest(RequestModel):
     input: Annotated[
         Annotated[str, Tag("(string)")] | Annotated[list[str], Tag("(list)")], STRING_OR_LIST
     ]
-    truncate: bool | None = None
+    truncate: bool | None = Field(None, description="Cut long texts (the default).")
     dimensions: int | None = Field(None, ge=1, le=INT32_MAX)
     options: Options | None = None
     keep_alive: KeepAlive | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sterna_server.errors import CommandError
 from sterna_service.engine.trial import find_bundle
-from sterna_service.engine.types import EngineOptions
+from sterna_service.models.loading import LoadingOptions
 from sterna_service.models.registry import ModelRegistry, RegistryOptions
 from sterna_service.models.synthetic.checkpoint import make_checkpoint
 from sterna_service.models.synthetic.shapes import SHAPES, match_shape
@@ -38,7 +38,7 @@ def find_subject(model: str, shape: str, home: Path, tell: Callable[[str], None]
     path = Path(model).expanduser()
     if model and path.is_file():
         return Subject(path.name, path)
-    source = ModelRegistry(home, RegistryOptions(aliases={}), EngineOptions()).select_default(
+    source = ModelRegistry(home, RegistryOptions(aliases={}), LoadingOptions()).select_default(
         model or None
     )
     bundle = find_bundle(source.path, source.model_id, home)

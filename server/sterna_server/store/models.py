@@ -9,9 +9,11 @@ from pathlib import Path
 from sterna_server.errors import CommandError
 from sterna_server.listing import count_text, size_text
 from sterna_server.settings import Settings
+from sterna_service.encoders.files import is_encoder
+from sterna_service.encoders.traits import Pooling
 from sterna_service.errors import ModelLoadError, ServiceError
 from sterna_service.models.catalogue import EMBEDDED_MODEL_ID, Catalogue, ModelSource
-from sterna_service.models.description import describe
+from sterna_service.models.description import ModelDescription, describe
 from sterna_service.models.gguf.convert import checkpoint_of
 from sterna_service.models.manifest import compare, read_manifest
 from sterna_service.models.naming import is_model_id, match_model
@@ -55,6 +57,7 @@ def describe_lines(settings: Settings, name: str) -> list[str]:
         ("weights", model.quantization),
         ("parameters", count_text(model.parameter_count)),
         ("context", f"{model.context_length} tokens" if model.context_length else ""),
+        ("vectors", _vectors_text(model)),
         ("layers", str(shape.layer_count or "")),
         ("hidden size", str(shape.hidden_size or "")),
         ("vocabulary", str(shape.vocabulary_size or "")),
@@ -65,6 +68,15 @@ def describe_lines(settings: Settings, name: str) -> list[str]:
         ("directory", str(source.path)),
     ]
     return [f"{label:<13} {value}" for label, value in rows if value]
+
+
+def _vectors_text(model: ModelDescription) -> str:
+    """How a sentence encoder makes vectors; empty for a language model."""
+    if not model.encoder or model.problem:
+        return ""
+    prompts = ", ".join(model.embedding.prompts)
+    text = f"{model.dimensions} numbers, {(model.embedding.pooling or Pooling.MEAN).value} pooling"
+    return f"{text}; prompts: {prompts}" if prompts else text
 
 
 def verify(settings: Settings, name: str) -> list[str]:
@@ -134,6 +146,8 @@ def pack(settings: Settings, name: str) -> list[str]:
     from sterna_service.engine.packing import pack as pack_bundle
 
     source = find(settings, name)
+    if is_encoder(source.path):
+        raise CommandError(f"{source.model_id} is a sentence encoder, which is used as it is")
     began = time.perf_counter()
     try:
         checkpoint = checkpoint_of(source.path, settings.home)

@@ -47,7 +47,8 @@ def load_dense(spec: DenseSpec) -> DenseLayer:
         from safetensors.numpy import load_file
     except ImportError:
         raise ModelLoadError(
-            f"{path}: reading it needs the extra embeddings: pip install 'sterna-server[embeddings]'",
+            f"{path}: reading it needs the extra embeddings: "
+            "pip install 'sterna-server[embeddings]'",
             Reason.MODEL_UNSUPPORTED,
         ) from None
     try:

@@ -65,6 +65,8 @@ class Encoder:
         # One batch at a time; those of several requests take turns.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="sterna-encoder")
         self._active = 0
+        self.token_count = 0
+        """Tokens of all texts since it was loaded."""
         self._closed = False
         self._farewell = "the server is stopping; ask another one, or try again in a moment"
         probe = self._compute([[tokenizer.pad_token_id]])
@@ -73,13 +75,18 @@ class Encoder:
 
     @property
     def pooling(self) -> Pooling:
-        """How vectors are made; by the mean where nothing is said, as sentence-transformers does."""
+        """How vectors are made: by the mean, where nothing is said."""
         return self.traits.pooling or Pooling.MEAN
 
     @property
     def memory_bytes(self) -> int:
         """Weights."""
         return self._weight_bytes
+
+    @property
+    def packed_now(self) -> bool:
+        """It is used as it lies there."""
+        return False
 
     @property
     def active(self) -> int:
@@ -113,6 +120,7 @@ class Encoder:
                     raise self._closing()
                 chosen = [inputs[index] for index in batch]
                 result[batch] = await loop.run_in_executor(self._worker, self._guarded, chosen)
+                self.token_count += sum(map(len, chosen))
             return result
         finally:
             self._active -= 1
@@ -160,7 +168,8 @@ def pool(states: Floats, mask: Ids, pooling: Pooling) -> Floats:
     if pooling is Pooling.FIRST_TOKEN:
         return states[:, 0]
     if pooling is Pooling.LAST_TOKEN:
-        return states[np.arange(len(states)), mask.sum(axis=1) - 1]
+        last: Floats = states[np.arange(len(states)), mask.sum(axis=1) - 1]
+        return last
     weights = mask[:, :, None].astype(np.float32)
     mean: Floats = (states * weights).sum(axis=1) / weights.sum(axis=1)
     return mean

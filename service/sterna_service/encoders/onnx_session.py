@@ -62,7 +62,8 @@ def open_session(path: Path, directory: Path, threads: int) -> OnnxSession:
         import onnxruntime as ort
     except ImportError:
         raise ModelLoadError(
-            f"{path}: running it needs the extra embeddings: pip install 'sterna-server[embeddings]'",
+            f"{path}: running it needs the extra embeddings: "
+            "pip install 'sterna-server[embeddings]'",
             Reason.MODEL_UNSUPPORTED,
         ) from None
     files = weight_files(path, directory)

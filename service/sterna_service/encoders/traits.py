@@ -108,7 +108,9 @@ def read_traits(directory: Path) -> EmbeddingTraits:
     default = settings.get("default_prompt_name") or ""
     texts = isinstance(prompts, dict) and all(isinstance(each, str) for each in prompts.values())
     if not texts or (default and default not in prompts):
-        raise ModelLoadError(f"{prompts_path}: prompts must be texts by name, the default among them")
+        raise ModelLoadError(
+            f"{prompts_path}: prompts must be texts by name, the default among them"
+        )
     longest = limits.get("max_seq_length")
     return EmbeddingTraits(
         pooling=_pooling(pooling_directory / "config.json"),
@@ -162,8 +164,9 @@ def _modules(directory: Path) -> _Modules:
 def _dense(directory: Path) -> DenseSpec:
     path = directory / "config.json"
     config = read_json(path)
-    sizes = (config.get("in_features"), config.get("out_features"))
-    if not all(isinstance(size, int) and 0 < size <= _MOST_OUTPUTS for size in sizes):
+    sizes = [config.get(name) for name in ("in_features", "out_features")]
+    inputs, outputs = (size if isinstance(size, int) else 0 for size in sizes)
+    if not (0 < inputs <= _MOST_OUTPUTS and 0 < outputs <= _MOST_OUTPUTS):
         raise ModelLoadError(f"{path}: in_features and out_features must be 1 to {_MOST_OUTPUTS}")
     activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     name = activation.rpartition(".")[2]
@@ -173,9 +176,7 @@ def _dense(directory: Path) -> DenseSpec:
         raise ModelLoadError(
             f"{directory}: there is no model.safetensors in it; weights in pickles are never read"
         )
-    return DenseSpec(
-        directory, int(sizes[0]), int(sizes[1]), config.get("bias") is not False, name == "Tanh"
-    )
+    return DenseSpec(directory, inputs, outputs, config.get("bias") is not False, name == "Tanh")
 
 
 def _pooling(path: Path) -> Pooling | None:
@@ -196,7 +197,11 @@ def _modes(config: Mapping[str, Any]) -> list[str]:
     if mode is not None:
         return [str(each) for each in mode] if isinstance(mode, list) else [str(mode)]
     prefix = "pooling_mode_"
-    return [name.removeprefix(prefix) for name in sorted(config) if name.startswith(prefix) and config[name] is True]
+    return [
+        name.removeprefix(prefix)
+        for name in sorted(config)
+        if name.startswith(prefix) and config[name] is True
+    ]
 
 
 def _unknown(path: Path, what: str) -> ModelLoadError:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sterna_service.encoders.traits import EmbeddingTraits, Pooling, read_traits
 from sterna_service.engine.port import EnginePort
 from sterna_service.engine.types import EngineOptions
+from sterna_service.errors import ModelLoadError, Reason
 from sterna_service.files import read_json
 from sterna_service.inference.chat_template import ChatTemplate, load_chat_template
 from sterna_service.inference.grammar import GrammarCompiler
@@ -30,6 +32,10 @@ class LoadedModel:
     defaults: SamplingDefaults
     search_tuned: bool
     """It asks for searches by itself, with tags."""
+    embedding: EmbeddingTraits
+    """What it says about vectors of texts."""
+    pooling: Pooling
+    """How its token vectors become one."""
     load_time: datetime
     last_use_time: datetime | None = None
 
@@ -46,6 +52,15 @@ class LoadedModel:
     def memory_bytes(self) -> int:
         """Weights and cache."""
         return self.port.config.weight_bytes
+
+    @property
+    def packed_now(self) -> bool:
+        """Its checkpoint had to be packed for this load."""
+        return self.port.packed_now
+
+    async def close(self, farewell: str = "") -> None:
+        """Ends running requests with an error; `farewell` is what they are told."""
+        await self.port.close(farewell)
 
     def touch(self) -> None:
         """Notes that the model is being used now."""
@@ -84,15 +99,23 @@ def read_checkpoint_text(checkpoint: Path) -> CheckpointText:
 
 
 async def load_model(
-    model_id: str, checkpoint: Path, home: Path, options: EngineOptions
+    model_id: str,
+    checkpoint: Path,
+    home: Path,
+    options: EngineOptions,
+    pooling: Pooling = Pooling.MEAN,
 ) -> LoadedModel:
     """Loads a checkpoint directory and starts its engine.
+
+    `pooling` is for vectors of texts, where the checkpoint does not say it.
 
     Raises:
         ModelLoadError: The checkpoint cannot be used; nothing is left running.
     """
     # First what is cheap and often wrong, then the weights.
     text = await asyncio.to_thread(read_checkpoint_text, checkpoint)
+    traits = await asyncio.to_thread(read_traits, checkpoint)
+    check_causal(traits, checkpoint)
     port = await EnginePort.open(checkpoint, model_id.replace("/", "--"), home, options)
     return LoadedModel(
         model_id=model_id,
@@ -105,4 +128,25 @@ async def load_model(
         # The models of TRILLIM, whose tags they are, say it in their names.
         search_tuned=text.search_tags or "search" in model_id.lower(),
         load_time=datetime.now(UTC),
+        embedding=traits,
+        pooling=traits.pooling or pooling,
+    )
+
+
+def check_causal(traits: EmbeddingTraits, checkpoint: Path) -> None:
+    """Checks that a language model can make the vectors that it says it makes.
+
+    Raises:
+        ModelLoadError: It cannot.
+    """
+    if traits.pooling is Pooling.FIRST_TOKEN:
+        # Its first token has seen nothing but itself.
+        what = "pooling by the first token"
+    elif traits.dense:
+        what = "a dense layer behind the pooling"
+    else:
+        return
+    raise ModelLoadError(
+        f"{checkpoint}: {what} is supported for sentence encoders only, not for language models",
+        Reason.MODEL_UNSUPPORTED,
     )

@@ -76,6 +76,7 @@ class Tokenizer:
         }
         """`bos_token` and its like, as templates know them."""
         self.bos_token_id = self._id_of(self.named_tokens.get("bos_token"))
+        self.eos_token_id = self._id_of(self.named_tokens.get("eos_token"))
         self._adds_bos = config.get("add_bos_token")
         vocabulary = backend.get_vocab(with_added_tokens=True)
         self.vocabulary_size = 1 + max(vocabulary.values())

@@ -12,6 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sterna_service.encoders.encoder import longest_text
+from sterna_service.encoders.files import is_encoder, onnx_in
+from sterna_service.encoders.onnx_file import read_onnx, weight_files
+from sterna_service.encoders.traits import EmbeddingTraits, read_traits
 from sterna_service.errors import ModelLoadError
 from sterna_service.files import read_json
 from sterna_service.inference.chat_template import load_chat_template
@@ -58,7 +62,17 @@ class ModelDescription:
     create_time: datetime | None = None
     revision: str = ""
     """The commit that was pulled; empty when it was not pulled."""
+    encoder: bool = False
+    """It is a sentence encoder: it makes vectors of texts, and nothing else."""
+    embedding: EmbeddingTraits = field(default_factory=EmbeddingTraits)
+    """What it says about vectors of texts."""
     problem: str = ""
+
+    @property
+    def dimensions(self) -> int:
+        """Components of its vectors."""
+        dense = self.embedding.dense
+        return dense[-1].outputs if dense else self.shape.hidden_size
 
 
 def describe(source: ModelSource) -> ModelDescription:
@@ -71,6 +85,13 @@ def describe(source: ModelSource) -> ModelDescription:
         if file is not None:
             return replace(
                 _describe_gguf(source, file),
+                size_bytes=size,
+                create_time=created,
+                revision=revision,
+            )
+        if is_encoder(source.path):
+            return replace(
+                _describe_encoder(source),
                 size_bytes=size,
                 create_time=created,
                 revision=revision,
@@ -90,6 +111,7 @@ def describe(source: ModelSource) -> ModelDescription:
             size_bytes=size,
             create_time=created,
             revision=revision,
+            embedding=read_traits(source.path),
         )
     except ModelLoadError as error:
         return ModelDescription(
@@ -118,12 +140,34 @@ def _describe_gguf(source: ModelSource, path: Path) -> ModelDescription:
     )
 
 
+def _describe_encoder(source: ModelSource) -> ModelDescription:
+    config = read_json(source.path / "config.json")
+    traits = read_traits(source.path)
+    onnx = onnx_in(source.path)
+    if onnx is not None:
+        weight_files(onnx, source.path)
+        parameters = read_onnx(onnx).parameter_count
+    else:
+        parameters = _parameter_count(source.path)
+    return ModelDescription(
+        source=source,
+        family=_text(config.get("model_type")),
+        shape=_shape(config),
+        format="safetensors" if onnx is None else "onnx",
+        quantization="none",
+        parameter_count=parameters,
+        context_length=longest_text(traits, config),
+        encoder=True,
+        embedding=traits,
+    )
+
+
 def _files(path: Path) -> tuple[int, datetime | None]:
     """The bytes of a checkpoint's files, and when the last of them was written."""
     size = 0
     latest = 0.0
     with contextlib.suppress(OSError):
-        for file in [path] if path.is_file() else path.iterdir():
+        for file in [path] if path.is_file() else path.rglob("*"):
             facts = file.stat()
             if file.is_file():
                 size += facts.st_size

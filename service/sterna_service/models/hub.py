@@ -90,10 +90,11 @@ class Hub:
         self._token = token
         self._first_pause = first_pause_seconds
 
-    def look_up(self, source: str, revision: str, folder: str = "") -> RemoteModel:
+    def look_up(self, source: str, revision: str, folder: str | None = "") -> RemoteModel:
         """What a repository holds at a branch, tag or commit; empty: its main branch.
 
-        Only files that stand directly in `folder` (its top, if empty) are told.
+        Only files that stand directly in `folder` (its top, if empty) are told; with None, those of
+        the top and of the folders right in it.
 
         Raises:
             ServiceError: There is none, it is not for this user, or the hub does not answer.
@@ -231,12 +232,15 @@ class _Transfer:
         self._received(self.size)
 
 
-def _remote_model(source: str, info: ModelInfo, folder: str) -> RemoteModel:
+def _remote_model(source: str, info: ModelInfo, folder: str | None) -> RemoteModel:
     files = []
     for sibling in info.siblings or ():
         # What the hub says is not trusted with a path of this machine.
         path = PurePosixPath(sibling.rfilename)
-        if str(path.parent) != (folder or ".") or path.name.startswith(".") or "\\" in path.name:
+        # What begins with a dot is hidden, or leads upwards.
+        if "\\" in str(path) or any(part.startswith((".", "/")) for part in path.parts):
+            continue
+        if len(path.parts) > 2 if folder is None else str(path.parent) != (folder or "."):
             continue
         size = sibling.size or 0
         if not 0 <= size <= _LARGEST_FILE:

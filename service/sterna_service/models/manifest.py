@@ -54,8 +54,8 @@ class Manifest:
 def make_manifest(directory: Path, source: str, revision: str) -> Manifest:
     """Describes the files of a directory as they are now. Blocks: it reads all of them."""
     files = {
-        path.name: StoredFile(path.stat().st_size, sha256_of(path))
-        for path in sorted(directory.iterdir())
+        str(path.relative_to(directory)): StoredFile(path.stat().st_size, sha256_of(path))
+        for path in sorted(directory.rglob("*"))
         if path.is_file() and path.name != MANIFEST_NAME
     }
     return Manifest(source, revision, datetime.now(UTC), files)

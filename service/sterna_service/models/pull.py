@@ -58,7 +58,7 @@ def pull(
     progress = Progress(source)
     report(progress)
     with store.exclusive(source):
-        remote = hub.look_up(source, revision)
+        remote = hub.look_up(source, revision, folder=None)
         files = _needed(remote)
         _drop_others(staging, remote, files)
         staged = staging / remote.commit
@@ -87,6 +87,7 @@ def pull(
                 here[name] = size
                 report(replace(before, received_bytes=sum(here.values())))
 
+            (staged / file.name).parent.mkdir(exist_ok=True)
             hub.fetch(remote, file, staged / file.name, received, cancelled)
         progress = replace(
             progress,
@@ -108,13 +109,14 @@ def _needed(remote: RemoteModel) -> list[RemoteFile]:
     files = sorted(
         (file for file in remote.files if file.name in names), key=lambda file: file.size
     )
-    has_weights = any(file.name.endswith((".safetensors", ".gguf")) for file in files)
+    kinds = (".safetensors", ".gguf", ".onnx")
+    has_weights = any(file.name.endswith(kinds) for file in files)
     is_gguf = any(file.name.endswith(".gguf") for file in files)
     if not has_weights or not (is_gguf or "config.json" in names):
         raise ServiceError(
             Reason.MODEL_UNSUPPORTED,
-            f"{remote.source} holds no model that can be served: config.json with *.safetensors, "
-            "or a *.gguf file, is needed",
+            f"{remote.source} holds no model that can be served: config.json with *.safetensors "
+            "or onnx/model.onnx, or a *.gguf file, is needed",
             metadata={"model": remote.source},
         )
     return files
@@ -128,8 +130,8 @@ def _drop_others(staging: Path, remote: RemoteModel, files: list[RemoteFile]) ->
             if directory.name != remote.commit:
                 shutil.rmtree(directory, ignore_errors=True)
                 continue
-            for path in directory.iterdir():
-                if path.name not in wanted_names:
+            for path in directory.rglob("*"):
+                if path.is_file() and str(path.relative_to(directory)) not in wanted_names:
                     path.unlink()
 
 

@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sterna_service.engine.types import EngineOptions
+from sterna_service.encoders.files import is_encoder
+from sterna_service.encoders.traits import Pooling
 from sterna_service.errors import ModelLoadError, Reason, ServiceError
 from sterna_service.inference.loaded_model import LoadedModel
-from sterna_service.inference.sampling import RequestDefaults
 from sterna_service.inference.spec import HarnessChoice
 from sterna_service.models.catalogue import EMBEDDED_MODEL_ID, Catalogue, ModelSource
 from sterna_service.models.description import ModelDescription, describe
 from sterna_service.models.events import EventKind, EventLog
+from sterna_service.models.loading import LoadingOptions, ModelLoader
 from sterna_service.models.naming import aliases_of, is_model_id, match_model
 from sterna_service.models.residency import LoadObserver, LoadOutcome, ModelState, Residency
-from sterna_service.models.resident import FOR_GOOD, Lease, ModelSettings
+from sterna_service.models.resident import FOR_GOOD, Lease, ModelSettings, ServedModel
 
 __all__ = ["ModelRecord", "ModelRegistry", "ModelState", "RegistryOptions"]
 
@@ -31,8 +32,6 @@ class RegistryOptions:
     """Whether a request for a model in the store loads it."""
     preload: bool = True
     """Whether the default model is loaded before anybody asks it."""
-    requests: RequestDefaults = field(default_factory=RequestDefaults)
-    """What requests get that leave a field out, where it is not the model's own."""
     keep_alive: float = FOR_GOOD
     """Seconds that a model stays loaded without a request, unless its loader says otherwise."""
     harness: HarnessChoice = field(default_factory=HarnessChoice)
@@ -50,8 +49,12 @@ class ModelRecord:
     message: str
     aliases: list[str]
     default: bool
-    model: LoadedModel | None
+    default_embedding: bool
+    """Requests for vectors that name no model get this one."""
+    model: ServedModel | None
     settings: ModelSettings
+    pooling: Pooling
+    """How it makes vectors where its files do not say it."""
 
     @property
     def model_id(self) -> str:
@@ -65,7 +68,7 @@ class ModelRegistry:
         self,
         home: Path,
         options: RegistryOptions,
-        engine: EngineOptions,
+        loading: LoadingOptions,
         on_load: LoadObserver = lambda model_id, succeeded, seconds: None,
     ) -> None:
         self._home = home
@@ -73,11 +76,18 @@ class ModelRegistry:
         self._catalogue = Catalogue(home)
         self.events = EventLog()
         """What happens to the models."""
+        self._loading = loading
         self._residency = Residency(
-            home, engine, options.memory_bytes, self.events, options.requests, on_load
+            ModelLoader(home, loading), options.memory_bytes, self.events, on_load
         )
         self.default_model_id: str | None = None
         """The model of requests that name none."""
+        self._embedding_model_id: str | None = None
+
+    @property
+    def embedding_model_id(self) -> str | None:
+        """The model of requests for vectors that name none: the chosen one, or the default."""
+        return self._embedding_model_id or self.default_model_id
 
     def select_default(self, name: str | None) -> ModelSource:
         """Makes a model the default: an id, an alias, a directory, or None for the embedded one.
@@ -85,21 +95,38 @@ class ModelRegistry:
         Raises:
             ModelLoadError: There is no such model.
         """
+        source = self._select(name)
+        if is_encoder(source.path):
+            raise ModelLoadError(
+                f"{source.model_id} is a sentence encoder and cannot be the default model, which "
+                "generates text; give it as embedding_model"
+            )
+        self.default_model_id = source.model_id
+        return source
+
+    def select_embedding(self, name: str) -> ModelSource:
+        """Makes a model the one for vectors, named as in `select_default`.
+
+        Raises:
+            ModelLoadError: There is no such model.
+        """
+        source = self._select(name)
+        self._embedding_model_id = source.model_id
+        return source
+
+    def _select(self, name: str | None) -> ModelSource:
         sources = self._sources()
         found = match_model(name or EMBEDDED_MODEL_ID, list(sources), self._options.aliases, None)
         if found is not None:
-            source = sources[found]
-        elif name is not None and not Path(name).expanduser().exists() and is_model_id(name):
+            return sources[found]
+        if name is not None and not Path(name).expanduser().exists() and is_model_id(name):
             raise ModelLoadError(
                 f"there is no model {name!r} in {self._home / 'models'}, and no directory of that "
                 f"name; there are: {_list(list(sources))}"
             )
-        else:
-            source = self._catalogue.add(Path(name or ""))
-        self.default_model_id = source.model_id
-        return source
+        return self._catalogue.add(Path(name or ""))
 
-    async def load_default(self, source: ModelSource) -> None:
+    async def load_at_start(self, source: ModelSource) -> None:
         """Loads the model that the server starts with; it stays until somebody unloads it.
 
         Raises:
@@ -129,6 +156,8 @@ class ModelRegistry:
         Raises:
             ServiceError: It cannot be loaded; what was loaded before stays as it is.
         """
+        if make_default and await asyncio.to_thread(is_encoder, source.path):
+            raise _not_generative(source.model_id, "it cannot be the default model")
         try:
             outcome = await self._residency.load(source, settings, drain_seconds)
         except ModelLoadError as error:
@@ -177,12 +206,27 @@ class ModelRegistry:
         await asyncio.to_thread(self._catalogue.remove, source)
         self.events.add(EventKind.MODEL_DELETED, model_id=model_id)
 
-    async def acquire(self, name: str, adapter_id: str = "") -> Lease:
-        """The right to use the model that a request means by a name and an adapter.
+    async def acquire(self, name: str, adapter_id: str = "") -> Lease[LoadedModel]:
+        """The right to generate with the model that a request means by a name and an adapter.
 
         Raises:
-            ServiceError: There is no such model or adapter, or it cannot answer now.
+            ServiceError: There is no such model or adapter, or it cannot answer now, or not at all.
         """
+        lease = await self._acquire(name, adapter_id, generates=True)
+        found = lease.of(LoadedModel)
+        if found is None:
+            raise _not_generative(self.identify(name), "it only makes embeddings")
+        return found
+
+    async def acquire_for_embedding(self, name: str) -> Lease[ServedModel]:
+        """The right to make vectors with the model that a request means by a name.
+
+        Raises:
+            ServiceError: There is no such model, or it cannot answer now.
+        """
+        return await self._acquire(name or self.embedding_model_id or "", "", generates=False)
+
+    async def _acquire(self, name: str, adapter_id: str, *, generates: bool) -> Lease[ServedModel]:
         model_id, adapter = self._match(name)
         adapter = adapter or adapter_id
         if adapter:
@@ -195,6 +239,9 @@ class ModelRegistry:
         source = slot.source or self._sources().get(model_id)
         if source is None:
             raise self._not_found(name)
+        # One that is loaded is asked itself; nothing is loaded only to be refused.
+        if generates and slot.resident is None and await asyncio.to_thread(is_encoder, source.path):
+            raise _not_generative(model_id, "it only makes embeddings")
         autoload = self.settings_of(source) if self._options.autoload else None
         return await self._residency.acquire(source, autoload=autoload)
 
@@ -258,7 +305,7 @@ class ModelRegistry:
         """How many models there are."""
         return len(self._catalogue.sources())
 
-    def loaded(self) -> list[LoadedModel]:
+    def loaded(self) -> list[ServedModel]:
         """The models that can answer."""
         return self._residency.loaded()
 
@@ -286,8 +333,10 @@ class ModelRegistry:
             message=slot.message,
             aliases=aliases_of(model_id, ids, self._options.aliases),
             default=model_id == self.default_model_id,
+            default_embedding=model_id == self.embedding_model_id,
             model=None if slot.resident is None else slot.resident.model,
             settings=self.settings_of(description.source),
+            pooling=self._loading.pooling,
         )
 
     def _match_base(self, name: str) -> str:
@@ -321,6 +370,15 @@ class ModelRegistry:
             f"there is no model {shown!r}; there are: {there}",
             metadata={"model": shown},
         )
+
+
+def _not_generative(model_id: str, consequence: str) -> ServiceError:
+    return ServiceError(
+        Reason.CAPABILITY_MISSING,
+        f"{model_id} is a sentence encoder: {consequence}; name a language model",
+        field="model_id",
+        metadata={"model": model_id, "capability": "completion"},
+    )
 
 
 def _list(ids: list[str]) -> str:

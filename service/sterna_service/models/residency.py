@@ -7,19 +7,23 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
-from sterna_service.engine.types import ENGINE_TOTALS, EngineOptions
+from sterna_service.engine.types import ENGINE_TOTALS
 from sterna_service.errors import ModelLoadError, Reason, ServiceError
-from sterna_service.inference.loaded_model import LoadedModel, load_model
-from sterna_service.inference.sampling import RequestDefaults
+from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.models.catalogue import ModelSource
 from sterna_service.models.events import EventKind, EventLog
-from sterna_service.models.gguf.convert import checkpoint_of
-from sterna_service.models.resident import FOR_GOOD, Lease, ModelSettings, Resident
+from sterna_service.models.loading import ModelLoader, weights_on_disk
+from sterna_service.models.resident import (
+    FOR_GOOD,
+    Lease,
+    ModelSettings,
+    Resident,
+    ServedModel,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +69,7 @@ LoadObserver = Callable[[str, bool, float], None]
 class LoadOutcome:
     """A model that answers, and what it took."""
 
-    model: LoadedModel
+    model: ServedModel
     recompiled: bool
     already_loaded: bool
 
@@ -75,18 +79,14 @@ class Residency:
 
     def __init__(
         self,
-        home: Path,
-        options: EngineOptions,
+        loader: ModelLoader,
         budget_bytes: int,
         events: EventLog,
-        requests: RequestDefaults,
         on_load: LoadObserver,
     ) -> None:
-        self._home = home
-        self._options = options
+        self._loader = loader
         self._budget = budget_bytes
         self._events = events
-        self._requests = requests
         self._on_load = on_load
         self.retired: dict[str, dict[str, int]] = {}
         """By model, what engines had done when they were closed."""
@@ -102,7 +102,7 @@ class Residency:
         """Every model that was ever asked to load, and how it stands."""
         return {model_id: slot.state for model_id, slot in self._slots.items()}
 
-    def loaded(self) -> list[LoadedModel]:
+    def loaded(self) -> list[ServedModel]:
         """The models that can answer."""
         return [slot.resident.model for slot in self._slots.values() if slot.resident is not None]
 
@@ -130,7 +130,9 @@ class Residency:
             self._begin(source, slot, settings, drain_seconds, on_demand=False)
         )
 
-    async def acquire(self, source: ModelSource, *, autoload: ModelSettings | None) -> Lease:
+    async def acquire(
+        self, source: ModelSource, *, autoload: ModelSettings | None
+    ) -> Lease[ServedModel]:
         """The right to use a model, which is loaded first when `autoload` says how.
 
         Raises:
@@ -184,7 +186,7 @@ class Residency:
             if slot.resident is not None:
                 if slot.resident.expiry is not None:
                     slot.resident.expiry.cancel()
-                await slot.resident.model.port.close()
+                await slot.resident.model.close()
         self._slots.clear()
 
     def _begin(
@@ -208,17 +210,14 @@ class Residency:
         self, source: ModelSource, slot: Slot, settings: ModelSettings, drain_seconds: float
     ) -> LoadOutcome:
         model_id = source.model_id
-        options = replace(self._options, threads=settings.threads or self._options.threads)
         begin = time.monotonic()
         try:
             # One at a time, so that each sees the memory that the others have taken.
             async with self._loading:
                 if slot.resident is None:
-                    needed = await asyncio.to_thread(_weights_on_disk, source)
+                    needed = await asyncio.to_thread(weights_on_disk, source)
                     await self._make_room(model_id, needed)
-                path = await asyncio.to_thread(checkpoint_of, source.path, self._home)
-                model = await load_model(model_id, path, self._home, options)
-                model.defaults = self._requests.over(model.defaults)
+                model = await self._loader.load(source, settings)
         except BaseException as error:
             slot.change = None
             if slot.resident is None:
@@ -236,7 +235,7 @@ class Residency:
         if before is not None:
             self._keep(self._retire(before, drain_seconds, "it was loaded anew"))
         self._watch_idleness(model_id, slot.resident)
-        return LoadOutcome(model, recompiled=model.port.packed_now, already_loaded=False)
+        return LoadOutcome(model, recompiled=model.packed_now, already_loaded=False)
 
     async def _make_room(self, model_id: str, needed: int) -> None:
         """Lets idle models go, the one that was used least lately first."""
@@ -293,11 +292,13 @@ class Residency:
                     await asyncio.wait_for(resident.idle.wait(), seconds)
         finally:
             self._sum_up(resident.model)
-            await resident.model.port.close(
+            await resident.model.close(
                 f"the model {resident.model.model_id} is not available any more: {message}"
             )
 
-    def _sum_up(self, model: LoadedModel) -> None:
+    def _sum_up(self, model: ServedModel) -> None:
+        if not isinstance(model, LoadedModel):
+            return
         stats, sums = model.port.stats(), self.retired.setdefault(model.model_id, {})
         for name in ENGINE_TOTALS:
             sums[name] = sums.get(name, 0) + getattr(stats, name)
@@ -352,8 +353,12 @@ class Residency:
         )
         _log.warning("model not loaded", extra={"model": model_id, "why": str(error)})
 
-    def _note_load(self, model: LoadedModel) -> None:
+    def _note_load(self, model: ServedModel) -> None:
         self._events.add(EventKind.MODEL_STARTED, model_id=model.model_id)
+        if not isinstance(model, LoadedModel):
+            extra = {"model": model.model_id, "context_length": model.context_length}
+            _log.info("encoder loaded", extra=extra | {"threads": model.options.threads})
+            return
         stats = model.port.stats()
         _log.info(
             "model loaded",
@@ -374,17 +379,6 @@ class Residency:
             f"the model {model_id} is not loaded{why}; loaded: {loaded}",
             metadata={"model": model_id},
         )
-
-
-def _weights_on_disk(source: ModelSource) -> int:
-    """About the memory that a model will take, before it is there."""
-    if source.path.is_file():
-        return source.path.stat().st_size
-    return sum(
-        file.stat().st_size
-        for pattern in ("*.safetensors", "*.gguf")
-        for file in source.path.glob(pattern)
-    )
 
 
 def _loading(model_id: str) -> ServiceError:

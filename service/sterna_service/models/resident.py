@@ -7,9 +7,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
+from typing import Generic, TypeVar, cast
 
+from sterna_service.encoders.encoder import Encoder
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.spec import HarnessChoice
+
+ServedModel = LoadedModel | Encoder
+"""A language model, or a sentence encoder."""
+
+M = TypeVar("M", bound=ServedModel, covariant=True)
+N = TypeVar("N", bound=ServedModel)
 
 FOR_GOOD = float("inf")
 """The keep-alive of a model that no lack of requests takes out of memory."""
@@ -39,7 +47,7 @@ class ModelSettings:
 class Resident:
     """A loaded model with the number of requests that use it."""
 
-    model: LoadedModel
+    model: ServedModel
     settings: ModelSettings
     active: int = 0
     last_use: float = field(default_factory=time.monotonic)
@@ -71,7 +79,7 @@ class Resident:
             self.idle.set()
 
 
-class Lease:
+class Lease(Generic[M]):
     """The right to use a model: it stays in memory until the block is left."""
 
     def __init__(self, resident: Resident, on_idle: Callable[[Resident], None]) -> None:
@@ -89,8 +97,15 @@ class Lease:
         settings = self._resident.settings
         self._resident.settings = replace(settings, keep_alive=seconds)
 
-    def __enter__(self) -> LoadedModel:
-        return self._resident.model
+    def of(self, kind: type[N]) -> Lease[N] | None:
+        """The same right, if the model is of that kind; else it is given back."""
+        if isinstance(self._resident.model, kind):
+            return cast("Lease[N]", self)
+        self.__exit__(None, None, None)
+        return None
+
+    def __enter__(self) -> M:
+        return cast("M", self._resident.model)
 
     def __exit__(
         self,

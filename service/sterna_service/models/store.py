@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sterna_service.encoders.files import module_files, names_in, onnx_files, prefers_onnx
 from sterna_service.errors import ModelLoadError, Reason, ServiceError, invalid
 from sterna_service.models.manifest import make_manifest
 from sterna_service.models.naming import is_model_id
@@ -40,13 +41,18 @@ _GGUF_KINDS = ("i2_s", "tq2_0", "tq1_0", "q2_0")
 def wanted(names: list[str]) -> list[str]:
     """The files of a repository that a model needs: text files and one set of weights.
 
-    Weights are the safetensors files if there are any, else one GGUF file, a ternary one first.
+    Weights are those of a sentence encoder in ONNX, else the safetensors files if there are any,
+    else one GGUF file, a ternary one first. Names are relative to the repository.
     """
-    text = [name for name in names if name in _NAMES or name.upper().startswith("LICENSE")]
-    weights = [name for name in names if name.endswith(".safetensors")]
+    top = [name for name in names if "/" not in name]
+    text = [name for name in top if name in _NAMES or name.upper().startswith("LICENSE")]
+    text += module_files(names)
+    if prefers_onnx(names):
+        return sorted(text + onnx_files(names))
+    weights = [name for name in top if name.endswith(".safetensors")]
     if weights:
         return sorted(text + weights)
-    packed = sorted(name for name in names if name.endswith(".gguf"))
+    packed = sorted(name for name in top if name.endswith(".gguf"))
     for kind in _GGUF_KINDS:
         chosen = [name for name in packed if kind in name.lower()]
         if chosen:
@@ -147,7 +153,7 @@ class Store:
         if checkpoint.is_file() and checkpoint.suffix == ".gguf":
             checkpoint, names = checkpoint.parent, [checkpoint.name]
         elif checkpoint.is_dir():
-            names = wanted([path.name for path in checkpoint.iterdir() if path.is_file()])
+            names = wanted(names_in(checkpoint))
         else:
             raise ModelLoadError(f"{checkpoint}: no such directory, and no GGUF file")
         if "config.json" not in names and not any(name.endswith(".gguf") for name in names):
@@ -163,6 +169,7 @@ class Store:
             staging.mkdir(parents=True)
             try:
                 for name in names:
+                    (staging / name).parent.mkdir(exist_ok=True)
                     shutil.copyfile(checkpoint / name, staging / name)
                 return self.install(model_id, staging, "")
             except BaseException:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from google.protobuf import duration_pb2
 
 from sterna.v1 import event_pb2, generation_pb2, model_pb2, pull_pb2, server_status_pb2
+from sterna_service.encoders.encoder import Encoder
+from sterna_service.encoders.traits import Pooling
+from sterna_service.inference.embedding import dimensions_of
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.sampling import SamplingDefaults
 from sterna_service.inference.spec import Harness
@@ -12,7 +15,8 @@ from sterna_service.models.description import Shape
 from sterna_service.models.events import ServerEvent
 from sterna_service.models.pull import Progress, PullState
 from sterna_service.models.registry import ModelRecord, ModelState
-from sterna_service.models.resident import FOR_GOOD
+from sterna_service.models.resident import FOR_GOOD, ServedModel
+from sterna_service.rpc.embeddings import POOLINGS
 from sterna_service.rpc.from_events import duration, timestamp
 from sterna_service.rpc.to_models import EVENT_TYPES
 
@@ -45,11 +49,6 @@ def model_message(record: ModelRecord) -> model_pb2.Model:
     description = record.description
     source = description.source
     loaded = record.model
-    capabilities = [model_pb2.MODEL_CAPABILITY_COMPLETION]
-    if description.template_name:
-        capabilities.append(model_pb2.MODEL_CAPABILITY_CHAT)
-    if loaded is not None and loaded.search_tuned:
-        capabilities.append(model_pb2.MODEL_CAPABILITY_SEARCH)
     message = model_pb2.Model(
         model_id=source.model_id,
         aliases=record.aliases,
@@ -61,13 +60,15 @@ def model_message(record: ModelRecord) -> model_pb2.Model:
         context_length=description.context_length,
         template_name=description.template_name,
         default_sampling=_default_sampling(description.defaults),
-        capabilities=capabilities,
+        capabilities=_capabilities(record),
         path=str(source.path),
         size_bytes=description.size_bytes,
         owner=source.owner,
         revision=description.revision,
         built_in=source.built_in,
         default_model=record.default,
+        default_embedding_model=record.default_embedding,
+        embedding=_embedding(record),
         pinned=record.settings.pinned,
         state=STATES[record.state],
         state_message=record.message if record.state is ModelState.FAILED else "",
@@ -79,7 +80,8 @@ def model_message(record: ModelRecord) -> model_pb2.Model:
         message.create_time.CopyFrom(timestamp(description.create_time))
     if loaded is not None:
         message.context_length = loaded.context_length
-        message.parameter_count = loaded.port.config.parameter_count
+        if isinstance(loaded, LoadedModel):
+            message.parameter_count = loaded.port.config.parameter_count
         message.memory_bytes = loaded.memory_bytes
         message.load_time.CopyFrom(timestamp(loaded.load_time))
         if loaded.last_use_time is not None:
@@ -115,8 +117,54 @@ def pull_message(progress: Progress) -> pull_pb2.Pull:
     )
 
 
-def engine_message(model: LoadedModel, state: ModelState) -> server_status_pb2.EngineStatus:
+def _capabilities(record: ModelRecord) -> list[model_pb2.ModelCapability]:
+    if record.description.encoder:
+        return [model_pb2.MODEL_CAPABILITY_EMBEDDING]
+    capabilities = [model_pb2.MODEL_CAPABILITY_COMPLETION]
+    if record.description.template_name:
+        capabilities.append(model_pb2.MODEL_CAPABILITY_CHAT)
+    capabilities.append(model_pb2.MODEL_CAPABILITY_EMBEDDING)
+    if isinstance(record.model, LoadedModel) and record.model.search_tuned:
+        capabilities.append(model_pb2.MODEL_CAPABILITY_SEARCH)
+    return capabilities
+
+
+def _embedding(record: ModelRecord) -> model_pb2.EmbeddingTraits:
+    traits = record.description.embedding
+    usual = Pooling.MEAN if record.description.encoder else record.pooling
+    loaded = record.model
+    message = model_pb2.EmbeddingTraits(
+        pooling=POOLINGS[traits.pooling or usual],
+        dimension_count=record.description.dimensions,
+        max_token_count=record.description.context_length,
+        prompt_names=traits.prompt_names,
+    )
+    if loaded is not None:
+        message.pooling = POOLINGS[loaded.pooling]
+        message.dimension_count = dimensions_of(loaded)
+        message.max_token_count = loaded.context_length
+    return message
+
+
+def engine_message(model: ServedModel, state: ModelState) -> server_status_pb2.EngineStatus:
     """A loaded model at work."""
+    if isinstance(model, Encoder):
+        message = server_status_pb2.EngineStatus(
+            model_id=model.model_id,
+            state=STATES[state],
+            kernel="onnxruntime",
+            thread_count=model.options.threads,
+            running_count=min(model.active, 1),
+            waiting_count=max(0, model.active - 1),
+            batch_capacity=1,
+            queue_capacity=model.options.max_queue,
+            prompt_token_count=model.token_count,
+            memory_bytes=model.memory_bytes,
+            load_time=timestamp(model.load_time),
+        )
+        if model.last_use_time is not None:
+            message.last_use_time.CopyFrom(timestamp(model.last_use_time))
+        return message
     stats = model.port.stats()
     options = model.port.options
     message = server_status_pb2.EngineStatus(

@@ -12,7 +12,7 @@ from grpc.aio import ServicerContext
 from sterna.v1 import inference_pb2, inference_pb2_grpc
 from sterna_service.errors import out_of_range
 from sterna_service.inference.conversation import generate_in_session
-from sterna_service.inference.embedding import embed
+from sterna_service.inference.embedding import Embedder, dimensions_of, embed
 from sterna_service.inference.events import Accepted, GenerationEvent, Started, Usage
 from sterna_service.inference.generation import encode_prompt
 from sterna_service.inference.harness import Harnesses
@@ -24,9 +24,11 @@ from sterna_service.inference.stored_answers import Answers, generate_stored
 from sterna_service.models.registry import ModelRegistry
 from sterna_service.rpc.calls import current_call
 from sterna_service.rpc.embeddings import (
+    check_answer_fits,
     compared_texts,
-    embed_inputs,
+    embed_parts,
     embed_response,
+    embedding_spec,
     similarities_response,
 )
 from sterna_service.rpc.from_answers import stored_answer
@@ -104,19 +106,30 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     async def Embed(
         self, request: inference_pb2.EmbedRequest, context: Context
     ) -> inference_pb2.EmbedResponse:
-        inputs = embed_inputs(request)
-        dimensions = request.dimension_count if request.HasField("dimension_count") else None
-        with await self._models.acquire(request.model_id) as model:
-            embeddings = await embed(model, inputs, dimensions, request.instruction)
+        spec = embedding_spec(request)
+        with await self._models.acquire_for_embedding(request.model_id) as model:
+            check_answer_fits(len(spec.inputs), spec.dimensions or dimensions_of(model))
+            embeddings = await embed(model, spec)
         _note(model, embeddings.usage)
         return await asyncio.to_thread(embed_response, model.model_id, embeddings)
+
+    async def StreamEmbed(
+        self, request: inference_pb2.StreamEmbedRequest, context: Context
+    ) -> AsyncGenerator[inference_pb2.StreamEmbedResponse]:
+        spec = embedding_spec(request.request)
+        with await self._models.acquire_for_embedding(request.request.model_id) as model:
+            embeddings = await embed(model, spec)
+        _note(model, embeddings.usage)
+        parts = embed_parts(model.model_id, embeddings)
+        while (part := await asyncio.to_thread(next, parts, None)) is not None:
+            yield part
 
     async def ComputeSimilarities(
         self, request: inference_pb2.ComputeSimilaritiesRequest, context: Context
     ) -> inference_pb2.ComputeSimilaritiesResponse:
-        texts = compared_texts(request)
-        with await self._models.acquire(request.model_id) as model:
-            embeddings = await embed(model, texts, field="texts")
+        spec = compared_texts(request)
+        with await self._models.acquire_for_embedding(request.model_id) as model:
+            embeddings = await embed(model, spec)
         _note(model, embeddings.usage)
         return await asyncio.to_thread(similarities_response, model.model_id, embeddings)
 
@@ -253,7 +266,7 @@ async def _tokenize(
     return response
 
 
-def _note(model: LoadedModel, usage: Usage) -> None:
+def _note(model: Embedder, usage: Usage) -> None:
     call = current_call()
     call.notes["model"] = model.model_id
     call.record.generates("embeddings", model.model_id)

@@ -52,7 +52,7 @@ _FEATURES = (
     "tokenize",
     "tools",
 )
-_FORMATS = ("gguf", "safetensors")
+_FORMATS = ("gguf", "onnx", "safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,7 @@ class ModelAdminServicer(WebhookMethods, model_admin_pb2_grpc.ModelAdminServiceS
             state=self._state(),
             model_available_count=self._models.count(),
             default_model_id=self._models.default_model_id or "",
+            default_embedding_model_id=self._models.embedding_model_id or "",
         )
 
     async def GetServerStatus(
@@ -128,7 +129,7 @@ class ModelAdminServicer(WebhookMethods, model_admin_pb2_grpc.ModelAdminServiceS
             uptime=duration(time.monotonic() - self._start),
             model_available_count=self._models.count(),
             model_loaded_count=len(loaded),
-            cpu=self._cpu_status(engines[0].kernel if loaded else ""),
+            cpu=self._cpu_status(next((e.kernel for e in engines if e.kv_block_count), "")),
             memory=_memory_status(),
             engines=engines,
             # Without the one that asks.

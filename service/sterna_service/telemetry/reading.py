@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.models.registry import ModelRegistry
 from sterna_service.speech.runtime import Speech
 from sterna_service.telemetry.scrape import EngineReading, Reading, WorkerReading
@@ -26,6 +27,7 @@ def read_core(
                 model.model_id, model.port.stats(), model.port.options.max_batch, model.memory_bytes
             )
             for model in models.loaded()
+            if isinstance(model, LoadedModel)
         ],
         retired=models.retired(),
         workers=[

@@ -16,6 +16,8 @@ from sterna_service.models.manifest import compare, read_manifest
 from sterna_service.models.pull import Progress, PullState, pull
 from sterna_service.models.store import Store, wanted
 from tests.support.hub_server import COMMIT, TOKEN, HubServer, hub_server
+from tests.support.tiny_bert import make_weights
+from tests.support.tiny_encoder import make_encoder
 
 
 @pytest.fixture
@@ -230,3 +232,40 @@ def test_two_processes_do_not_bring_the_same(store: Store, hub: HubServer) -> No
 )
 def test_only_what_is_needed(names: list[str], chosen: list[str]) -> None:
     assert wanted(names) == chosen
+
+
+def test_a_sentence_encoder_comes_with_one_graph(
+    store: Store, hub: HubServer, tmp_path: Path
+) -> None:
+    repository = make_encoder(tmp_path / "encoder", make_weights(), external=True)
+    (repository / "onnx" / "model_quantized.onnx").write_bytes(b"not wanted")
+    (repository / "openvino").mkdir()
+    (repository / "openvino" / "model.bin").write_bytes(b"not wanted")
+    (repository / "model.safetensors").write_bytes(b"not wanted")
+    (repository / "1_Pooling" / "more").mkdir()
+    (repository / "1_Pooling" / "more" / "config.json").write_text("{}")
+    hub.repositories["org/encoder"] = repository
+    # A folder that would lead out of the model's.
+    hub.extra_files = ["../1_Pooling/config.json", "/2_Dense/config.json", "..\\config.json"]
+    hub.cuts = [100, 100]
+    path, _ = bring(store, hub, "org/encoder")
+    assert hub.ranges
+    names = sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file())
+    assert names == [
+        ".sterna.json",
+        "1_Pooling/config.json",
+        "config.json",
+        "modules.json",
+        "onnx/model.onnx",
+        "onnx/model.onnx_data",
+        "sentence_bert_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    manifest = read_manifest(path)
+    assert manifest is not None
+    assert compare(path, manifest) == []
+    (path / "onnx" / "model.onnx_data").write_bytes(b"changed")
+    assert [line.partition(":")[0] for line in compare(path, manifest)] == ["onnx/model.onnx_data"]
+    sources = [source.model_id for source in Catalogue(store.path.parent).sources()]
+    assert "org/encoder" in sources

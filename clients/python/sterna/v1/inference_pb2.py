@@ -31,15 +31,15 @@ from sterna.v1 import session_pb2 as sterna_dot_v1_dot_session__pb2
 from sterna.v1 import stored_answer_pb2 as sterna_dot_v1_dot_stored__answer__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19sterna/v1/inference.proto\x12\tsterna.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14sterna/v1/chat.proto\x1a\x1asterna/v1/generation.proto\x1a sterna/v1/generation_event.proto\x1a\x17sterna/v1/session.proto\x1a\x1dsterna/v1/stored_answer.proto\":\n\x0fGenerateRequest\x12\'\n\x04spec\x18\x01 \x01(\x0b\x32\x19.sterna.v1.GenerationSpec\"\x9e\x02\n\x10GenerateResponse\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08model_id\x18\x03 \x01(\t\x12\x12\n\nadapter_id\x18\x04 \x01(\t\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\"\n\x07\x63hoices\x18\x06 \x03(\x0b\x32\x11.sterna.v1.Choice\x12\x1f\n\x05usage\x18\x07 \x01(\x0b\x32\x10.sterna.v1.Usage\x12\x13\n\x0bprompt_text\x18\x08 \x01(\t\x12\x30\n\x0fprompt_logprobs\x18\t \x03(\x0b\x32\x17.sterna.v1.TokenLogprob\"@\n\x15StreamGenerateRequest\x12\'\n\x04spec\x18\x01 \x01(\x0b\x32\x19.sterna.v1.GenerationSpec\"\x84\x02\n\x16StreamGenerateResponse\x12/\n\x07started\x18\x01 \x01(\x0b\x32\x1c.sterna.v1.GenerationStartedH\x00\x12+\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x1a.sterna.v1.GenerationDeltaH\x00\x12\x31\n\x08progress\x18\x03 \x01(\x0b\x32\x1d.sterna.v1.GenerationProgressH\x00\x12-\n\x08\x66inished\x18\x04 \x01(\x0b\x32\x19.sterna.v1.ChoiceFinishedH\x00\x12!\n\x05usage\x18\x05 \x01(\x0b\x32\x10.sterna.v1.UsageH\x00\x42\x07\n\x05\x65vent\"\x92\x01\n\x0fTokenizeRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12%\n\x04text\x18\x02 \x01(\x0b\x32\x15.sterna.v1.TextPromptH\x00\x12%\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x15.sterna.v1.ChatPromptH\x00\x12\x16\n\x0einclude_pieces\x18\x04 \x01(\x08\x42\x07\n\x05input\"s\n\x10TokenizeResponse\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\x05\x12%\n\x06pieces\x18\x03 \x03(\x0b\x32\x15.sterna.v1.TokenPiece\x12\x13\n\x0bprompt_text\x18\x04 \x01(\t\"?\n\nTokenPiece\x12\x10\n\x08token_id\x18\x01 \x01(\x05\x12\x11\n\traw_bytes\x18\x02 \x01(\x0c\x12\x0c\n\x04text\x18\x03 \x01(\t\"U\n\x11\x44\x65tokenizeRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\x05\x12\x1b\n\x13skip_special_tokens\x18\x03 \x01(\x08\"4\n\x12\x44\x65tokenizeResponse\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xa3\x01\n\x0c\x45mbedRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12%\n\x06inputs\x18\x02 \x03(\x0b\x32\x15.sterna.v1.EmbedInput\x12\x1c\n\x0f\x64imension_count\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0binstruction\x18\x04 \x01(\tH\x01\x88\x01\x01\x42\x12\n\x10_dimension_countB\x0e\n\x0c_instruction\"O\n\nEmbedInput\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12(\n\x06tokens\x18\x02 \x01(\x0b\x32\x16.sterna.v1.TokenPromptH\x00\x42\x07\n\x05input\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\x91\x01\n\rEmbedResponse\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12(\n\nembeddings\x18\x02 \x03(\x0b\x32\x14.sterna.v1.Embedding\x12#\n\x07pooling\x18\x03 \x01(\x0e\x32\x12.sterna.v1.Pooling\x12\x1f\n\x05usage\x18\x04 \x01(\x0b\x32\x10.sterna.v1.Usage\"=\n\x1a\x43omputeSimilaritiesRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\"z\n\x1b\x43omputeSimilaritiesResponse\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x14\n\x0csimilarities\x18\x02 \x03(\x02\x12\x12\n\ntext_count\x18\x03 \x01(\x05\x12\x1f\n\x05usage\x18\x04 \x01(\x0b\x32\x10.sterna.v1.Usage\"\x8e\x01\n\x14\x43reateSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12(\n\x08messages\x18\x03 \x03(\x0b\x32\x16.sterna.v1.ChatMessage\x12&\n\x03ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"<\n\x15\x43reateSessionResponse\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.sterna.v1.Session\"A\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x18\n\x10include_messages\x18\x02 \x01(\x08\"c\n\x12GetSessionResponse\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.sterna.v1.Session\x12(\n\x08messages\x18\x02 \x03(\x0b\x32\x16.sterna.v1.ChatMessage\"<\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"U\n\x14ListSessionsResponse\x12$\n\x08sessions\x18\x01 \x03(\x0b\x32\x12.sterna.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteSessionResponse\"A\n\x10GetAnswerRequest\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\x18\n\x10include_previous\x18\x02 \x01(\x08\"g\n\x11GetAnswerResponse\x12\'\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x17.sterna.v1.StoredAnswer\x12)\n\x08previous\x18\x02 \x03(\x0b\x32\x17.sterna.v1.StoredAnswer\"*\n\x13\x44\x65leteAnswerRequest\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\"\x16\n\x14\x44\x65leteAnswerResponse*e\n\x07Pooling\x12\x17\n\x13POOLING_UNSPECIFIED\x10\x00\x12\x10\n\x0cPOOLING_MEAN\x10\x01\x12\x16\n\x12POOLING_LAST_TOKEN\x10\x02\x12\x17\n\x13POOLING_FIRST_TOKEN\x10\x03\x32\xbf\x07\n\x10InferenceService\x12\x43\n\x08Generate\x12\x1a.sterna.v1.GenerateRequest\x1a\x1b.sterna.v1.GenerateResponse\x12W\n\x0eStreamGenerate\x12 .sterna.v1.StreamGenerateRequest\x1a!.sterna.v1.StreamGenerateResponse0\x01\x12\x43\n\x08Tokenize\x12\x1a.sterna.v1.TokenizeRequest\x1a\x1b.sterna.v1.TokenizeResponse\x12I\n\nDetokenize\x12\x1c.sterna.v1.DetokenizeRequest\x1a\x1d.sterna.v1.DetokenizeResponse\x12:\n\x05\x45mbed\x12\x17.sterna.v1.EmbedRequest\x1a\x18.sterna.v1.EmbedResponse\x12\x64\n\x13\x43omputeSimilarities\x12%.sterna.v1.ComputeSimilaritiesRequest\x1a&.sterna.v1.ComputeSimilaritiesResponse\x12R\n\rCreateSession\x12\x1f.sterna.v1.CreateSessionRequest\x1a .sterna.v1.CreateSessionResponse\x12I\n\nGetSession\x12\x1c.sterna.v1.GetSessionRequest\x1a\x1d.sterna.v1.GetSessionResponse\x12O\n\x0cListSessions\x12\x1e.sterna.v1.ListSessionsRequest\x1a\x1f.sterna.v1.ListSessionsResponse\x12R\n\rDeleteSession\x12\x1f.sterna.v1.DeleteSessionRequest\x1a .sterna.v1.DeleteSessionResponse\x12\x46\n\tGetAnswer\x12\x1b.sterna.v1.GetAnswerRequest\x1a\x1c.sterna.v1.GetAnswerResponse\x12O\n\x0c\x44\x65leteAnswer\x12\x1e.sterna.v1.DeleteAnswerRequest\x1a\x1f.sterna.v1.DeleteAnswerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19sterna/v1/inference.proto\x12\tsterna.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14sterna/v1/chat.proto\x1a\x1asterna/v1/generation.proto\x1a sterna/v1/generation_event.proto\x1a\x17sterna/v1/session.proto\x1a\x1dsterna/v1/stored_answer.proto\":\n\x0fGenerateRequest\x12\'\n\x04spec\x18\x01 \x01(\x0b\x32\x19.sterna.v1.GenerationSpec\"\x9e\x02\n\x10GenerateResponse\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08model_id\x18\x03 \x01(\t\x12\x12\n\nadapter_id\x18\x04 \x01(\t\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\"\n\x07\x63hoices\x18\x06 \x03(\x0b\x32\x11.sterna.v1.Choice\x12\x1f\n\x05usage\x18\x07 \x01(\x0b\x32\x10.sterna.v1.Usage\x12\x13\n\x0bprompt_text\x18\x08 \x01(\t\x12\x30\n\x0fprompt_logprobs\x18\t \x03(\x0b\x32\x17.sterna.v1.TokenLogprob\"@\n\x15StreamGenerateRequest\x12\'\n\x04spec\x18\x01 \x01(\x0b\x32\x19.sterna.v1.GenerationSpec\"\x84\x02\n\x16StreamGenerateResponse\x12/\n\x07started\x18\x01 \x01(\x0b\x32\x1c.sterna.v1.GenerationStartedH\x00\x12+\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x1a.sterna.v1.GenerationDeltaH\x00\x12\x31\n\x08progress\x18\x03 \x01(\x0b\x32\x1d.sterna.v1.GenerationProgressH\x00\x12-\n\x08\x66inished\x18\x04 \x01(\x0b\x32\x19.sterna.v1.ChoiceFinishedH\x00\x12!\n\x05usage\x18\x05 \x01(\x0b\x32\x10.sterna.v1.UsageH\x00\x42\x07\n\x05\x65vent\"\x92\x01\n\x0fTokenizeRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12%\n\x04text\x18\x02 \x01(\x0b\x32\x15.sterna.v1.TextPromptH\x00\x12%\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x15.sterna.v1.ChatPromptH\x00\x12\x16\n\x0einclude_pieces\x18\x04 \x01(\x08\x42\x07\n\x05input\"s\n\x10TokenizeResponse\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\x05\x12%\n\x06pieces\x18\x03 \x03(\x0b\x32\x15.sterna.v1.TokenPiece\x12\x13\n\x0bprompt_text\x18\x04 \x01(\t\"?\n\nTokenPiece\x12\x10\n\x08token_id\x18\x01 \x01(\x05\x12\x11\n\traw_bytes\x18\x02 \x01(\x0c\x12\x0c\n\x04text\x18\x03 \x01(\t\"U\n\x11\x44\x65tokenizeRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\x05\x12\x1b\n\x13skip_special_tokens\x18\x03 \x01(\x08\"4\n\x12\x44\x65tokenizeResponse\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xca\x01\n\x0c\x45mbedRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12%\n\x06inputs\x18\x02 \x03(\x0b\x32\x15.sterna.v1.EmbedInput\x12\x1c\n\x0f\x64imension_count\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0binstruction\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x13\n\x0bprompt_name\x18\x05 \x01(\t\x12\x10\n\x08truncate\x18\x06 \x01(\x08\x42\x12\n\x10_dimension_countB\x0e\n\x0c_instruction\">\n\x12StreamEmbedRequest\x12(\n\x07request\x18\x01 \x01(\x0b\x32\x17.sterna.v1.EmbedRequest\"\x97\x01\n\x13StreamEmbedResponse\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12(\n\nembeddings\x18\x02 \x03(\x0b\x32\x14.sterna.v1.Embedding\x12#\n\x07pooling\x18\x03 \x01(\x0e\x32\x12.sterna.v1.Pooling\x12\x1f\n\x05usage\x18\x04 \x01(\x0b\x32\x10.sterna.v1.Usage\"O\n\nEmbedInput\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12(\n\x06tokens\x18\x02 \x01(\x0b\x32\x16.sterna.v1.TokenPromptH\x00\x42\x07\n\x05input\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\x91\x01\n\rEmbedResponse\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12(\n\nembeddings\x18\x02 \x03(\x0b\x32\x14.sterna.v1.Embedding\x12#\n\x07pooling\x18\x03 \x01(\x0e\x32\x12.sterna.v1.Pooling\x12\x1f\n\x05usage\x18\x04 \x01(\x0b\x32\x10.sterna.v1.Usage\"R\n\x1a\x43omputeSimilaritiesRequest\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\x12\x13\n\x0bprompt_name\x18\x03 \x01(\t\"z\n\x1b\x43omputeSimilaritiesResponse\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x14\n\x0csimilarities\x18\x02 \x03(\x02\x12\x12\n\ntext_count\x18\x03 \x01(\x05\x12\x1f\n\x05usage\x18\x04 \x01(\x0b\x32\x10.sterna.v1.Usage\"\x8e\x01\n\x14\x43reateSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12(\n\x08messages\x18\x03 \x03(\x0b\x32\x16.sterna.v1.ChatMessage\x12&\n\x03ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"<\n\x15\x43reateSessionResponse\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.sterna.v1.Session\"A\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x18\n\x10include_messages\x18\x02 \x01(\x08\"c\n\x12GetSessionResponse\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.sterna.v1.Session\x12(\n\x08messages\x18\x02 \x03(\x0b\x32\x16.sterna.v1.ChatMessage\"<\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"U\n\x14ListSessionsResponse\x12$\n\x08sessions\x18\x01 \x03(\x0b\x32\x12.sterna.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteSessionResponse\"A\n\x10GetAnswerRequest\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\x18\n\x10include_previous\x18\x02 \x01(\x08\"g\n\x11GetAnswerResponse\x12\'\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x17.sterna.v1.StoredAnswer\x12)\n\x08previous\x18\x02 \x03(\x0b\x32\x17.sterna.v1.StoredAnswer\"*\n\x13\x44\x65leteAnswerRequest\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\"\x16\n\x14\x44\x65leteAnswerResponse*e\n\x07Pooling\x12\x17\n\x13POOLING_UNSPECIFIED\x10\x00\x12\x10\n\x0cPOOLING_MEAN\x10\x01\x12\x16\n\x12POOLING_LAST_TOKEN\x10\x02\x12\x17\n\x13POOLING_FIRST_TOKEN\x10\x03\x32\x8f\x08\n\x10InferenceService\x12\x43\n\x08Generate\x12\x1a.sterna.v1.GenerateRequest\x1a\x1b.sterna.v1.GenerateResponse\x12W\n\x0eStreamGenerate\x12 .sterna.v1.StreamGenerateRequest\x1a!.sterna.v1.StreamGenerateResponse0\x01\x12\x43\n\x08Tokenize\x12\x1a.sterna.v1.TokenizeRequest\x1a\x1b.sterna.v1.TokenizeResponse\x12I\n\nDetokenize\x12\x1c.sterna.v1.DetokenizeRequest\x1a\x1d.sterna.v1.DetokenizeResponse\x12:\n\x05\x45mbed\x12\x17.sterna.v1.EmbedRequest\x1a\x18.sterna.v1.EmbedResponse\x12N\n\x0bStreamEmbed\x12\x1d.sterna.v1.StreamEmbedRequest\x1a\x1e.sterna.v1.StreamEmbedResponse0\x01\x12\x64\n\x13\x43omputeSimilarities\x12%.sterna.v1.ComputeSimilaritiesRequest\x1a&.sterna.v1.ComputeSimilaritiesResponse\x12R\n\rCreateSession\x12\x1f.sterna.v1.CreateSessionRequest\x1a .sterna.v1.CreateSessionResponse\x12I\n\nGetSession\x12\x1c.sterna.v1.GetSessionRequest\x1a\x1d.sterna.v1.GetSessionResponse\x12O\n\x0cListSessions\x12\x1e.sterna.v1.ListSessionsRequest\x1a\x1f.sterna.v1.ListSessionsResponse\x12R\n\rDeleteSession\x12\x1f.sterna.v1.DeleteSessionRequest\x1a .sterna.v1.DeleteSessionResponse\x12\x46\n\tGetAnswer\x12\x1b.sterna.v1.GetAnswerRequest\x1a\x1c.sterna.v1.GetAnswerResponse\x12O\n\x0c\x44\x65leteAnswer\x12\x1e.sterna.v1.DeleteAnswerRequest\x1a\x1f.sterna.v1.DeleteAnswerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sterna.v1.inference_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_POOLING']._serialized_start=2839
-  _globals['_POOLING']._serialized_end=2940
+  _globals['_POOLING']._serialized_start=3117
+  _globals['_POOLING']._serialized_end=3218
   _globals['_GENERATEREQUEST']._serialized_start=245
   _globals['_GENERATEREQUEST']._serialized_end=303
   _globals['_GENERATERESPONSE']._serialized_start=306
@@ -59,41 +59,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DETOKENIZERESPONSE']._serialized_start=1341
   _globals['_DETOKENIZERESPONSE']._serialized_end=1393
   _globals['_EMBEDREQUEST']._serialized_start=1396
-  _globals['_EMBEDREQUEST']._serialized_end=1559
-  _globals['_EMBEDINPUT']._serialized_start=1561
-  _globals['_EMBEDINPUT']._serialized_end=1640
-  _globals['_EMBEDDING']._serialized_start=1642
-  _globals['_EMBEDDING']._serialized_end=1669
-  _globals['_EMBEDRESPONSE']._serialized_start=1672
-  _globals['_EMBEDRESPONSE']._serialized_end=1817
-  _globals['_COMPUTESIMILARITIESREQUEST']._serialized_start=1819
-  _globals['_COMPUTESIMILARITIESREQUEST']._serialized_end=1880
-  _globals['_COMPUTESIMILARITIESRESPONSE']._serialized_start=1882
-  _globals['_COMPUTESIMILARITIESRESPONSE']._serialized_end=2004
-  _globals['_CREATESESSIONREQUEST']._serialized_start=2007
-  _globals['_CREATESESSIONREQUEST']._serialized_end=2149
-  _globals['_CREATESESSIONRESPONSE']._serialized_start=2151
-  _globals['_CREATESESSIONRESPONSE']._serialized_end=2211
-  _globals['_GETSESSIONREQUEST']._serialized_start=2213
-  _globals['_GETSESSIONREQUEST']._serialized_end=2278
-  _globals['_GETSESSIONRESPONSE']._serialized_start=2280
-  _globals['_GETSESSIONRESPONSE']._serialized_end=2379
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=2381
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=2441
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=2443
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=2528
-  _globals['_DELETESESSIONREQUEST']._serialized_start=2530
-  _globals['_DELETESESSIONREQUEST']._serialized_end=2572
-  _globals['_DELETESESSIONRESPONSE']._serialized_start=2574
-  _globals['_DELETESESSIONRESPONSE']._serialized_end=2597
-  _globals['_GETANSWERREQUEST']._serialized_start=2599
-  _globals['_GETANSWERREQUEST']._serialized_end=2664
-  _globals['_GETANSWERRESPONSE']._serialized_start=2666
-  _globals['_GETANSWERRESPONSE']._serialized_end=2769
-  _globals['_DELETEANSWERREQUEST']._serialized_start=2771
-  _globals['_DELETEANSWERREQUEST']._serialized_end=2813
-  _globals['_DELETEANSWERRESPONSE']._serialized_start=2815
-  _globals['_DELETEANSWERRESPONSE']._serialized_end=2837
-  _globals['_INFERENCESERVICE']._serialized_start=2943
-  _globals['_INFERENCESERVICE']._serialized_end=3902
+  _globals['_EMBEDREQUEST']._serialized_end=1598
+  _globals['_STREAMEMBEDREQUEST']._serialized_start=1600
+  _globals['_STREAMEMBEDREQUEST']._serialized_end=1662
+  _globals['_STREAMEMBEDRESPONSE']._serialized_start=1665
+  _globals['_STREAMEMBEDRESPONSE']._serialized_end=1816
+  _globals['_EMBEDINPUT']._serialized_start=1818
+  _globals['_EMBEDINPUT']._serialized_end=1897
+  _globals['_EMBEDDING']._serialized_start=1899
+  _globals['_EMBEDDING']._serialized_end=1926
+  _globals['_EMBEDRESPONSE']._serialized_start=1929
+  _globals['_EMBEDRESPONSE']._serialized_end=2074
+  _globals['_COMPUTESIMILARITIESREQUEST']._serialized_start=2076
+  _globals['_COMPUTESIMILARITIESREQUEST']._serialized_end=2158
+  _globals['_COMPUTESIMILARITIESRESPONSE']._serialized_start=2160
+  _globals['_COMPUTESIMILARITIESRESPONSE']._serialized_end=2282
+  _globals['_CREATESESSIONREQUEST']._serialized_start=2285
+  _globals['_CREATESESSIONREQUEST']._serialized_end=2427
+  _globals['_CREATESESSIONRESPONSE']._serialized_start=2429
+  _globals['_CREATESESSIONRESPONSE']._serialized_end=2489
+  _globals['_GETSESSIONREQUEST']._serialized_start=2491
+  _globals['_GETSESSIONREQUEST']._serialized_end=2556
+  _globals['_GETSESSIONRESPONSE']._serialized_start=2558
+  _globals['_GETSESSIONRESPONSE']._serialized_end=2657
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=2659
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=2719
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=2721
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=2806
+  _globals['_DELETESESSIONREQUEST']._serialized_start=2808
+  _globals['_DELETESESSIONREQUEST']._serialized_end=2850
+  _globals['_DELETESESSIONRESPONSE']._serialized_start=2852
+  _globals['_DELETESESSIONRESPONSE']._serialized_end=2875
+  _globals['_GETANSWERREQUEST']._serialized_start=2877
+  _globals['_GETANSWERREQUEST']._serialized_end=2942
+  _globals['_GETANSWERRESPONSE']._serialized_start=2944
+  _globals['_GETANSWERRESPONSE']._serialized_end=3047
+  _globals['_DELETEANSWERREQUEST']._serialized_start=3049
+  _globals['_DELETEANSWERREQUEST']._serialized_end=3091
+  _globals['_DELETEANSWERRESPONSE']._serialized_start=3093
+  _globals['_DELETEANSWERRESPONSE']._serialized_end=3115
+  _globals['_INFERENCESERVICE']._serialized_start=3221
+  _globals['_INFERENCESERVICE']._serialized_end=4260
 # @@protoc_insertion_point(module_scope)

@@ -128,16 +128,38 @@ class DetokenizeResponse(_message.Message):
     def __init__(self, model_id: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
 
 class EmbedRequest(_message.Message):
-    __slots__ = ("model_id", "inputs", "dimension_count", "instruction")
+    __slots__ = ("model_id", "inputs", "dimension_count", "instruction", "prompt_name", "truncate")
     MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     DIMENSION_COUNT_FIELD_NUMBER: _ClassVar[int]
     INSTRUCTION_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_NAME_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATE_FIELD_NUMBER: _ClassVar[int]
     model_id: str
     inputs: _containers.RepeatedCompositeFieldContainer[EmbedInput]
     dimension_count: int
     instruction: str
-    def __init__(self, model_id: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[EmbedInput, _Mapping]]] = ..., dimension_count: _Optional[int] = ..., instruction: _Optional[str] = ...) -> None: ...
+    prompt_name: str
+    truncate: bool
+    def __init__(self, model_id: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[EmbedInput, _Mapping]]] = ..., dimension_count: _Optional[int] = ..., instruction: _Optional[str] = ..., prompt_name: _Optional[str] = ..., truncate: _Optional[bool] = ...) -> None: ...
+
+class StreamEmbedRequest(_message.Message):
+    __slots__ = ("request",)
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    request: EmbedRequest
+    def __init__(self, request: _Optional[_Union[EmbedRequest, _Mapping]] = ...) -> None: ...
+
+class StreamEmbedResponse(_message.Message):
+    __slots__ = ("model_id", "embeddings", "pooling", "usage")
+    MODEL_ID_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
+    POOLING_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    model_id: str
+    embeddings: _containers.RepeatedCompositeFieldContainer[Embedding]
+    pooling: Pooling
+    usage: _generation_event_pb2.Usage
+    def __init__(self, model_id: _Optional[str] = ..., embeddings: _Optional[_Iterable[_Union[Embedding, _Mapping]]] = ..., pooling: _Optional[_Union[Pooling, str]] = ..., usage: _Optional[_Union[_generation_event_pb2.Usage, _Mapping]] = ...) -> None: ...
 
 class EmbedInput(_message.Message):
     __slots__ = ("text", "tokens")
@@ -166,12 +188,14 @@ class EmbedResponse(_message.Message):
     def __init__(self, model_id: _Optional[str] = ..., embeddings: _Optional[_Iterable[_Union[Embedding, _Mapping]]] = ..., pooling: _Optional[_Union[Pooling, str]] = ..., usage: _Optional[_Union[_generation_event_pb2.Usage, _Mapping]] = ...) -> None: ...
 
 class ComputeSimilaritiesRequest(_message.Message):
-    __slots__ = ("model_id", "texts")
+    __slots__ = ("model_id", "texts", "prompt_name")
     MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_NAME_FIELD_NUMBER: _ClassVar[int]
     model_id: str
     texts: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, model_id: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ...) -> None: ...
+    prompt_name: str
+    def __init__(self, model_id: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ..., prompt_name: _Optional[str] = ...) -> None: ...
 
 class ComputeSimilaritiesResponse(_message.Message):
     __slots__ = ("model_id", "similarities", "text_count", "usage")

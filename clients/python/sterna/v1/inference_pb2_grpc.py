@@ -65,6 +65,11 @@ class InferenceServiceStub:
                 request_serializer=sterna_dot_v1_dot_inference__pb2.EmbedRequest.SerializeToString,
                 response_deserializer=sterna_dot_v1_dot_inference__pb2.EmbedResponse.FromString,
                 _registered_method=True)
+        self.StreamEmbed = channel.unary_stream(
+                '/sterna.v1.InferenceService/StreamEmbed',
+                request_serializer=sterna_dot_v1_dot_inference__pb2.StreamEmbedRequest.SerializeToString,
+                response_deserializer=sterna_dot_v1_dot_inference__pb2.StreamEmbedResponse.FromString,
+                _registered_method=True)
         self.ComputeSimilarities = channel.unary_unary(
                 '/sterna.v1.InferenceService/ComputeSimilarities',
                 request_serializer=sterna_dot_v1_dot_inference__pb2.ComputeSimilaritiesRequest.SerializeToString,
@@ -153,8 +158,17 @@ class InferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Embed(self, request, context):
-        """Turns texts into vectors. Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED, CAPABILITY_MISSING,
-        CONTEXT_LENGTH_EXCEEDED, QUEUE_FULL.
+        """Turns texts into vectors. An answer has at most 4 MiB, which is what clients receive by
+        default; StreamEmbed has no such limit. Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED,
+        CAPABILITY_MISSING, CONTEXT_LENGTH_EXCEEDED, QUEUE_FULL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamEmbed(self, request, context):
+        """As Embed, for any number of large vectors: they come in messages of at most 1 MiB, unless one
+        vector is larger. Errors: as Embed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -237,6 +251,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.Embed,
                     request_deserializer=sterna_dot_v1_dot_inference__pb2.EmbedRequest.FromString,
                     response_serializer=sterna_dot_v1_dot_inference__pb2.EmbedResponse.SerializeToString,
+            ),
+            'StreamEmbed': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamEmbed,
+                    request_deserializer=sterna_dot_v1_dot_inference__pb2.StreamEmbedRequest.FromString,
+                    response_serializer=sterna_dot_v1_dot_inference__pb2.StreamEmbedResponse.SerializeToString,
             ),
             'ComputeSimilarities': grpc.unary_unary_rpc_method_handler(
                     servicer.ComputeSimilarities,
@@ -415,6 +434,33 @@ class InferenceService:
             '/sterna.v1.InferenceService/Embed',
             sterna_dot_v1_dot_inference__pb2.EmbedRequest.SerializeToString,
             sterna_dot_v1_dot_inference__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamEmbed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sterna.v1.InferenceService/StreamEmbed',
+            sterna_dot_v1_dot_inference__pb2.StreamEmbedRequest.SerializeToString,
+            sterna_dot_v1_dot_inference__pb2.StreamEmbedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -64,8 +64,13 @@ class InferenceServiceStub:
     Detokenize: _grpc.UnaryUnaryMultiCallable[_inference_pb2.DetokenizeRequest, _inference_pb2.DetokenizeResponse]
     """Turns token ids into text. Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED."""
     Embed: _grpc.UnaryUnaryMultiCallable[_inference_pb2.EmbedRequest, _inference_pb2.EmbedResponse]
-    """Turns texts into vectors. Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED, CAPABILITY_MISSING,
-    CONTEXT_LENGTH_EXCEEDED, QUEUE_FULL.
+    """Turns texts into vectors. An answer has at most 4 MiB, which is what clients receive by
+    default; StreamEmbed has no such limit. Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED,
+    CAPABILITY_MISSING, CONTEXT_LENGTH_EXCEEDED, QUEUE_FULL.
+    """
+    StreamEmbed: _grpc.UnaryStreamMultiCallable[_inference_pb2.StreamEmbedRequest, _inference_pb2.StreamEmbedResponse]
+    """As Embed, for any number of large vectors: they come in messages of at most 1 MiB, unless one
+    vector is larger. Errors: as Embed.
     """
     ComputeSimilarities: _grpc.UnaryUnaryMultiCallable[_inference_pb2.ComputeSimilaritiesRequest, _inference_pb2.ComputeSimilaritiesResponse]
     """Compares texts with one another. Errors: as Embed."""
@@ -120,8 +125,13 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     Detokenize: _aio.UnaryUnaryMultiCallable[_inference_pb2.DetokenizeRequest, _inference_pb2.DetokenizeResponse]  # type: ignore[assignment]
     """Turns token ids into text. Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED."""
     Embed: _aio.UnaryUnaryMultiCallable[_inference_pb2.EmbedRequest, _inference_pb2.EmbedResponse]  # type: ignore[assignment]
-    """Turns texts into vectors. Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED, CAPABILITY_MISSING,
-    CONTEXT_LENGTH_EXCEEDED, QUEUE_FULL.
+    """Turns texts into vectors. An answer has at most 4 MiB, which is what clients receive by
+    default; StreamEmbed has no such limit. Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED,
+    CAPABILITY_MISSING, CONTEXT_LENGTH_EXCEEDED, QUEUE_FULL.
+    """
+    StreamEmbed: _aio.UnaryStreamMultiCallable[_inference_pb2.StreamEmbedRequest, _inference_pb2.StreamEmbedResponse]  # type: ignore[assignment]
+    """As Embed, for any number of large vectors: they come in messages of at most 1 MiB, unless one
+    vector is larger. Errors: as Embed.
     """
     ComputeSimilarities: _aio.UnaryUnaryMultiCallable[_inference_pb2.ComputeSimilaritiesRequest, _inference_pb2.ComputeSimilaritiesResponse]  # type: ignore[assignment]
     """Compares texts with one another. Errors: as Embed."""
@@ -203,8 +213,19 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inference_pb2.EmbedRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inference_pb2.EmbedResponse, _abc.Awaitable[_inference_pb2.EmbedResponse]]:
-        """Turns texts into vectors. Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED, CAPABILITY_MISSING,
-        CONTEXT_LENGTH_EXCEEDED, QUEUE_FULL.
+        """Turns texts into vectors. An answer has at most 4 MiB, which is what clients receive by
+        default; StreamEmbed has no such limit. Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED,
+        CAPABILITY_MISSING, CONTEXT_LENGTH_EXCEEDED, QUEUE_FULL.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamEmbed(
+        self,
+        request: _inference_pb2.StreamEmbedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_inference_pb2.StreamEmbedResponse], _abc.AsyncIterator[_inference_pb2.StreamEmbedResponse]]:
+        """As Embed, for any number of large vectors: they come in messages of at most 1 MiB, unless one
+        vector is larger. Errors: as Embed.
         """
 
     @_abc_1.abstractmethod

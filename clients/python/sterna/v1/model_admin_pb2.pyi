@@ -19,16 +19,18 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetServerInfoResponse(_message.Message):
-    __slots__ = ("info", "state", "model_available_count", "default_model_id")
+    __slots__ = ("info", "state", "model_available_count", "default_model_id", "default_embedding_model_id")
     INFO_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     MODEL_AVAILABLE_COUNT_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_MODEL_ID_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_EMBEDDING_MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     info: _server_status_pb2.ServerInfo
     state: _server_status_pb2.ServerState
     model_available_count: int
     default_model_id: str
-    def __init__(self, info: _Optional[_Union[_server_status_pb2.ServerInfo, _Mapping]] = ..., state: _Optional[_Union[_server_status_pb2.ServerState, str]] = ..., model_available_count: _Optional[int] = ..., default_model_id: _Optional[str] = ...) -> None: ...
+    default_embedding_model_id: str
+    def __init__(self, info: _Optional[_Union[_server_status_pb2.ServerInfo, _Mapping]] = ..., state: _Optional[_Union[_server_status_pb2.ServerState, str]] = ..., model_available_count: _Optional[int] = ..., default_model_id: _Optional[str] = ..., default_embedding_model_id: _Optional[str] = ...) -> None: ...
 
 class GetServerStatusRequest(_message.Message):
     __slots__ = ()

@@ -3,6 +3,7 @@ import datetime
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sterna.v1 import generation_pb2 as _generation_pb2
+from sterna.v1 import inference_pb2 as _inference_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -89,8 +90,20 @@ class ModelArchitecture(_message.Message):
     tied_embeddings: bool
     def __init__(self, name: _Optional[str] = ..., vocabulary_size: _Optional[int] = ..., hidden_size: _Optional[int] = ..., intermediate_size: _Optional[int] = ..., layer_count: _Optional[int] = ..., head_count: _Optional[int] = ..., kv_head_count: _Optional[int] = ..., head_size: _Optional[int] = ..., tied_embeddings: _Optional[bool] = ...) -> None: ...
 
+class EmbeddingTraits(_message.Message):
+    __slots__ = ("pooling", "dimension_count", "max_token_count", "prompt_names")
+    POOLING_FIELD_NUMBER: _ClassVar[int]
+    DIMENSION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_NAMES_FIELD_NUMBER: _ClassVar[int]
+    pooling: _inference_pb2.Pooling
+    dimension_count: int
+    max_token_count: int
+    prompt_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, pooling: _Optional[_Union[_inference_pb2.Pooling, str]] = ..., dimension_count: _Optional[int] = ..., max_token_count: _Optional[int] = ..., prompt_names: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class Model(_message.Message):
-    __slots__ = ("model_id", "aliases", "family", "architecture", "format", "quantization", "parameter_count", "context_length", "template_name", "default_sampling", "capabilities", "path", "size_bytes", "create_time", "owner", "revision", "built_in", "default_model", "pinned", "state", "state_message", "load_time", "last_use_time", "memory_bytes", "keep_alive", "harness", "search_provider", "head_precision", "adapters")
+    __slots__ = ("model_id", "aliases", "family", "architecture", "format", "quantization", "parameter_count", "context_length", "template_name", "default_sampling", "capabilities", "path", "size_bytes", "create_time", "owner", "revision", "built_in", "default_model", "pinned", "state", "state_message", "load_time", "last_use_time", "memory_bytes", "keep_alive", "harness", "search_provider", "head_precision", "adapters", "embedding", "default_embedding_model")
     MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
     FAMILY_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +133,8 @@ class Model(_message.Message):
     SEARCH_PROVIDER_FIELD_NUMBER: _ClassVar[int]
     HEAD_PRECISION_FIELD_NUMBER: _ClassVar[int]
     ADAPTERS_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_EMBEDDING_MODEL_FIELD_NUMBER: _ClassVar[int]
     model_id: str
     aliases: _containers.RepeatedScalarFieldContainer[str]
     family: str
@@ -149,7 +164,9 @@ class Model(_message.Message):
     search_provider: _generation_pb2.SearchProvider
     head_precision: WeightPrecision
     adapters: _containers.RepeatedCompositeFieldContainer[Adapter]
-    def __init__(self, model_id: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., family: _Optional[str] = ..., architecture: _Optional[_Union[ModelArchitecture, _Mapping]] = ..., format: _Optional[str] = ..., quantization: _Optional[str] = ..., parameter_count: _Optional[int] = ..., context_length: _Optional[int] = ..., template_name: _Optional[str] = ..., default_sampling: _Optional[_Union[_generation_pb2.SamplingParams, _Mapping]] = ..., capabilities: _Optional[_Iterable[_Union[ModelCapability, str]]] = ..., path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., owner: _Optional[str] = ..., revision: _Optional[str] = ..., built_in: _Optional[bool] = ..., default_model: _Optional[bool] = ..., pinned: _Optional[bool] = ..., state: _Optional[_Union[ModelState, str]] = ..., state_message: _Optional[str] = ..., load_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_use_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., memory_bytes: _Optional[int] = ..., keep_alive: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., harness: _Optional[_Union[_generation_pb2.Harness, str]] = ..., search_provider: _Optional[_Union[_generation_pb2.SearchProvider, str]] = ..., head_precision: _Optional[_Union[WeightPrecision, str]] = ..., adapters: _Optional[_Iterable[_Union[Adapter, _Mapping]]] = ...) -> None: ...
+    embedding: EmbeddingTraits
+    default_embedding_model: bool
+    def __init__(self, model_id: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., family: _Optional[str] = ..., architecture: _Optional[_Union[ModelArchitecture, _Mapping]] = ..., format: _Optional[str] = ..., quantization: _Optional[str] = ..., parameter_count: _Optional[int] = ..., context_length: _Optional[int] = ..., template_name: _Optional[str] = ..., default_sampling: _Optional[_Union[_generation_pb2.SamplingParams, _Mapping]] = ..., capabilities: _Optional[_Iterable[_Union[ModelCapability, str]]] = ..., path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., owner: _Optional[str] = ..., revision: _Optional[str] = ..., built_in: _Optional[bool] = ..., default_model: _Optional[bool] = ..., pinned: _Optional[bool] = ..., state: _Optional[_Union[ModelState, str]] = ..., state_message: _Optional[str] = ..., load_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_use_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., memory_bytes: _Optional[int] = ..., keep_alive: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., harness: _Optional[_Union[_generation_pb2.Harness, str]] = ..., search_provider: _Optional[_Union[_generation_pb2.SearchProvider, str]] = ..., head_precision: _Optional[_Union[WeightPrecision, str]] = ..., adapters: _Optional[_Iterable[_Union[Adapter, _Mapping]]] = ..., embedding: _Optional[_Union[EmbeddingTraits, _Mapping]] = ..., default_embedding_model: _Optional[bool] = ...) -> None: ...
 
 class Adapter(_message.Message):
     __slots__ = ("adapter_id", "model_id", "state", "state_message", "path", "rank", "precision", "memory_bytes", "load_time")
