@@ -46,11 +46,14 @@ BUILT = {
     "Tokenize",
     "Detokenize",
     "Embed",
+    "StreamEmbed",
     "ComputeSimilarities",
     "CreateSession",
     "GetSession",
     "ListSessions",
     "DeleteSession",
+    "GetAnswer",
+    "DeleteAnswer",
     "GetServerInfo",
     "GetServerStatus",
     "ListModels",
@@ -186,6 +189,7 @@ async def test_the_model_is_described(core: CoreClient) -> None:
     assert list(model.capabilities) == [
         model_pb2.MODEL_CAPABILITY_COMPLETION,
         model_pb2.MODEL_CAPABILITY_CHAT,
+        model_pb2.MODEL_CAPABILITY_EMBEDDING,
         model_pb2.MODEL_CAPABILITY_SEARCH,
     ]
     assert model.memory_bytes > 1_000_000

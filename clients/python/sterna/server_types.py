@@ -10,6 +10,7 @@ from sterna.types import (
     Harness,
     ModelCapability,
     ModelState,
+    Pooling,
     SearchProvider,
     ServerState,
     WeightPrecision,
@@ -62,6 +63,16 @@ class Adapter:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddingTraits:
+    """How a model makes vectors of texts."""
+
+    pooling: Pooling
+    dimension_count: int
+    max_token_count: int
+    prompt_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A model that the server has."""
 
@@ -94,6 +105,8 @@ class Model:
     search_provider: SearchProvider
     head_precision: WeightPrecision
     adapters: tuple[Adapter, ...]
+    embedding: EmbeddingTraits
+    default_embedding_model: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +158,7 @@ class ServerInfo:
     state: ServerState
     model_available_count: int
     default_model_id: str
+    default_embedding_model_id: str
 
 
 @dataclass(frozen=True, slots=True)

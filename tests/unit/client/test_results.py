@@ -45,6 +45,7 @@ PAIRS: list[tuple[type, type[ProtoMessage]]] = [
     (server_types.SamplingDefaults, generation_pb2.SamplingParams),
     (server_types.ModelArchitecture, model_pb2.ModelArchitecture),
     (server_types.Adapter, model_pb2.Adapter),
+    (server_types.EmbeddingTraits, model_pb2.EmbeddingTraits),
     (server_types.Model, model_pb2.Model),
     (server_types.LoadedModel, model_admin_pb2.LoadModelResponse),
     (server_types.Listener, server_status_pb2.Listener),

@@ -111,6 +111,8 @@ def embed(
     model: str = "",
     dimension_count: int | None = None,
     instruction: str | None = None,
+    prompt_name: str = "",
+    truncate: bool = False,
     timeout: float | None = None,
 ) -> Call[types.Embeddings]:
     """Vectors of texts, or of token ids; one string is one text."""
@@ -128,6 +130,8 @@ def embed(
             ],
             dimension_count=dimension_count,
             instruction=instruction,
+            prompt_name=prompt_name,
+            truncate=truncate,
         ),
         inference_pb2.EmbedResponse,
         lambda reply: from_message(types.Embeddings, reply),
