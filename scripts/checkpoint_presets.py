@@ -21,6 +21,16 @@ _TINY: dict[str, Shape] = {
     ),
     "llama-divide-hd96": Shape("llama", "divide", 212, 332, 2, 4, 1, 96, 423, eps=1e-6),
     "llama-multiply-hd64": Shape("llama", "multiply", 140, 260, 3, 5, 1, 64, 350, tied=False),
+    # Heads of a size of their own, with norms; and a norm inside every linear.
+    "qwen3-multiply": Shape(
+        "qwen3", "multiply", 144, 344, 2, 4, 2, 64, 421, rope_theta=1e6, eps=1e-6
+    ),
+    "qwen3-divide": Shape(
+        "qwen3", "divide", 96, 300, 2, 2, 1, 128, 389, rope_theta=1e6, eps=1e-6, tied=False
+    ),
+    "qwen3-embedding": Shape(
+        "qwen3-bare", "latent-f32", 112, 244, 2, 3, 1, 64, 307, eps=1e-6, projection_norm="norm"
+    ),
     # One layer as wide as bitnet-b1.58-2B-4T, with a small vocabulary.
     "bitnet-multiply-wide": Shape(
         "bitnet", "multiply", 2560, 6912, 1, 20, 5, 128, 512, rope_theta=5e5

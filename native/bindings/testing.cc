@@ -57,11 +57,11 @@ struct Bench {
   std::vector<BatchRow> rows;
 };
 
-const TernaryMatrix& find_linear(const LoadedModel& model, const std::string& name) {
+const Linear& find_linear(const LoadedModel& model, const std::string& name) {
   for (int i = 0; i < model.layer_count(); ++i) {
     const LayerWeights& layer = model.layer(i);
     const std::string prefix = "layers." + std::to_string(i) + ".";
-    const std::pair<const char*, const TernaryMatrix*> linears[] = {
+    const std::pair<const char*, const Linear*> linears[] = {
         {"q", &layer.q},       {"k", &layer.k},   {"v", &layer.v},      {"o", &layer.o},
         {"gate", &layer.gate}, {"up", &layer.up}, {"down", &layer.down}};
     for (const auto& [suffix, matrix] : linears) {
@@ -73,7 +73,7 @@ const TernaryMatrix& find_linear(const LoadedModel& model, const std::string& na
 
 py::tuple linear(const std::shared_ptr<Model>& model, const std::string& name, FloatArray x) {
   Bench bench(model, static_cast<int>(x.shape(0)), 1, "f32");
-  const TernaryMatrix& weight = find_linear(*bench.weights, name);
+  const Linear& weight = find_linear(*bench.weights, name);
   require_matrix(x, weight.cols);
   const py::ssize_t rows = x.shape(0);
   py::array_t<std::int8_t> codes({rows, static_cast<py::ssize_t>(weight.cols)});

@@ -98,9 +98,9 @@ TEST(metadata_are_checked) {
   check_refused(parts.bytes(), "architectures");
   parts = Parts::of(packed());
   json config = json::parse(parts.header["__metadata__"]["config"].get<std::string>());
-  config["rope_scaling"] = {{"rope_type", "yarn"}};
+  config["rope_scaling"] = {{"rope_type", "dynamic"}};
   parts.header["__metadata__"]["config"] = config.dump();
-  check_refused(parts.bytes(), "yarn", ErrorCode::kUnsupportedModel);
+  check_refused(parts.bytes(), "dynamic", ErrorCode::kUnsupportedModel);
   config.erase("rope_scaling");
   config["num_hidden_layers"] = 3;
   parts.header["__metadata__"]["config"] = config.dump();

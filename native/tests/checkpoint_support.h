@@ -13,7 +13,7 @@
 
 namespace sterna::test {
 
-enum class Family { kBitnetMultiply, kBitnetOnline, kLlamaDivide };
+enum class Family { kBitnetMultiply, kBitnetOnline, kLlamaDivide, kQwen3Multiply };
 
 struct TestMatrix {
   int rows = 0;
@@ -71,7 +71,8 @@ inline std::string hf_packed(const TestMatrix& matrix) {
 inline TestCheckpoint make_checkpoint(Family family, unsigned seed = 1) {
   using Check = TestCheckpoint;
   std::mt19937 random(seed);
-  const bool bitnet = family != Family::kLlamaDivide;
+  const bool qwen3 = family == Family::kQwen3Multiply;
+  const bool bitnet = family != Family::kLlamaDivide && !qwen3;
   TestCheckpoint made;
   made.config = {
       {"architectures", nlohmann::json::array({bitnet ? "BitNetForCausalLM" : "LlamaForCausalLM"})},
@@ -89,7 +90,13 @@ inline TestCheckpoint make_checkpoint(Family family, unsigned seed = 1) {
       {"tie_word_embeddings", bitnet},
       {"quantization_config", {{"quant_method", "bitnet"}}},
   };
-  if (bitnet) {
+  if (qwen3) {
+    made.config["architectures"] = {"Qwen3ForCausalLM"};
+    made.config["model_type"] = "qwen3";
+    made.config["head_dim"] = Check::kHeadDim;
+    made.config["tie_word_embeddings"] = true;
+  }
+  if (bitnet || qwen3) {
     made.config["quantization_config"]["linear_class"] = "autobitlinear";
     made.config["quantization_config"]["quantization_mode"] =
         family == Family::kBitnetOnline ? "online" : "offline";
@@ -104,7 +111,8 @@ inline TestCheckpoint make_checkpoint(Family family, unsigned seed = 1) {
     made.embedding.push_back(static_cast<float>(small(random)) / 64.0f);
   }
   add_bf16("model.embed_tokens.weight", {Check::kVocab, Check::kHidden}, made.embedding);
-  if (!bitnet) add_bf16("lm_head.weight", {Check::kVocab, Check::kHidden}, made.embedding);
+  if (family == Family::kLlamaDivide)
+    add_bf16("lm_head.weight", {Check::kVocab, Check::kHidden}, made.embedding);
   add_bf16("model.norm.weight", {Check::kHidden}, std::vector<float>(Check::kHidden, 1.25f));
 
   const int query = Check::kHeads * Check::kHeadDim;
@@ -145,6 +153,12 @@ inline TestCheckpoint make_checkpoint(Family family, unsigned seed = 1) {
                std::vector<float>(static_cast<std::size_t>(norm.size),
                                   0.5f + static_cast<float>(layer)));
     }
+    for (const char* name : {"q_norm", "k_norm"}) {
+      if (qwen3) {
+        add_bf16(prefix + "self_attn." + name + ".weight", {Check::kHeadDim},
+                 std::vector<float>(Check::kHeadDim, 0.75f + static_cast<float>(layer)));
+      }
+    }
     for (const Linear& linear : linears) {
       TestMatrix matrix{linear.rows, linear.cols, {}, {}, 0.0f};
       const std::string weight = prefix + linear.module + ".weight";
@@ -165,6 +179,21 @@ inline TestCheckpoint make_checkpoint(Family family, unsigned seed = 1) {
     }
   }
   return made;
+}
+
+// An RMSNorm of its own for every linear, called "<linear>.<name>.weight".
+inline void add_projection_norms(TestCheckpoint& checkpoint, const std::string& name) {
+  std::vector<RawTensor> norms;
+  float value = 1.0f;
+  for (const RawTensor& tensor : checkpoint.tensors) {
+    const std::size_t end = tensor.name.rfind("_proj.weight");
+    if (end == std::string::npos || tensor.name.ends_with("_scale")) continue;
+    const std::int64_t size = tensor.shape[1];
+    const std::string norm = tensor.name.substr(0, end) + "_proj." + name + ".weight";
+    norms.push_back({norm, "BF16", {size}, bf16_bytes(std::vector<float>(size, value))});
+    value += 0.25f;
+  }
+  for (RawTensor& norm : norms) checkpoint.tensors.push_back(std::move(norm));
 }
 
 }  // namespace sterna::test

@@ -26,6 +26,7 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "service")]
 
 from scripts.checkpoint_presets import PRESETS, TINY_PRESETS  # noqa: E402
 from sterna_service.models.synthetic.checkpoint import make_checkpoint  # noqa: E402
+from tests.golden.reference_form import to_reference_form  # noqa: E402
 
 EMBEDDED = REPOSITORY / "service" / "sterna_service" / "models" / "embedded"
 SEEDS = (0, 1, 2, 3, 4, 5)
@@ -35,11 +36,12 @@ LINEAR_ROWS = 4
 LAYER_TOKENS = 12
 LAYER_PROMPTS = range(100, 130)  # candidates for the captured run
 CLEAR_MARGIN = 3e-5  # LAYER_BOUNDARY of the tests
-# Less of what is wide, to keep the files small.
+# Less of what is wide, and of variants of what is recorded in full, to keep the files small.
 WIDE = ("bitnet-multiply-wide",)
-WIDE_SEEDS = (0, 1)
-WIDE_LINEAR_ROWS = 2
-WIDE_LAYER_TOKENS = 5
+VARIANTS = ("qwen3-embedding",)
+FEW_SEEDS = (0, 1)
+FEW_LINEAR_ROWS = 2
+FEW_LAYER_TOKENS = 5
 GREEDY_TOKENS = 48
 
 STAGES = {
@@ -51,6 +53,8 @@ STAGES = {
     "mlp.up_proj": ("gateup", "up"),
     "mlp.down_proj": ("down", "down"),
 }
+# The projections of a stage, each with codes of its own where each has a norm of its own.
+PROJECTIONS = {"qkv": "q k v", "o": "o", "gateup": "gate up", "down": "down"}
 
 GREEDY_PROMPTS = (
     "Hello!",
@@ -91,6 +95,7 @@ class Recorder:
 
     def __init__(self, model: Any) -> None:
         self.inputs: dict[str, Any] = {}  # "0.qkv" -> [t, in]
+        self.normed: dict[str, Any] = {}  # the same behind the norms of projections that have one
         self.outputs: dict[str, Any] = {}  # "0.q" -> [t, out]
         self.codes: dict[str, Any] = {}
         self.scales: dict[str, Any] = {}
@@ -102,7 +107,10 @@ class Recorder:
             self._hooks.append(layer.register_forward_hook(self._after_layer))
             for path, (stage, name) in STAGES.items():
                 module = layer.get_submodule(path)
-                before, after = f"{index}.{stage}", f"{index}.{name}"
+                norm = getattr(module, "rms_norm", None)
+                before, after = f"{index}.{name if norm else stage}", f"{index}.{name}"
+                if norm is not None:
+                    self._hooks.append(norm.register_forward_hook(self._after_norm(before)))
                 self._hooks.append(module.register_forward_pre_hook(self._before_linear(before)))
                 self._hooks.append(module.register_forward_hook(self._after_linear(after)))
 
@@ -143,6 +151,26 @@ class Recorder:
             self.inputs[stage] = arguments[0][0].numpy().copy()
 
         return hook
+
+    def _after_norm(self, stage: str) -> Any:
+        def hook(_module: Any, _arguments: Any, output: Any) -> None:
+            self.normed[stage] = output[0].numpy().copy()
+
+        return hook
+
+    def stages(self, index: int, stage: str) -> list[str]:
+        """The keys under which a layer's stage was recorded: one, or one for each projection."""
+        if f"{index}.{stage}" in self.inputs:
+            return [f"{index}.{stage}"]
+        return [f"{index}.{name}" for name in PROJECTIONS[stage].split()]
+
+    def margin(self, index: int, stage: str) -> Any:
+        """Per row: the smallest rounding margin of a layer's stage."""
+        margins = [
+            rounding_margin(self.normed.get(key, self.inputs[key]), self.scales[key])
+            for key in self.stages(index, stage)
+        ]
+        return np.min(margins, axis=0)
 
     def _after_linear(self, name: str) -> Any:
         def hook(_module: Any, _arguments: Any, output: Any) -> None:
@@ -185,18 +213,11 @@ def record_layers(model: Any, tokens: list[int], rows: int) -> dict[str, Any]:
         model(torch.tensor([tokens]), use_cache=False)
     recorder.close()
     layers = len(recorder.hidden) - 1
-    stages = ("qkv", "o", "gateup", "down")
     values: dict[str, Any] = {
         "layer/tokens": np.array(tokens, np.int32),
         "layer/hidden": np.stack(recorder.hidden),
         "layer/margin": np.stack(
-            [
-                [
-                    rounding_margin(recorder.inputs[f"{i}.{s}"], recorder.scales[f"{i}.{s}"])
-                    for s in stages
-                ]
-                for i in range(layers)
-            ]
+            [[recorder.margin(index, stage) for stage in PROJECTIONS] for index in range(layers)]
         ),
     }
     # The last rows: their attention saw every position before them.
@@ -204,6 +225,8 @@ def record_layers(model: Any, tokens: list[int], rows: int) -> dict[str, Any]:
         values[f"linear/{stage}/x"] = x[-rows:]
         values[f"linear/{stage}/codes"] = recorder.codes[stage][-rows:]
         values[f"linear/{stage}/scale"] = recorder.scales[stage][-rows:]
+    for stage, x in recorder.normed.items():
+        values[f"linear/{stage}/normed"] = x[-rows:]
     for name, y in recorder.outputs.items():
         values[f"linear/{name}/y"] = y[-rows:]
     return values
@@ -231,10 +254,11 @@ def record_edges(model: Any) -> dict[str, Any]:
     with torch.no_grad():
         projection(torch.tensor(rows)[None])
     recorder.close()
+    (stage,) = recorder.codes
     return {
         "edge/x": rows,
-        "edge/codes": recorder.codes["0.qkv"],
-        "edge/scale": recorder.scales["0.qkv"],
+        "edge/codes": recorder.codes[stage],
+        "edge/scale": recorder.scales[stage],
         "edge/y": recorder.outputs["0.q"],
     }
 
@@ -258,16 +282,17 @@ def versions() -> dict[str, str]:
 def golden_preset(preset: str) -> dict[str, Any]:
     """Everything for one random shape."""
     shape = PRESETS[preset]
-    wide = preset in WIDE
-    layer_tokens = WIDE_LAYER_TOKENS if wide else LAYER_TOKENS
+    few = preset in WIDE or preset in VARIANTS
+    layer_tokens = FEW_LAYER_TOKENS if few else LAYER_TOKENS
     values: dict[str, Any] = {}
     digests = {}
-    for seed in WIDE_SEEDS if wide else SEEDS:
+    for seed in FEW_SEEDS if few else SEEDS:
         with tempfile.TemporaryDirectory() as temporary:
             digests[str(seed)] = make_checkpoint(Path(temporary), shape, seed)
+            to_reference_form(Path(temporary))
             model = load_model(Path(temporary))
             if seed == 0:
-                rows = WIDE_LINEAR_ROWS if wide else LINEAR_ROWS
+                rows = FEW_LINEAR_ROWS if few else LINEAR_ROWS
                 # Without the common first token, whose margins would be the same in all.
                 prompts = [
                     prompt_tokens(shape.vocab, s, layer_tokens + 1)[1:] for s in LAYER_PROMPTS

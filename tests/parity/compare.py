@@ -72,6 +72,11 @@ class Golden:
     def layers(self) -> int:
         return len(self.values["layer/hidden"]) - 1
 
+    def stage(self, index: int, projection: str) -> str:
+        """Where the input of a projection is: shared by a stage, unless each has its own norm."""
+        own = f"linear/{index}.{projection}"
+        return own if f"{own}/x" in self.values else f"linear/{index}.{STAGE_OF[projection]}"
+
     @property
     def logit_seeds(self) -> list[int]:
         seeds = {name.split("/")[1] for name in self.values if name.startswith("logits/")}
@@ -121,13 +126,14 @@ class LogitDifference:
 
 def compare_linear(model: Oracle, golden: Golden, index: int, name: str) -> LinearDifference:
     """Tolerance 1, for projection `name` (q, k, v, o, gate, up, down) of layer `index`."""
-    stage = f"linear/{index}.{STAGE_OF[name]}"
+    stage = golden.stage(index, name)
     x, scale = golden.values[f"{stage}/x"], golden.values[f"{stage}/scale"]
     expected_codes = golden.values[f"{stage}/codes"].astype(np.int32)
     expected = golden.values[f"linear/{index}.{name}/y"]
     codes, steps, y = model.linear(f"layers.{index}.{name}", x)
     difference = np.abs(codes.astype(np.int32) - expected_codes)
-    scaled = x.astype(np.float64) * scale[:, None].astype(np.float64)
+    rounded = golden.values.get(f"{stage}/normed", x)
+    scaled = rounded.astype(np.float64) * scale[:, None].astype(np.float64)
     at_boundary = np.abs(scaled - np.floor(scaled) - 0.5) <= BOUNDARY
     same = (difference == 0).all(axis=1)
     error = np.abs(y - expected)[same]

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tests.parity.numpy_rotary import Rotary
+
 Array = npt.NDArray[Any]
 
 PROJECTIONS = {
@@ -62,41 +64,56 @@ def quantize_rows(x: Array) -> tuple[Array, Array]:
     return np.clip(np.rint(x * scale), -128, 127), one / scale
 
 
+def rms_norm(x: Array, weight: Array, eps: Any) -> Array:
+    with np.errstate(over="ignore"):
+        mean = (x * x).mean(axis=-1, keepdims=True)
+    normal: Array = x * (x.dtype.type(1) / np.sqrt(mean + eps))
+    return normal * weight
+
+
 @dataclass(frozen=True)
 class TernaryLinear:
     """y = (codes @ ternary.T) * (step * scale)."""
 
     ternary: Array  # [out, in], in the model's float type
     scale: Any
+    norm: Array | None = None  # [in]: an RMSNorm that comes before the rounding
+    eps: Any = 0.0
 
     def __call__(self, x: Array) -> tuple[Array, Array, Array]:
         """float [t, in] -> (codes [t, in], steps [t, 1], y [t, out])."""
+        if self.norm is not None:
+            x = rms_norm(x, self.norm, self.eps)
         codes, steps = quantize_rows(x)
         # Sums of integers below 2 ** 24 are exact in float32 in any order.
         return codes, steps, (codes @ self.ternary.T) * (steps * self.scale)
 
 
 class NumpyModel:
-    """`BitNetForCausalLM` and `LlamaForCausalLM` with ternary projections."""
+    """The supported architectures with ternary projections."""
 
     def __init__(self, directory: Path, dtype: type[np.floating[Any]] = np.float32) -> None:
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         self.dtype = dtype
-        self.bitnet = config["architectures"] == ["BitNetForCausalLM"]
+        (architecture,) = config["architectures"]
+        self.old = architecture == "BitnetForCausalLM"
+        self.sub_norms = architecture.lower() == "bitnetforcausallm"
         self.layers = int(config["num_hidden_layers"])
         self.heads = int(config["num_attention_heads"])
         self.kv_heads = int(config["num_key_value_heads"])
         self.head_dim = int(config.get("head_dim") or config["hidden_size"] // self.heads)
-        self.theta = float(config["rope_theta"])
+        self.relu2 = config["hidden_act"] == "relu2"
         self.eps = dtype(config["rms_norm_eps"])
-        self._quantization = config["quantization_config"]
+        self.rotary = Rotary(config, self.head_dim)
+        self._quantization = config.get("quantization_config", {})
         self._tensors = read_safetensors(directory / "model.safetensors")
+        self.prefix = "model." if "model.norm.weight" in self._tensors else ""
         self._linears = {
-            f"layers.{index}.{name}": self._load_linear(f"model.layers.{index}.{path}")
+            f"layers.{index}.{name}": self._load_linear(f"{self.prefix}layers.{index}.{path}")
             for index in range(self.layers)
             for name, path in PROJECTIONS.items()
         }
-        self.embedding = self._float("model.embed_tokens.weight")
+        self.embedding = self._float(f"{self.prefix}embed_tokens.weight")
         tied = config["tie_word_embeddings"]
         self.head = self.embedding if tied else self._float("lm_head.weight")
 
@@ -105,15 +122,24 @@ class NumpyModel:
 
     def _load_linear(self, name: str) -> TernaryLinear:
         weight = self._tensors[f"{name}.weight"]
-        multiply = self._quantization.get("linear_class") == "autobitlinear"
+        norm = next(
+            (
+                self._float(key)
+                for key in self._tensors
+                if key.startswith(f"{name}.") and "norm" in key
+            ),
+            None,
+        )
         if weight.dtype == np.uint8:
             scale = self.dtype(self._tensors[f"{name}.weight_scale"][0])
             ternary = unpack_codes(weight).astype(self.dtype)
-            return TernaryLinear(ternary, scale if multiply else self.dtype(1) / scale)
+            multiply = self._quantization.get("linear_class") == "autobitlinear"
+            factor = scale if multiply else self.dtype(1) / scale
+            return TernaryLinear(ternary, factor, norm, self.eps)
         # Latent floats: the nearest of {-1, 0, 1} after division by the mean magnitude.
         mean = np.maximum(np.abs(weight).mean(dtype=np.float64), 1e-5).astype(np.float32)
         ternary = np.clip(np.rint(weight * (np.float32(1) / mean)), -1, 1)
-        return TernaryLinear(ternary.astype(self.dtype), self.dtype(mean))
+        return TernaryLinear(ternary.astype(self.dtype), self.dtype(mean), norm, self.eps)
 
     def linear(self, name: str, x: Array) -> tuple[Array, Array, Array]:
         """Projection `layers.{i}.{q,k,v,o,gate,up,down}`: codes [t, in], steps [t], y [t, out]."""
@@ -124,16 +150,12 @@ class NumpyModel:
         return self._linears[name](x)[2]
 
     def _norm(self, x: Array, name: str) -> Array:
-        mean = (x * x).mean(axis=-1, keepdims=True)
-        normal: Array = x * (self.dtype(1) / np.sqrt(mean + self.eps))
-        return normal * self._float(f"{name}.weight")
+        return rms_norm(x, self._float(f"{self.prefix}{name}.weight"), self.eps)
 
     def _rotate(self, x: Array) -> Array:
         """Rotary embedding of [heads, t, head_dim] at positions 0 .. t-1, halves paired."""
-        exponents = np.arange(0, self.head_dim, 2).astype(np.float32) / np.float32(self.head_dim)
-        frequency = np.float32(1) / np.float32(self.theta) ** exponents
-        angles = np.arange(x.shape[1], dtype=np.float32)[:, None] * frequency[None, :]
-        cos, sin = np.cos(angles).astype(self.dtype), np.sin(angles).astype(self.dtype)
+        cos, sin = self.rotary.angles(x.shape[1])
+        cos, sin = cos.astype(self.dtype), sin.astype(self.dtype)
         first, second = np.split(x, 2, axis=-1)
         return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
 
@@ -141,13 +163,21 @@ class NumpyModel:
         """Causal attention over normalized [t, hidden], up to but without the output projection."""
         tokens = x.shape[0]
 
+        attn = f"layers.{index}.self_attn"
+
         def split(name: str, heads: int) -> Array:
             flat = self._project(f"layers.{index}.{name}", x)
             return flat.reshape(tokens, heads, self.head_dim).transpose(1, 0, 2)
 
-        query = self._rotate(split("q", self.heads))
+        def rotated(name: str, heads: int) -> Array:
+            states = split(name, heads)
+            if f"{self.prefix}{attn}.{name}_norm.weight" in self._tensors:
+                states = self._norm(states, f"{attn}.{name}_norm")
+            return self._rotate(states)
+
+        query = rotated("q", self.heads)
         group = self.heads // self.kv_heads
-        key = np.repeat(self._rotate(split("k", self.kv_heads)), group, axis=0)
+        key = np.repeat(rotated("k", self.kv_heads), group, axis=0)
         value = np.repeat(split("v", self.kv_heads), group, axis=0)
         scores = (query @ key.transpose(0, 2, 1)) * self.dtype(self.head_dim**-0.5)
         future = np.triu(np.ones((tokens, tokens), dtype=bool), k=1)
@@ -160,19 +190,20 @@ class NumpyModel:
     def _mlp(self, index: int, x: Array) -> Array:
         gate = self._project(f"layers.{index}.gate", x)
         up = self._project(f"layers.{index}.up", x)
-        if not self.bitnet:
-            return self._project(f"layers.{index}.down", gate / (1 + np.exp(-gate)) * up)
-        active = np.maximum(gate, 0) ** 2 * up
-        normal = self._norm(active, f"model.layers.{index}.mlp.ffn_sub_norm")
-        return self._project(f"layers.{index}.down", normal)
+        active = (np.maximum(gate, 0) ** 2 if self.relu2 else gate / (1 + np.exp(-gate))) * up
+        if self.sub_norms:
+            name = "ffn_layernorm" if self.old else "ffn_sub_norm"
+            active = self._norm(active, f"layers.{index}.mlp.{name}")
+        return self._project(f"layers.{index}.down", active)
 
     def layer(self, index: int, x: Array) -> Array:
         """One decoder layer over [t, hidden] at positions 0 .. t-1."""
-        prefix = f"model.layers.{index}"
+        prefix = f"layers.{index}"
         x = x.astype(self.dtype)
         attended = self._attention(index, self._norm(x, f"{prefix}.input_layernorm"))
-        if self.bitnet:
-            attended = self._norm(attended, f"{prefix}.self_attn.attn_sub_norm")
+        if self.sub_norms:
+            name = "inner_attn_ln" if self.old else "attn_sub_norm"
+            attended = self._norm(attended, f"{prefix}.self_attn.{name}")
         x = x + self._project(f"layers.{index}.o", attended)
         return x + self._mlp(index, self._norm(x, f"{prefix}.post_attention_layernorm"))
 
@@ -181,7 +212,7 @@ class NumpyModel:
         x = self.embedding[np.asarray(tokens)]
         for index in range(self.layers):
             x = self.layer(index, x)
-        return self._norm(x, "model.norm") @ self.head.T
+        return self._norm(x, "norm") @ self.head.T
 
     def greedy(self, prompt: list[int], max_tokens: int, stop: frozenset[int]) -> list[int]:
         """The most likely continuation, without the stop token; the lowest id wins a tie."""

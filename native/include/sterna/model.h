@@ -4,14 +4,33 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace sterna {
 
 enum class Activation { kRelu2, kSilu };
 
+enum class RopeType { kDefault, kLinear, kLlama3, kYarn, kLongrope };
+
+// How rotary frequencies are stretched for contexts beyond the one of pre-training, in the terms of
+// the reference library, with its defaults filled in. What a type does not use keeps its default.
+struct RopeScaling {
+  RopeType type = RopeType::kDefault;
+  double factor = 1.0;
+  double attention_factor = 1.0;  // cosines and sines are multiplied with it
+  int original_context = 0;       // positions of pre-training
+  double beta_fast = 32.0;        // YaRN
+  double beta_slow = 1.0;
+  bool truncate = true;
+  double low_freq_factor = 1.0;  // Llama 3
+  double high_freq_factor = 4.0;
+  std::vector<double> short_factors;  // LongRoPE: [head_dim / 2] each; the long ones are for texts
+  std::vector<double> long_factors;   // that may grow longer than original_context
+};
+
 // The architecture of a decoder, taken from the checkpoint's config.json; nothing is assumed.
 struct ModelConfig {
-  std::string architecture;  // "BitNetForCausalLM", "LlamaForCausalLM"
+  std::string architecture;  // "BitNetForCausalLM", "LlamaForCausalLM", "Qwen3ForCausalLM", ...
   int vocab_size = 0;
   int hidden_size = 0;
   int intermediate_size = 0;
@@ -22,8 +41,13 @@ struct ModelConfig {
   int context_length = 0;
   float rms_norm_eps = 0.0f;
   double rope_theta = 0.0;
+  RopeScaling rope_scaling;
   Activation activation = Activation::kRelu2;
-  bool sub_norms = false;        // attn_sub_norm and ffn_sub_norm (BitNet)
+  bool sub_norms = false;  // attn_sub_norm and ffn_sub_norm (BitNet)
+  bool qk_norms = false;   // queries and keys are normalized head by head (Qwen3)
+  // Each linear has an RMSNorm of its own, which comes before its input is rounded.
+  bool projection_norms = false;
+  float projection_norm_eps = 0.0f;
   bool tied_embeddings = false;  // the output head is the embedding table
 };
 

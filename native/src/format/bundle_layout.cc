@@ -1,38 +1,6 @@
 #include "format/bundle_layout.h"
 
-#include "base/quoted.h"
-#include "sterna/error.h"
-
 namespace sterna {
-
-namespace {
-
-struct ModuleName {
-  std::string_view bundle;
-  std::string_view checkpoint;
-};
-
-constexpr ModuleName kTopModules[] = {
-    {"embed_tokens", "model.embed_tokens"},
-    {"norm", "model.norm"},
-    {"lm_head", "lm_head"},
-};
-
-constexpr ModuleName kLayerModules[] = {
-    {"input_norm", "input_layernorm"},
-    {"post_attention_norm", "post_attention_layernorm"},
-    {"attn_sub_norm", "self_attn.attn_sub_norm"},
-    {"ffn_sub_norm", "mlp.ffn_sub_norm"},
-    {"q", "self_attn.q_proj"},
-    {"k", "self_attn.k_proj"},
-    {"v", "self_attn.v_proj"},
-    {"o", "self_attn.o_proj"},
-    {"gate", "mlp.gate_proj"},
-    {"up", "mlp.up_proj"},
-    {"down", "mlp.down_proj"},
-};
-
-}  // namespace
 
 BundleLayout bundle_layout(const ModelConfig& config) {
   const int hidden = config.hidden_size;
@@ -51,31 +19,20 @@ BundleLayout bundle_layout(const ModelConfig& config) {
       layout.norms.push_back({layer + "attn_sub_norm", queries});
       layout.norms.push_back({layer + "ffn_sub_norm", inner});
     }
-    layout.linears.push_back({layer + "q", queries, hidden});
-    layout.linears.push_back({layer + "k", keys, hidden});
-    layout.linears.push_back({layer + "v", keys, hidden});
-    layout.linears.push_back({layer + "o", hidden, queries});
-    layout.linears.push_back({layer + "gate", inner, hidden});
-    layout.linears.push_back({layer + "up", inner, hidden});
-    layout.linears.push_back({layer + "down", hidden, inner});
-  }
-  return layout;
-}
-
-std::string checkpoint_module(std::string_view bundle_name) {
-  for (const ModuleName& module : kTopModules) {
-    if (module.bundle == bundle_name) return std::string(module.checkpoint);
-  }
-  const std::size_t dot = bundle_name.rfind('.');
-  if (dot != std::string_view::npos) {
-    for (const ModuleName& module : kLayerModules) {
-      if (module.bundle == bundle_name.substr(dot + 1)) {
-        return "model." + std::string(bundle_name.substr(0, dot + 1)) +
-               std::string(module.checkpoint);
-      }
+    if (config.qk_norms) {
+      layout.norms.push_back({layer + "q_norm", config.head_dim});
+      layout.norms.push_back({layer + "k_norm", config.head_dim});
+    }
+    const TernarySpec linears[] = {{layer + "q", queries, hidden},  {layer + "k", keys, hidden},
+                                   {layer + "v", keys, hidden},     {layer + "o", hidden, queries},
+                                   {layer + "gate", inner, hidden}, {layer + "up", inner, hidden},
+                                   {layer + "down", hidden, inner}};
+    for (const TernarySpec& linear : linears) {
+      if (config.projection_norms) layout.norms.push_back({linear.name + ".norm", linear.cols});
+      layout.linears.push_back(linear);
     }
   }
-  throw Error(ErrorCode::kInternal, "no module for " + in_quotes(bundle_name));
+  return layout;
 }
 
 }  // namespace sterna

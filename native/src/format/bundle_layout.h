@@ -1,4 +1,4 @@
-// Which tensors a bundle holds for a configuration, and where a checkpoint keeps each.
+// Which tensors a bundle holds for a configuration.
 #pragma once
 
 #include <string>
@@ -16,7 +16,7 @@ struct DenseSpec {
   int cols = 0;
 };
 
-struct NormSpec {  // "norm", "layers.N.input_norm", ...: F32 [size]
+struct NormSpec {  // "norm", "layers.N.input_norm", "layers.N.q.norm", ...: F32 [size]
   std::string name;
   int size = 0;
 };
@@ -45,9 +45,5 @@ inline constexpr std::string_view kColumns = ".exceptions.columns";  // U16 [exc
 inline constexpr std::string_view kBits = ".exceptions.bits";        // BF16 [exceptions]
 
 BundleLayout bundle_layout(const ModelConfig& config);
-
-// The name of the module in a Hugging Face checkpoint, such as "model.layers.3.self_attn.q_proj"
-// for "layers.3.q"; its tensors add ".weight" or ".weight_scale".
-std::string checkpoint_module(std::string_view bundle_name);
 
 }  // namespace sterna

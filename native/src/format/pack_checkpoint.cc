@@ -10,6 +10,7 @@
 #include "format/bundle.h"
 #include "format/bundle_layout.h"
 #include "format/checkpoint.h"
+#include "format/checkpoint_form.h"
 #include "format/safetensors_writer.h"
 #include "format/split_rows.h"
 #include "format/ternarize.h"
@@ -36,7 +37,8 @@ class Packer {
   Packer(const Checkpoint& checkpoint, const std::string& bundle_path, const PackOptions& options)
       : checkpoint_(checkpoint),
         options_(options),
-        config_(parse_config(checkpoint.config_text(), checkpoint.config_path())),
+        form_(checkpoint),
+        config_(form_.config()),
         layout_(bundle_layout(config_.model)),
         writer_(bundle_path, {{"format", std::string(kBundleFormat)},
                               {"version", std::string(kBundleVersion)},
@@ -59,12 +61,8 @@ class Packer {
   }
 
  private:
-  static std::string weight_name(const std::string& name) {
-    return checkpoint_module(name) + ".weight";
-  }
-  static std::string scale_name(const std::string& name) {
-    return checkpoint_module(name) + ".weight_scale";
-  }
+  std::string weight_name(const std::string& name) const { return form_.weight_name(name); }
+  std::string scale_name(const std::string& name) const { return form_.scale_name(name); }
 
   // The tensor, once its dtype and shape are what `what` needs.
   const TensorView& expect(const std::string& name, std::initializer_list<Dtype> dtypes,
@@ -131,12 +129,12 @@ class Packer {
     const std::string head = "lm_head.weight";
     const TensorView* tensor = checkpoint_.find(head);
     if (!config_.model.tied_embeddings || tensor == nullptr) return;
-    const TensorView& embedding = checkpoint_.get("model.embed_tokens.weight");
+    const TensorView& embedding = checkpoint_.get(weight_name("embed_tokens"));
     if (tensor->dtype != embedding.dtype || tensor->shape != embedding.shape ||
         std::memcmp(tensor->bytes.data(), embedding.bytes.data(), embedding.bytes.size()) != 0) {
-      checkpoint_.refuse(head,
-                         "differs from model.embed_tokens.weight, but config.json says "
-                         "tie_word_embeddings");
+      checkpoint_.refuse(head, "differs from " + embedding.name +
+                                   ", but config.json says "
+                                   "tie_word_embeddings");
     }
     known_.insert(head);
   }
@@ -354,7 +352,8 @@ class Packer {
 
   const Checkpoint& checkpoint_;
   const PackOptions options_;
-  const CheckpointConfig config_;
+  const CheckpointForm form_;
+  const CheckpointConfig& config_;
   const BundleLayout layout_;
   SafetensorsWriter writer_;
   std::set<std::string> known_;  // tensors of the checkpoint that the bundle is made from

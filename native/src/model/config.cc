@@ -1,12 +1,15 @@
 #include "model/config.h"
 
-#include <map>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/quoted.h"
 #include "format/json.h"
 #include "model/config_reader.h"
+#include "model/families.h"
+#include "model/quantization_config.h"
+#include "model/rope_config.h"
 #include "sterna/error.h"
 
 namespace sterna {
@@ -66,6 +69,8 @@ const std::set<std::string_view> kHarmlessKeys = {
     "chunk_size_feed_forward",
     "tf_legacy_loss",
     "use_bfloat16",
+    // of the sliding window, which must be off
+    "max_window_layers",
     // heads for other tasks
     "id2label",
     "label2id",
@@ -84,30 +89,25 @@ const std::set<std::string_view> kHarmlessKeys = {
     "repetition_penalty",
 };
 
-const std::set<std::string_view> kHarmlessQuantizationKeys = {
-    "rms_norm_eps",  // of the norm that use_rms_norm would add
-    "bits",          // descriptive; the layout is fixed by quant_method
-};
-
 void read_architecture(ConfigReader& reader, ModelConfig& model) {
   const nlohmann::json& list = reader.value("architectures");
   if (!list.is_array() || list.size() != 1 || !list[0].is_string()) {
     reader.invalid("architectures", "must be a list with one name");
   }
   model.architecture = list[0].get<std::string>();
-  static const std::map<std::string, std::string> kModelTypes = {{"BitNetForCausalLM", "bitnet"},
-                                                                 {"LlamaForCausalLM", "llama"}};
-  const auto known = kModelTypes.find(model.architecture);
-  if (known == kModelTypes.end()) {
-    reader.unsupported("architectures", "is " + in_quotes(model.architecture) +
-                                            "; supported: BitNetForCausalLM, LlamaForCausalLM");
+  const Family* family = find_family(model.architecture);
+  if (family == nullptr) {
+    reader.unsupported("architectures", "is " + in_quotes(model.architecture) + "; " +
+                                            supported_families(model.architecture));
   }
   const std::string type = reader.text("model_type");
-  if (type != known->second) {
+  const auto& types = family->model_types;
+  if (std::find(types.begin(), types.end(), type) == types.end()) {
     reader.invalid("model_type", "is " + in_quotes(type) + ", but " + model.architecture +
-                                     " needs " + in_quotes(known->second));
+                                     " needs " + in_quotes(std::string(types.front())));
   }
-  model.sub_norms = model.architecture == "BitNetForCausalLM";
+  model.sub_norms = family->sub_norms;
+  model.qk_norms = family->qk_norms;
 }
 
 void read_sizes(ConfigReader& reader, ModelConfig& model) {
@@ -157,58 +157,14 @@ void read_sizes(ConfigReader& reader, ModelConfig& model) {
   }
 }
 
-void check_rope_type(ConfigReader& reader, const std::string& key) {
-  if (!reader.has(key)) return;
-  const std::string type = reader.text(key);
-  if (type != "default") {
-    reader.unsupported(key, "is " + in_quotes(type) + "; supported: \"default\" (no scaling)");
-  }
-}
-
-void check_partial_rotary(ConfigReader& reader) {
-  if (reader.has("partial_rotary_factor") && reader.number("partial_rotary_factor") != 1.0) {
-    reader.unsupported("partial_rotary_factor", "must be 1: the whole head is rotated");
-  }
-}
-
-// Old files say rope_theta and rope_scaling, new ones rope_parameters.
-void read_rope(ConfigReader& reader, ModelConfig& model) {
-  bool found = false;
-  if (reader.has("rope_theta")) {
-    model.rope_theta = reader.number("rope_theta");
-    found = true;
-  }
-  check_partial_rotary(reader);
-  for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    if (!reader.has(key)) continue;
-    ConfigReader rope = reader.object(key);
-    check_rope_type(rope, "rope_type");
-    check_rope_type(rope, "type");
-    check_partial_rotary(rope);
-    if (rope.has("rope_theta")) {
-      const double theta = rope.number("rope_theta");
-      if (found && theta != model.rope_theta) {
-        rope.invalid("rope_theta", "contradicts another rope_theta in the same file");
-      }
-      model.rope_theta = theta;
-      found = true;
-    }
-    rope.refuse_unknown({});
-  }
-  if (!found) reader.invalid("rope_theta", "is missing");
-  if (!(model.rope_theta > 1.0 && model.rope_theta <= 1e12)) {
-    reader.invalid("rope_theta", "must be above 1 and at most 1e12");
-  }
-  if (reader.boolean_or("rope_interleaved", false)) {
-    reader.unsupported("rope_interleaved", "must be false: heads are rotated by halves");
-  }
+float read_eps(ConfigReader& reader, const std::string& key) {
+  const auto eps = static_cast<float>(reader.number(key));
+  if (!(eps > 0.0f && eps < 1.0f)) reader.invalid(key, "must be above 0 and below 1");
+  return eps;
 }
 
 void read_norm_and_activation(ConfigReader& reader, ModelConfig& model) {
-  model.rms_norm_eps = static_cast<float>(reader.number("rms_norm_eps"));
-  if (!(model.rms_norm_eps > 0.0f && model.rms_norm_eps < 1.0f)) {
-    reader.invalid("rms_norm_eps", "must be above 0 and below 1");
-  }
+  model.rms_norm_eps = read_eps(reader, "rms_norm_eps");
   const std::string activation = reader.text("hidden_act");
   if (activation == "relu2") {
     model.activation = Activation::kRelu2;
@@ -221,7 +177,7 @@ void read_norm_and_activation(ConfigReader& reader, ModelConfig& model) {
 }
 
 // Features of other decoders that must be switched off.
-void check_absent_features(ConfigReader& reader) {
+void check_absent_features(ConfigReader& reader, const ModelConfig& model) {
   for (const char* key : {"attention_bias", "mlp_bias", "qkv_bias", "use_bias",
                           "use_sliding_window", "is_encoder_decoder", "add_cross_attention",
                           "use_qk_norm", "cross_attention_hidden_size", "tie_encoder_decoder"}) {
@@ -230,7 +186,8 @@ void check_absent_features(ConfigReader& reader) {
       reader.unsupported(key, "is " + shown(value) + "; supported: false");
     }
   }
-  if (reader.has("sliding_window")) {
+  // Qwen has a window's size beside the switch that says whether there is one.
+  if (reader.has("sliding_window") && !model.qk_norms) {
     reader.unsupported("sliding_window", "is " + shown(reader.value("sliding_window")) +
                                              "; supported: null (full attention)");
   }
@@ -250,69 +207,14 @@ void check_absent_features(ConfigReader& reader) {
   }
 }
 
-// A list is taken literally, so the output head must be in it when it has weights of its own.
-void check_unconverted_modules(ConfigReader& reader, bool tied) {
-  const nlohmann::json& list = reader.value("modules_to_not_convert");
-  if (list.is_null()) return;
-  if (!list.is_array()) reader.invalid("modules_to_not_convert", "must be a list or null");
-  bool head = false;
-  for (const auto& name : list) {
-    if (name == "lm_head" || name == "lm_head.weight") {
-      head = true;
-    } else if (name != "model.embed_tokens" && name != "embed_tokens") {
-      reader.unsupported("modules_to_not_convert",
-                         "names " + shown(name) + "; only \"lm_head\" may stay unconverted");
-    }
-  }
-  if (!head && !tied) {
-    reader.unsupported("modules_to_not_convert",
-                       "leaves out \"lm_head\": a ternary output head is not supported");
-  }
-}
-
-void read_quantization(ConfigReader& reader, CheckpointConfig& config) {
-  if (!reader.has("quantization_config")) {
-    reader.unsupported("quantization_config",
-                       "is missing; supported: {\"quant_method\": \"bitnet\", ...}, a model with "
-                       "ternary weights");
-  }
-  ConfigReader quantization = reader.object("quantization_config");
-  const std::string method = quantization.text("quant_method");
-  if (method != "bitnet") {
-    quantization.unsupported("quant_method", "is " + in_quotes(method) + "; supported: \"bitnet\"");
-  }
-  const std::string linear =
-      quantization.has("linear_class") ? quantization.text("linear_class") : "bitlinear";
-  if (linear != "bitlinear" && linear != "autobitlinear") {
-    quantization.unsupported("linear_class", "is " + in_quotes(linear) +
-                                                 "; supported: \"bitlinear\", \"autobitlinear\"");
-  }
-  const std::string mode =
-      quantization.has("quantization_mode") ? quantization.text("quantization_mode") : "offline";
-  if (mode != "offline" && mode != "online") {
-    quantization.unsupported("quantization_mode",
-                             "is " + in_quotes(mode) + "; supported: \"offline\", \"online\"");
-  }
-  if (mode == "online" && linear != "autobitlinear") {
-    quantization.unsupported("quantization_mode",
-                             "\"online\" is supported with linear_class \"autobitlinear\" only");
-  }
-  if (quantization.boolean_or("use_rms_norm", false)) {
-    quantization.unsupported("use_rms_norm", "is true; norms inside the linears are not supported");
-  }
-  check_unconverted_modules(quantization, config.model.tied_embeddings);
-  quantization.refuse_unknown(kHarmlessQuantizationKeys);
-  config.storage = mode == "online" ? WeightStorage::kLatent : WeightStorage::kPacked;
-  config.scale_rule = linear == "autobitlinear" ? ScaleRule::kMultiply : ScaleRule::kDivide;
-}
-
 // What both forms of the file share; `reader` has the keys of a Hugging Face config.
 void read_model(ConfigReader& reader, ModelConfig& model) {
   read_architecture(reader, model);
   read_sizes(reader, model);
   read_rope(reader, model);
   read_norm_and_activation(reader, model);
-  model.tied_embeddings = reader.boolean_or("tie_word_embeddings", false);
+  model.tied_embeddings =
+      reader.boolean_or("tie_word_embeddings", false) || find_family(model.architecture)->headless;
 }
 
 nlohmann::json parse_object(std::string_view text, const std::string& source) {
@@ -331,17 +233,16 @@ CheckpointConfig parse_config(std::string_view text, const std::string& source) 
   ConfigReader reader(root, source);
   CheckpointConfig config;
   read_model(reader, config.model);
-  check_absent_features(reader);
+  check_absent_features(reader, config.model);
   read_quantization(reader, config);
   reader.refuse_unknown(kHarmlessKeys);
   return config;
 }
 
 std::string config_to_json(const ModelConfig& config) {
-  const bool bitnet = config.sub_norms;
-  const nlohmann::json root = {
+  nlohmann::json root = {
       {"architectures", nlohmann::json::array({config.architecture})},
-      {"model_type", bitnet ? "bitnet" : "llama"},
+      {"model_type", find_family(config.architecture)->model_types.front()},
       {"vocab_size", config.vocab_size},
       {"hidden_size", config.hidden_size},
       {"intermediate_size", config.intermediate_size},
@@ -355,6 +256,10 @@ std::string config_to_json(const ModelConfig& config) {
       {"hidden_act", config.activation == Activation::kRelu2 ? "relu2" : "silu"},
       {"tie_word_embeddings", config.tied_embeddings},
   };
+  if (config.rope_scaling.type != RopeType::kDefault) {
+    root["rope_scaling"] = rope_scaling_to_json(config.rope_scaling);
+  }
+  if (config.projection_norms) root["projection_norm_eps"] = config.projection_norm_eps;
   return root.dump();
 }
 
@@ -363,6 +268,10 @@ ModelConfig config_from_json(std::string_view text, const std::string& source) {
   ConfigReader reader(root, source);
   ModelConfig config;
   read_model(reader, config);
+  config.projection_norms = reader.has("projection_norm_eps");
+  if (config.projection_norms) {
+    config.projection_norm_eps = read_eps(reader, "projection_norm_eps");
+  }
   reader.refuse_unknown({});
   return config;
 }

@@ -11,8 +11,9 @@ namespace sterna {
 
 // How a checkpoint stores the weights of its ternary linears.
 enum class WeightStorage {
-  kPacked,  // U8 codes [out / 4, in] and a scale
-  kLatent,  // floats [out, in], made ternary when the checkpoint is packed into a bundle
+  kPacked,      // U8 codes [out / 4, in] and a scale
+  kLatent,      // floats [out, in], made ternary when the checkpoint is packed into a bundle
+  kUndeclared,  // no quantization_config: the tensors tell (format/checkpoint_form.h)
 };
 
 // What a packed checkpoint's `weight_scale` s means for the integer product.

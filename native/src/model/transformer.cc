@@ -25,7 +25,7 @@ Transformer::Transformer(std::shared_ptr<const LoadedModel> model, const Kernels
       kernels_(kernels),
       pool_(pool),
       max_rows_(max_rows),
-      rotary_(config_.rope_theta, config_.head_dim),
+      rotary_(config_),
       attention_(config_, kernels, attention_tiles),
       head_(*model_, kernels_, pool_, max_rows),
       sparse_(*model_, kernels, pool.size(), sparsity) {
@@ -36,6 +36,7 @@ Transformer::Transformer(std::shared_ptr<const LoadedModel> model, const Kernels
   const std::size_t slots = std::max(max_rows, pool.size());
   states_ = AlignedBuffer<float>(slots * config_.hidden_size);
   normed_ = AlignedBuffer<float>(slots * input);
+  if (config_.projection_norms) own_ = AlignedBuffer<float>(slots * input);
   codes_ = AlignedBuffer<std::int8_t>(slots * round_up(static_cast<int>(input), 64));
   steps_ = AlignedBuffer<float>(slots * kLineFloats);
   sums_ = AlignedBuffer<std::int32_t>(slots * kLineFloats);
@@ -100,14 +101,14 @@ void Transformer::layer(int index, const std::vector<BatchRow>& rows, const KvLa
   kernels_.add(states, delta_.data(), count * config_.hidden_size);
 }
 
-void Transformer::linear(const TernaryMatrix& weight, const float* x, int rows, float* y,
+void Transformer::linear(const Linear& weight, const float* x, int rows, float* y,
                          std::int8_t* codes, float* steps) {
   const auto cols = static_cast<std::size_t>(weight.cols);
   const double work = static_cast<double>(weight.rows) * weight.cols * rows;
   pool_.run_team(work, [&](const Team& team) {
     const Pass pass{team, rows};
     norm_quantize(pass, x, nullptr, weight.cols);
-    project(pass, {{&weight, y, static_cast<std::size_t>(weight.rows)}});
+    multiply(pass, {{&weight, y, static_cast<std::size_t>(weight.rows)}});
   });
   const QuantizedRows input = quantized({Team(), rows}, weight.cols);
   for (int i = 0; i < rows; ++i) {
@@ -131,9 +132,9 @@ void Transformer::attention_block(const Pass& pass, int layer, const std::vector
   const LayerWeights& weights = model_->layer(layer);
   const std::size_t query_size = static_cast<std::size_t>(config_.heads) * config_.head_dim;
   const std::size_t kv_size = static_cast<std::size_t>(config_.kv_heads) * config_.head_dim;
-  project(pass, {{&weights.q, query_.data(), query_size},
-                 {&weights.k, key_.data(), kv_size},
-                 {&weights.v, value_.data(), kv_size}});
+  multiply(pass, {{&weights.q, query_.data(), query_size},
+                  {&weights.k, key_.data(), kv_size},
+                  {&weights.v, value_.data(), kv_size}});
   pass.team.sync();
   // A row attends to what other rows of its sequence, and other workers, have stored; but where
   // every KV head has one row and one worker, each stores and goes on.
@@ -157,11 +158,12 @@ void Transformer::attention_block(const Pass& pass, int layer, const std::vector
   }
   pass.team.sync();
   norm_quantize(pass, attended_.data(), weights.attn_sub_norm, static_cast<int>(query_size));
-  project(pass, {{&weights.o, delta_.data(), static_cast<std::size_t>(config_.hidden_size)}});
+  multiply(pass, {{&weights.o, delta_.data(), static_cast<std::size_t>(config_.hidden_size)}});
   pass.team.sync();
 }
 
-// Rotates a KV head's key and the queries that share it, and stores its key and value.
+// Normalizes, where the model does, and rotates a KV head's key and the queries that share it, and
+// stores its key and value.
 void Transformer::rotate_and_store(int item, int layer, const std::vector<BatchRow>& rows,
                                    const KvLayout& cache) {
   const int i = item / config_.kv_heads;
@@ -171,41 +173,64 @@ void Transformer::rotate_and_store(int item, int layer, const std::vector<BatchR
   const float* cos = cos_.data() + i * half;
   const float* sin = sin_.data() + i * half;
   const std::size_t at = static_cast<std::size_t>(item) * config_.head_dim;  // [rows][kv_heads]
-  kernels_.rope(query_.data() + at * group, group, config_.head_dim, cos, sin);
-  kernels_.rope(key_.data() + at, 1, config_.head_dim, cos, sin);
+  const int size = config_.head_dim;
+  float* queries = query_.data() + at * group;
+  float* key = key_.data() + at;
+  if (config_.qk_norms) {
+    const LayerWeights& weights = model_->layer(layer);
+    for (int head = 0; head < group; ++head) {
+      float* query = queries + static_cast<std::size_t>(head) * size;
+      kernels_.rms_norm(query, weights.q_norm, size, config_.rms_norm_eps, query);
+    }
+    kernels_.rms_norm(key, weights.k_norm, size, config_.rms_norm_eps, key);
+  }
+  kernels_.rope(queries, group, size, cos, sin);
+  kernels_.rope(key, 1, size, cos, sin);
   const int position = rows[i].position;
   const std::int32_t block = rows[i].block_table[position / kKvBlockTokens];
-  cache.store(kernels_, layer, kv_head, block, position % kKvBlockTokens, key_.data() + at,
-              value_.data() + at);
+  cache.store(kernels_, layer, kv_head, block, position % kKvBlockTokens, key, value_.data() + at);
 }
 
-// Each worker computes the same columns of gate and up, so gating needs no barrier between.
 void Transformer::feed_forward_block(const Pass& pass, int layer) {
   const LayerWeights& weights = model_->layer(layer);
   const int size = config_.intermediate_size;
   const auto stride = static_cast<std::size_t>(size);
-  const QuantizedRows input = quantized(pass, config_.hidden_size);
-  const Team::Share tiles = pass.team.share(weights.gate.row_tiles());
-  if (tiles.begin < tiles.end) {
-    kernels_.ternary_matmul(weights.gate, input, tiles.begin, tiles.end, gate_.data(), stride);
-    if (!sparse_.multiply_up(layer, pass.team.worker(), input, tiles, gate_.data(), up_.data())) {
-      kernels_.ternary_matmul(weights.up, input, tiles.begin, tiles.end, up_.data(), stride);
-    }
-    const auto gating =
-        config_.activation == Activation::kRelu2 ? kernels_.relu2_mul : kernels_.silu_mul;
-    const int begin = tiles.begin * kTileRows;
-    const int columns = std::min(tiles.end * kTileRows, size) - begin;
-    for (int i = 0; i < pass.count; ++i) {
-      float* gate = gate_.data() + i * stride + begin;
-      gating(gate, up_.data() + i * stride + begin, columns, gate);
+  if (config_.projection_norms) {
+    multiply(pass, {{&weights.gate, gate_.data(), stride}, {&weights.up, up_.data(), stride}});
+    pass.team.sync();
+    const Team::Share columns = pass.team.share(size);
+    gate_columns(pass, columns.begin, columns.end);
+  } else {
+    // Each worker computes the same columns of gate and up, so gating needs no barrier between.
+    const QuantizedRows input = quantized(pass, config_.hidden_size);
+    const Team::Share tiles = pass.team.share(weights.gate.row_tiles());
+    if (tiles.begin < tiles.end) {
+      kernels_.ternary_matmul(weights.gate, input, tiles.begin, tiles.end, gate_.data(), stride);
+      if (!sparse_.multiply_up(layer, pass.team.worker(), input, tiles, gate_.data(), up_.data())) {
+        kernels_.ternary_matmul(weights.up, input, tiles.begin, tiles.end, up_.data(), stride);
+      }
+      gate_columns(pass, tiles.begin * kTileRows, std::min(tiles.end * kTileRows, size));
     }
   }
   pass.team.sync();
   norm_quantize(pass, gate_.data(), weights.ffn_sub_norm, size);
-  if (!sparse_.multiply_down(layer, pass.team, quantized(pass, size), delta_.data())) {
-    project(pass, {{&weights.down, delta_.data(), static_cast<std::size_t>(config_.hidden_size)}});
+  const bool skips = !config_.projection_norms &&
+                     sparse_.multiply_down(layer, pass.team, quantized(pass, size), delta_.data());
+  if (!skips) {
+    multiply(pass, {{&weights.down, delta_.data(), static_cast<std::size_t>(config_.hidden_size)}});
   }
   pass.team.sync();
+}
+
+// Columns [begin, end) of all rows, from gate_ and up_ to gate_.
+void Transformer::gate_columns(const Pass& pass, int begin, int end) {
+  const auto gating =
+      config_.activation == Activation::kRelu2 ? kernels_.relu2_mul : kernels_.silu_mul;
+  const auto stride = static_cast<std::size_t>(config_.intermediate_size);
+  for (int i = 0; i < pass.count; ++i) {
+    float* gate = gate_.data() + i * stride + begin;
+    gating(gate, up_.data() + i * stride + begin, end - begin, gate);
+  }
 }
 
 void Transformer::add_norm_quantize(const Pass& pass, const float* delta, const float* norm) {
@@ -229,14 +254,47 @@ void Transformer::norm_quantize(const Pass& pass, const float* x, const float* n
 
 void Transformer::norm_quantize_row(const Pass& pass, int row, const float* x, const float* norm,
                                     int size) {
+  float* normed = normed_.data() + pass.slot(row) * size;
   if (norm != nullptr) {
-    float* normed = normed_.data() + pass.slot(row) * size;
     kernels_.rms_norm(x, norm, size, config_.rms_norm_eps, normed);
     x = normed;
   }
+  if (!config_.projection_norms) {
+    quantize_row(pass, row, x, size);
+  } else if (x != normed) {
+    std::memcpy(normed, x, size * sizeof(float));
+  }
+}
+
+void Transformer::quantize_row(const Pass& pass, int row, const float* x, int size) {
   const QuantizedRows out = quantized(pass, size);
   kernels_.quantize_row(x, size, out.codes + static_cast<std::size_t>(row) * out.stride, out.stride,
                         out.steps + row, out.sums + row);
+}
+
+void Transformer::quantize_for(const Pass& pass, const Linear& linear) {
+  const int size = linear.cols;
+  const Team::Share share = pass.rows();
+  for (int i = share.begin; i < share.end; ++i) {
+    float* own = own_.data() + pass.slot(i) * size;
+    kernels_.rms_norm(normed_.data() + pass.slot(i) * size, linear.norm, size,
+                      config_.projection_norm_eps, own);
+    quantize_row(pass, i, own, size);
+  }
+  pass.sync_rows();
+}
+
+void Transformer::multiply(const Pass& pass, std::initializer_list<Projection> projections) {
+  if (!config_.projection_norms) {
+    project(pass, projections);
+    return;
+  }
+  for (const Projection& projection : projections) {
+    // The input of the one before must have been read by all.
+    if (&projection != projections.begin()) pass.sync_rows();
+    quantize_for(pass, *projection.weight);
+    project(pass, {projection});
+  }
 }
 
 QuantizedRows Transformer::quantized(const Pass& pass, int size) {
@@ -265,7 +323,7 @@ void Transformer::project(const Pass& pass, std::initializer_list<Projection> pr
 void Transformer::compute_angles(const std::vector<BatchRow>& rows) {
   const std::size_t half = config_.head_dim / 2;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    rotary_.angles(rows[i].position, cos_.data() + i * half, sin_.data() + i * half);
+    rotary_.angles(rows[i].position, false, cos_.data() + i * half, sin_.data() + i * half);
   }
 }
 

@@ -42,14 +42,15 @@ class Transformer {
   const OutputHead& head() const { return head_; }
 
   // The steps of `forward`, for tests: states[rows][hidden_size] through one layer in place,
-  // and one linear's outputs for x[rows][in]; `codes` and `steps` receive the quantized input.
+  // and one linear's outputs for x[rows][in], through its own norm where it has one; `codes` and
+  // `steps` receive the quantized input.
   void layer(int index, const std::vector<BatchRow>& rows, const KvLayout& cache, float* states);
-  void linear(const TernaryMatrix& weight, const float* x, int rows, float* y, std::int8_t* codes,
+  void linear(const Linear& weight, const float* x, int rows, float* y, std::int8_t* codes,
               float* steps);
 
  private:
   struct Projection {
-    const TernaryMatrix* weight;
+    const Linear* weight;
     float* y;
     std::size_t y_stride;
   };
@@ -71,7 +72,8 @@ class Transformer {
     }
   };
 
-  // Each leaves its result ready for all workers, but `project`, behind which they must sync.
+  // Each leaves its result ready for all workers, but `multiply` and `project`, behind which they
+  // must sync.
   void layer_block(const Pass& pass, int layer, const std::vector<BatchRow>& rows,
                    const KvLayout& cache, const float* delta);
   void attention_block(const Pass& pass, int layer, const std::vector<BatchRow>& rows,
@@ -79,11 +81,18 @@ class Transformer {
   void rotate_and_store(int item, int layer, const std::vector<BatchRow>& rows,
                         const KvLayout& cache);
   void feed_forward_block(const Pass& pass, int layer);
+  void gate_columns(const Pass& pass, int begin, int end);
   // states += delta (when not null); then as norm_quantize.
   void add_norm_quantize(const Pass& pass, const float* delta, const float* norm);
-  // x[rows][size], normalized (when norm is not null) and quantized into codes_.
+  // x[rows][size], normalized (when norm is not null) and quantized into codes_; but where linears
+  // have norms of their own, it is only left in normed_ for `multiply`.
   void norm_quantize(const Pass& pass, const float* x, const float* norm, int size);
   void norm_quantize_row(const Pass& pass, int row, const float* x, const float* norm, int size);
+  void quantize_row(const Pass& pass, int row, const float* x, int size);
+  // Of linears that have norms of their own: what norm_quantize left, through that norm.
+  void quantize_for(const Pass& pass, const Linear& linear);
+  // What norm_quantize left, times each of the matrices, which read the same input.
+  void multiply(const Pass& pass, std::initializer_list<Projection> projections);
   void project(const Pass& pass, std::initializer_list<Projection> projections);
   void compute_angles(const std::vector<BatchRow>& rows);
   double work_per_barrier(int rows) const;
@@ -103,6 +112,7 @@ class Transformer {
   // Activations of one batch. [max_rows or workers, whichever is more][...]:
   AlignedBuffer<float> states_;  // residual stream: hidden_size
   AlignedBuffer<float> normed_;  // the widest input of a linear
+  AlignedBuffer<float> own_;     // the same, through a linear's own norm; empty without such norms
   AlignedBuffer<std::int8_t> codes_;
   AlignedBuffer<float> steps_;  // a cache line apart, for the workers of a single row
   AlignedBuffer<std::int32_t> sums_;

@@ -50,13 +50,17 @@ LoadedModel::LoadedModel(Bundle bundle) : bundle_(std::move(bundle)) {
       layer.attn_sub_norm = norm(prefix + "attn_sub_norm", c.heads * c.head_dim);
       layer.ffn_sub_norm = norm(prefix + "ffn_sub_norm", c.intermediate_size);
     }
-    layer.q = ternary(prefix + "q");
-    layer.k = ternary(prefix + "k");
-    layer.v = ternary(prefix + "v");
-    layer.o = ternary(prefix + "o");
-    layer.gate = ternary(prefix + "gate");
-    layer.up = ternary(prefix + "up");
-    layer.down = ternary(prefix + "down");
+    if (c.qk_norms) {
+      layer.q_norm = norm(prefix + "q_norm", c.head_dim);
+      layer.k_norm = norm(prefix + "k_norm", c.head_dim);
+    }
+    layer.q = linear(prefix + "q");
+    layer.k = linear(prefix + "k");
+    layer.v = linear(prefix + "v");
+    layer.o = linear(prefix + "o");
+    layer.gate = linear(prefix + "gate");
+    layer.up = linear(prefix + "up");
+    layer.down = linear(prefix + "down");
     layers_.push_back(layer);
   }
 }
@@ -65,10 +69,11 @@ std::int64_t LoadedModel::weight_bytes() const {
   return static_cast<std::int64_t>(bundle_.weight_bytes());
 }
 
-TernaryMatrix LoadedModel::ternary(const std::string& name) {
-  const TernaryMatrix matrix = bundle_.ternary(name);
-  parameter_count_ += static_cast<std::int64_t>(matrix.rows) * matrix.cols;
-  return matrix;
+Linear LoadedModel::linear(const std::string& name) {
+  Linear linear{bundle_.ternary(name)};
+  parameter_count_ += static_cast<std::int64_t>(linear.rows) * linear.cols;
+  if (config().projection_norms) linear.norm = norm(name + ".norm", linear.cols);
+  return linear;
 }
 
 DenseMatrix LoadedModel::dense(const std::string& name, int rows, int cols) {

@@ -43,12 +43,19 @@ struct SplitMatrix {
   void patch(int index, float* out) const;
 };
 
+// A ternary matrix and, where linears have norms of their own, its norm [cols], or null.
+struct Linear : TernaryMatrix {
+  const float* norm = nullptr;
+};
+
 struct LayerWeights {
   const float* input_norm = nullptr;           // [hidden]
   const float* post_attention_norm = nullptr;  // [hidden]
   const float* attn_sub_norm = nullptr;        // [heads * head_dim], or null without sub-norms
   const float* ffn_sub_norm = nullptr;         // [intermediate], or null without sub-norms
-  TernaryMatrix q, k, v, o, gate, up, down;
+  const float* q_norm = nullptr;               // [head_dim], or null without q/k norms
+  const float* k_norm = nullptr;
+  Linear q, k, v, o, gate, up, down;
 };
 
 class LoadedModel final : public Model {
@@ -71,7 +78,7 @@ class LoadedModel final : public Model {
   int layer_count() const { return static_cast<int>(layers_.size()); }
 
  private:
-  TernaryMatrix ternary(const std::string& name);
+  Linear linear(const std::string& name);
   DenseMatrix dense(const std::string& name, int rows, int cols);
   SplitMatrix split(const std::string& name, int rows, int cols);
   const float* norm(const std::string& name, int size);

@@ -108,52 +108,99 @@ def tensor_chunks(plan: TensorPlan, seed: int) -> Iterator[bytes]:
 
 
 def linear_plans(shape: Shape, name: str, rows: int, cols: int) -> list[TensorPlan]:
-    """One ternary projection [rows, cols], packed or as latent floats."""
+    """One ternary projection [rows, cols], packed or as latent floats, and its own norm."""
     typical = (2.0 * cols / 3.0) ** -0.5  # keeps the deviation of the outputs near that of inputs
-    if shape.storage.startswith("online"):
-        dtype = "F32" if shape.storage == "online-f32" else "BF16"
-        return [TensorPlan(f"{name}.weight", dtype, (rows, cols), "normal", typical)]
+    norm = (
+        [TensorPlan(f"{name}.{shape.projection_norm}.weight", shape.float_dtype, (cols,), "norm")]
+        if shape.projection_norm
+        else []
+    )
+    if shape.has_latents:
+        weight = TensorPlan(f"{name}.weight", shape.float_dtype, (rows, cols), "normal", typical)
+        return [weight, *norm]
     if rows % 4:
         raise ValueError(f"{name} has {rows} rows; packed matrices need a multiple of 4")
     scale = typical if shape.storage == "multiply" else 1.0 / typical
     return [
         TensorPlan(f"{name}.weight", "U8", (rows // 4, cols), "codes"),
         TensorPlan(f"{name}.weight_scale", "BF16", (1,), "scale", scale),
+        *norm,
     ]
 
 
 def tensor_plans(shape: Shape) -> list[TensorPlan]:
     """Every tensor of the model, in file order."""
-    float_dtype = "F32" if shape.storage == "online-f32" else "BF16"
     heads_width = shape.heads * shape.head_dim
     kv_width = shape.kv_heads * shape.head_dim
+    start = "" if shape.architecture == "qwen3-bare" else "model."
+    old = shape.architecture == "bitnet-old"
+    attn_sub_norm = "inner_attn_ln" if old else "attn_sub_norm"
+    ffn_sub_norm = "ffn_layernorm" if old else "ffn_sub_norm"
+    sub_norms = shape.architecture.startswith("bitnet")
 
     def norm(name: str, size: int) -> TensorPlan:
-        return TensorPlan(f"{name}.weight", float_dtype, (size,), "norm")
+        return TensorPlan(f"{name}.weight", shape.float_dtype, (size,), "norm")
 
-    table = (shape.vocab, shape.hidden)
-    table_std = shape.hidden**-0.5
-    plans = [TensorPlan("model.embed_tokens.weight", float_dtype, table, "normal", table_std)]
+    def table(name: str) -> TensorPlan:
+        sizes = (shape.vocab, shape.hidden)
+        return TensorPlan(f"{name}.weight", shape.float_dtype, sizes, "normal", shape.hidden**-0.5)
+
+    plans = [table(f"{start}embed_tokens")]
     for index in range(shape.layers):
-        prefix = f"model.layers.{index}"
+        prefix = f"{start}layers.{index}"
         attn, mlp = f"{prefix}.self_attn", f"{prefix}.mlp"
         plans.append(norm(f"{prefix}.input_layernorm", shape.hidden))
         plans += linear_plans(shape, f"{attn}.q_proj", heads_width, shape.hidden)
         plans += linear_plans(shape, f"{attn}.k_proj", kv_width, shape.hidden)
         plans += linear_plans(shape, f"{attn}.v_proj", kv_width, shape.hidden)
-        if shape.architecture == "bitnet":
-            plans.append(norm(f"{attn}.attn_sub_norm", shape.hidden))
+        if shape.architecture.startswith("qwen3"):
+            plans.append(norm(f"{attn}.q_norm", shape.head_dim))
+            plans.append(norm(f"{attn}.k_norm", shape.head_dim))
+        if sub_norms:
+            plans.append(norm(f"{attn}.{attn_sub_norm}", shape.hidden))
         plans += linear_plans(shape, f"{attn}.o_proj", shape.hidden, heads_width)
         plans.append(norm(f"{prefix}.post_attention_layernorm", shape.hidden))
         plans += linear_plans(shape, f"{mlp}.gate_proj", shape.intermediate, shape.hidden)
         plans += linear_plans(shape, f"{mlp}.up_proj", shape.intermediate, shape.hidden)
-        if shape.architecture == "bitnet":
-            plans.append(norm(f"{mlp}.ffn_sub_norm", shape.intermediate))
+        if sub_norms:
+            plans.append(norm(f"{mlp}.{ffn_sub_norm}", shape.intermediate))
         plans += linear_plans(shape, f"{mlp}.down_proj", shape.hidden, shape.intermediate)
-    plans.append(norm("model.norm", shape.hidden))
+    plans.append(norm(f"{start}norm", shape.hidden))
     if not shape.tied:
-        plans.append(TensorPlan("lm_head.weight", float_dtype, table, "normal", table_std))
+        plans.append(table("lm_head"))
     return plans
+
+
+_ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "bitnet": {
+        "architectures": ["BitNetForCausalLM"],
+        "model_type": "bitnet",
+        "hidden_act": "relu2",
+    },
+    "bitnet-old": {
+        "architectures": ["BitnetForCausalLM"],
+        "model_type": "llama",
+        "hidden_act": "silu",
+        "input_bits": 8,
+        "weight_bits": 1,
+    },
+    "llama": {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_act": "silu",
+        "mlp_bias": False,
+        "pretraining_tp": 1,
+    },
+    "qwen3": {
+        "architectures": ["Qwen3ForCausalLM"],
+        "model_type": "qwen3",
+        "hidden_act": "silu",
+        "use_sliding_window": False,
+        "sliding_window": None,
+        "max_window_layers": 28,
+    },
+}
+_ARCHITECTURES["qwen3-bare"] = _ARCHITECTURES["qwen3"] | {"architectures": ["Qwen3Model"]}
 
 
 def model_config(shape: Shape) -> dict[str, Any]:
@@ -176,15 +223,22 @@ def model_config(shape: Shape) -> dict[str, Any]:
         "eos_token_id": 2,
         "pad_token_id": 3,
         "initializer_range": 0.02,
-        "torch_dtype": "float32" if shape.storage == "online-f32" else "bfloat16",
+        "torch_dtype": "float32" if shape.float_dtype == "F32" else "bfloat16",
         "use_cache": True,
     }
-    if shape.architecture == "bitnet":
-        config |= {"architectures": ["BitNetForCausalLM"], "model_type": "bitnet"}
-        config["hidden_act"] = "relu2"
-    else:
-        config |= {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
-        config |= {"hidden_act": "silu", "mlp_bias": False, "pretraining_tp": 1}
+    config |= _ARCHITECTURES[shape.architecture]
+    if shape.rope_scaling is not None:
+        config["rope_scaling"] = dict(shape.rope_scaling)
+    quantization = quantization_config(shape)
+    if quantization:
+        config["quantization_config"] = quantization
+    return config
+
+
+def quantization_config(shape: Shape) -> dict[str, Any]:
+    """What config.json says of the weights; nothing where a family says nothing."""
+    if shape.storage.startswith("latent"):
+        return {}
     quantization: dict[str, Any] = {"quant_method": "bitnet", "modules_to_not_convert": None}
     if shape.storage == "multiply":
         quantization |= {"linear_class": "autobitlinear", "quantization_mode": "offline"}
@@ -192,8 +246,9 @@ def model_config(shape: Shape) -> dict[str, Any]:
         quantization |= {"linear_class": "autobitlinear", "quantization_mode": "online"}
     elif shape.architecture == "bitnet":
         quantization["linear_class"] = "bitlinear"
-    config["quantization_config"] = quantization
-    return config
+    if shape.projection_norm == "rms_norm":
+        quantization |= {"use_rms_norm": True, "rms_norm_eps": shape.eps}
+    return quantization
 
 
 def write_safetensors(path: Path, plans: list[TensorPlan], seed: int) -> str:

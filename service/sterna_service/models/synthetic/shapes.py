@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Shape:
     """A decoder's sizes and the way its ternary matrices are stored.
 
+    `architecture` is one of
+    - "bitnet": sub-norms, squared ReLU;
+    - "bitnet-old": sub-norms under the names of 1bitLLM, SwiGLU;
+    - "llama": SwiGLU;
+    - "qwen3": as llama, with heads that are normalized; "qwen3-bare" has no output head and no
+      "model." before its names.
+
     `storage` is one of
     - "multiply": 2-bit codes, outputs multiplied by weight_scale (autobitlinear, offline);
     - "divide": 2-bit codes, outputs divided by weight_scale (bitlinear);
-    - "online-bf16", "online-f32": latent floats that are quantized when the model is loaded.
+    - "online-bf16", "online-f32": latent floats that are quantized when the model is loaded;
+    - "latent-f32": the same, without a word of it in config.json.
     """
 
-    architecture: str  # "bitnet" (sub-norms, squared ReLU) or "llama" (SwiGLU)
+    architecture: str
     storage: str
     hidden: int
     intermediate: int
@@ -28,6 +38,20 @@ class Shape:
     rope_theta: float = 10000.0
     eps: float = 1e-5
     tied: bool = True
+    rope_scaling: Mapping[str, Any] | None = None
+    """As in config.json."""
+    projection_norm: str = ""
+    """What the RMSNorm inside each linear is called, where there is one."""
+
+    @property
+    def float_dtype(self) -> str:
+        """The safetensors dtype of norms, embeddings and latent weights."""
+        return "F32" if self.storage.endswith("-f32") else "BF16"
+
+    @property
+    def has_latents(self) -> bool:
+        """Whether the projections are floats that are to be made ternary."""
+        return self.storage.startswith(("online", "latent"))
 
 
 # Random weights in the shape of published models: speed hardly depends on their values.
