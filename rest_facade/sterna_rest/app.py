@@ -18,12 +18,14 @@ from sterna_rest.chat.router import router as chat_router
 from sterna_rest.chat.schemas import ChatChunk
 from sterna_rest.completions.router import router as completions_router
 from sterna_rest.core import CoreLink
+from sterna_rest.embeddings.router import myllm_router as myllm_embeddings_router
 from sterna_rest.embeddings.router import router as embeddings_router
 from sterna_rest.errors.handlers import install_error_handlers
 from sterna_rest.http.body_limit import BodyLimitMiddleware
 from sterna_rest.http.metrics import HttpMetrics, MetricsMiddleware
 from sterna_rest.http.openapi import document
 from sterna_rest.http.request_context import RequestContextMiddleware
+from sterna_rest.lifecycle.router import myllm_router as myllm_lifecycle_router
 from sterna_rest.lifecycle.router import router as lifecycle_router
 from sterna_rest.messages.router import router as messages_router
 from sterna_rest.metrics.router import router as metrics_router
@@ -44,6 +46,9 @@ from sterna_rest.webhooks.router import router as webhooks_router
 
 __all__ = ["FacadeOptions", "create_app"]
 
+# What is under `/api`: one or the other.
+_OLLAMA = (ollama_router, ollama_models_router)
+_MYLLM = (api_router, myllm_lifecycle_router, myllm_embeddings_router)
 # What a form holds besides its file: boundaries, and fields such as a prompt.
 _FORM_OVERHEAD = 256 * 1024
 # The core takes samples of voices up to this size.
@@ -108,7 +113,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
     app.state.sterna_ollama = options.ollama
     for router in (
         # Its root, too, is another one.
-        *((ollama_router, ollama_models_router) if options.ollama else (api_router,)),
+        *(_OLLAMA if options.ollama else _MYLLM),
         chat_router,
         completions_router,
         responses_router,

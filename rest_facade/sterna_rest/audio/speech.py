@@ -23,7 +23,7 @@ from sterna_rest.generation.unsupported import ignored_headers
 from sterna_rest.http.byte_stream import ByteStream
 from sterna_rest.http.disconnect import unless_client_leaves
 from sterna_rest.http.event_stream import EventStream
-from sterna_rest.http.openapi import error_documentation
+from sterna_rest.http.openapi import EVENT_SCHEMA, error_documentation
 from sterna_rest.http.strict_json import JsonRoute
 
 router = APIRouter(tags=["audio"], route_class=JsonRoute)
@@ -44,7 +44,7 @@ _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
             "`speech.audio.delta` and `speech.audio.done`.",
             "content": {
                 **dict.fromkeys(sorted(set(MEDIA_TYPES.values())), _BINARY),
-                "text/event-stream": {"schema": {"type": "string"}},
+                "text/event-stream": {"itemSchema": EVENT_SCHEMA},
             },
         },
         **_ERRORS,

@@ -30,7 +30,7 @@ from sterna_rest.audio.transcode import (
 from sterna_rest.core import CoreLink, core_link
 from sterna_rest.http.disconnect import unless_client_leaves
 from sterna_rest.http.event_stream import EventStream
-from sterna_rest.http.openapi import error_documentation
+from sterna_rest.http.openapi import EVENT_SCHEMA, error_documentation
 from sterna_rest.http.upload import UploadRoute
 
 router = APIRouter(tags=["audio"], route_class=UploadRoute)
@@ -45,7 +45,7 @@ _RESPONSES: dict[int | str, Any] = {
             "application/json": {"example": TRANSCRIPT_EXAMPLE},
             "text/plain": {"schema": {"type": "string"}},
             "text/vtt": {"schema": {"type": "string"}},
-            "text/event-stream": {"schema": {"type": "string"}},
+            "text/event-stream": {"itemSchema": EVENT_SCHEMA},
         },
     },
     **error_documentation(400, 404, 408, 413, 422, 429, 500, 501, 503, 504, 507),

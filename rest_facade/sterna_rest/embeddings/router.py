@@ -45,6 +45,8 @@ from sterna_rest.http.openapi import DetailBody, ErrorBody, error_documentation
 from sterna_rest.http.strict_json import JsonRoute
 
 router = APIRouter(tags=["embeddings"], route_class=JsonRoute)
+myllm_router = APIRouter(tags=["embeddings"], route_class=JsonRoute)
+"""What is under `/api`, which speaks another API on some listeners."""
 
 
 def _responses(
@@ -118,7 +120,7 @@ async def create_similarities(
     return await _answer(request, body, work())
 
 
-@router.post(
+@myllm_router.post(
     "/api/embeddings",
     operation_id="apiEmbeddings",
     summary="Turn a text into a vector",

@@ -112,7 +112,7 @@ class SimilarityBody(BaseModel):
         description="Cosines, -1 to 1: row by row, one row and one column per sentence."
     )
     model: str = Field(description="The id of the model that compared them.")
-    shape: tuple[int, int] = Field(description="Rows and columns.")
+    shape: list[int] = Field(min_length=2, max_length=2, description="Rows and columns.")
 
 
 class ApiEmbeddingRequest(RequestModel):

@@ -73,6 +73,17 @@ def error_documentation(*statuses: int, body: type[BaseModel] = ErrorBody) -> di
     }
 
 
+# One server-sent event. (`itemSchema` is of OpenAPI 3.2; in 3.1 nothing describes a stream.)
+EVENT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "description": "Absent where all events are of one kind."},
+        "data": {"type": "string", "description": "JSON, or what ends the stream."},
+    },
+    "required": ["data"],
+}
+
+
 def answer_documentation(
     whole: type[BaseModel],
     chunk: type[BaseModel] | str,
@@ -95,7 +106,7 @@ def answer_documentation(
             "description": f"The answer; with `stream`, {events}",
             "content": {
                 "application/json": {"example": example},
-                "text/event-stream": {"schema": {"type": "string"}, "example": stream_example},
+                "text/event-stream": {"itemSchema": EVENT_SCHEMA, "example": stream_example},
             },
             "headers": {
                 "x-ignored-params": {

@@ -21,6 +21,8 @@ from sterna_rest.lifecycle.schemas import (
 from sterna_rest.lifecycle.transcode import load_body, load_parameter, load_request
 
 router = APIRouter(tags=["models"], route_class=JsonRoute)
+myllm_router = APIRouter(tags=["models"], route_class=JsonRoute)
+"""What is under `/api`, which speaks another API on some listeners."""
 
 Core = Annotated[CoreLink, Depends(core_link)]
 ModelName = Annotated[
@@ -76,7 +78,7 @@ async def stop_model(request: Request, model: ModelName, core: Core) -> ChangeBo
     return await _unload(request, core, model, "stopped")
 
 
-@router.post(
+@myllm_router.post(
     "/api/models/{model:path}/load",
     operation_id="apiLoadModel",
     summary="Load a model",
@@ -87,7 +89,7 @@ async def api_load_model(request: Request, model: ModelName, core: Core) -> Chan
     return await _load(request, core, model, "loaded")
 
 
-@router.post(
+@myllm_router.post(
     "/api/models/{model:path}/unload",
     operation_id="apiUnloadModel",
     summary="Unload a model",

@@ -18,6 +18,7 @@ from sterna_rest.embeddings.call import Embedder
 from sterna_rest.generation.answer import streamed_answer, whole_answer
 from sterna_rest.generation.call import Generator
 from sterna_rest.http.strict_json import JsonRoute
+from sterna_rest.ollama import documentation as docs
 from sterna_rest.ollama.schemas import (
     ChatRequest,
     EmbeddingRequest,
@@ -50,8 +51,20 @@ async def root() -> PlainTextResponse:
     return PlainTextResponse("Ollama is running")
 
 
-@router.post("/api/chat", operation_id="ollamaChat", summary="Continue a conversation")
-async def chat(request: Request, body: Annotated[ChatRequest, Body()], core: Core) -> Response:
+@router.post(
+    "/api/chat",
+    operation_id="ollamaChat",
+    summary="Continue a conversation",
+    response_model=None,
+    responses=docs.documented(
+        docs.OllamaChatAnswer, docs.CHAT_EXAMPLE, *docs.ANSWER_ERRORS, lines=docs.CHAT_LINES
+    ),
+)
+async def chat(
+    request: Request,
+    body: Annotated[ChatRequest, Body(openapi_examples=docs.CHAT_REQUESTS)],
+    core: Core,
+) -> Response:
     """The answer, as lines of JSON unless `stream` is false."""
     if not body.messages:
         return await _only_load(request, core, body, chat=True)
@@ -60,9 +73,22 @@ async def chat(request: Request, body: Annotated[ChatRequest, Body()], core: Cor
     return await _answer(request, core, body, spec, chat=True)
 
 
-@router.post("/api/generate", operation_id="ollamaGenerate", summary="Answer a prompt")
+@router.post(
+    "/api/generate",
+    operation_id="ollamaGenerate",
+    summary="Answer a prompt",
+    response_model=None,
+    responses=docs.documented(
+        docs.OllamaGenerateAnswer,
+        docs.GENERATE_EXAMPLE,
+        *docs.ANSWER_ERRORS,
+        lines=docs.GENERATE_LINES,
+    ),
+)
 async def generate(
-    request: Request, body: Annotated[GenerateRequest, Body()], core: Core
+    request: Request,
+    body: Annotated[GenerateRequest, Body(openapi_examples=docs.GENERATE_REQUESTS)],
+    core: Core,
 ) -> Response:
     """The answer, as lines of JSON unless `stream` is false."""
     if not body.prompt:
@@ -70,9 +96,19 @@ async def generate(
     return await _answer(request, core, body, generate_spec(body), chat=False)
 
 
-@router.post("/api/embed", operation_id="ollamaEmbed", summary="Turn texts into vectors")
+@router.post(
+    "/api/embed",
+    operation_id="ollamaEmbed",
+    summary="Turn texts into vectors",
+    response_model=None,
+    responses=docs.documented(
+        docs.OllamaVectors, docs.VECTORS_EXAMPLE, *docs.BODY_ERRORS, 429, 507
+    ),
+)
 async def embed(
-    request: Request, body: Annotated[EmbedRequest, Body()], core: Core
+    request: Request,
+    body: Annotated[EmbedRequest, Body(openapi_examples=docs.EMBED_REQUESTS)],
+    core: Core,
 ) -> dict[str, Any]:
     """One vector of length 1 for each text."""
     texts = [body.input] if isinstance(body.input, str) else body.input
@@ -89,9 +125,17 @@ async def embed(
     }
 
 
-@router.post("/api/embeddings", operation_id="ollamaEmbedding", summary="Turn a text into a vector")
+@router.post(
+    "/api/embeddings",
+    operation_id="ollamaEmbedding",
+    summary="Turn a text into a vector",
+    response_model=None,
+    responses=docs.documented(docs.OllamaVector, docs.VECTOR_EXAMPLE, *docs.BODY_ERRORS, 429, 507),
+)
 async def embedding(
-    request: Request, body: Annotated[EmbeddingRequest, Body()], core: Core
+    request: Request,
+    body: Annotated[EmbeddingRequest, Body(openapi_examples=docs.EMBEDDING_REQUESTS)],
+    core: Core,
 ) -> dict[str, Any]:
     """The vector of one text, in the older call."""
     _, vectors, _ = await _vectors(request, core, body.model, [body.prompt])

@@ -126,7 +126,7 @@ async def create_voice(
 
 
 @router.delete(
-    "/v1/voices/{voice:path}",
+    "/v1/voices/{voice}",
     operation_id="deleteVoice",
     summary="Delete a voice",
     response_model=None,
