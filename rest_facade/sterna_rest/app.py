@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.routing import BaseRoute
 
+from sterna_rest.access.middleware import AdmissionMiddleware
 from sterna_rest.api.router import router as api_router
 from sterna_rest.api.schemas import ApiChunk
 from sterna_rest.audio.schemas import VerboseTranscript
@@ -104,6 +105,8 @@ def create_app(options: FacadeOptions) -> FastAPI:
             "/v1/voices": min(upload, _MOST_SAMPLE_BYTES + _FORM_OVERHEAD),
         },
     )
+    if options.keys:
+        app.add_middleware(AdmissionMiddleware)
     app.add_middleware(RequestContextMiddleware)
     metrics = options.metrics or HttpMetrics()
     app.add_middleware(MetricsMiddleware, metrics=metrics)

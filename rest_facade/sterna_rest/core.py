@@ -9,7 +9,7 @@ import grpc
 from fastapi.requests import HTTPConnection
 from grpc_health.v1 import health_pb2_grpc
 
-from sterna.v1 import inference_pb2_grpc, model_admin_pb2_grpc, speech_pb2_grpc
+from sterna.v1 import access_pb2_grpc, inference_pb2_grpc, model_admin_pb2_grpc, speech_pb2_grpc
 from sterna_rest.errors.from_core import core_error
 from sterna_rest.http.request_context import request_context
 from sterna_rest.options import MEBIBYTE, FacadeOptions
@@ -36,6 +36,7 @@ class CoreLink:
     def __init__(self, options: FacadeOptions) -> None:
         self.options = options
         self._channel = grpc.aio.insecure_channel(options.core_address, options=_CHANNEL_OPTIONS)
+        self.access = access_pb2_grpc.AccessServiceStub(self._channel)
         self.inference = inference_pb2_grpc.InferenceServiceStub(self._channel)
         self.admin = model_admin_pb2_grpc.ModelAdminServiceStub(self._channel)
         self.speech = speech_pb2_grpc.SpeechServiceStub(self._channel)

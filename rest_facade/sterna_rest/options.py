@@ -31,6 +31,9 @@ class FacadeOptions:
     trace: Callable[[ASGIApp], ASGIApp] | None = None
     """A middleware around everything that records the spans of requests; None: nobody does."""
 
+    keys: bool = False
+    """Every request needs an API key. The core, which knows them, must be told, too."""
+
     generation_timeout_seconds: float = 600.0
     """Deadline of one generation call, from request to last token."""
 

@@ -31,6 +31,8 @@ def core_options(
         host=settings.grpc_host if tcp else None,
         port=settings.grpc_port,
         unix_path=unix_path,
+        # A core that no network reaches belongs to the process that started it.
+        keys=settings.auth == "keys" and tcp,
         harness=settings.harness,
         search_provider=settings.search_provider,
         search_endpoint=settings.search_endpoint,
@@ -102,6 +104,7 @@ def facade_options(
         metrics=telemetry.http,
         trace=telemetry.traces.http.wrap if telemetry.traces else None,
         show_metrics=settings.metrics and not settings.metrics_listen,
+        keys=settings.auth == "keys",
         generation_timeout_seconds=settings.request_timeout,
         max_body_bytes=settings.max_body_bytes,
         max_audio_bytes=settings.max_audio_bytes,

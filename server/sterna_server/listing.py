@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sterna import Client, SternaError
 from sterna.errors import UnavailableError
+from sterna_server.calling import call_arguments
 from sterna_server.errors import CommandError
 from sterna_server.settings import Settings
 from sterna_service.models.catalogue import Catalogue
@@ -42,7 +43,7 @@ def list_models(settings: Settings) -> list[str]:
     Raises:
         CommandError: The core that was named does not answer.
     """
-    rows = _of_core(settings.core) if settings.core else _of_this_machine(settings)
+    rows = _of_core(settings) if settings.core else _of_this_machine(settings)
     table = [_HEADER, *(row.cells() for row in rows)]
     widths = [max(len(line[column]) for line in table) for column in range(len(_HEADER))]
     return [
@@ -72,12 +73,12 @@ def _of_this_machine(settings: Settings) -> list[_Row]:
     return rows
 
 
-def _of_core(address: str) -> list[_Row]:
+def _of_core(settings: Settings) -> list[_Row]:
     try:
-        with Client(address) as client:
+        with Client(settings.core, **call_arguments(settings)) as client:
             models = client.list_models()
     except UnavailableError as error:
-        raise CommandError(f"no core answers at {address} ({error.message})") from None
+        raise CommandError(f"no core answers at {settings.core} ({error.message})") from None
     except (SternaError, ValueError) as error:
         raise CommandError(str(error)) from None
     return [

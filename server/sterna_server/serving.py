@@ -17,6 +17,7 @@ from sterna_rest.app import create_app
 from sterna_server import ports
 from sterna_server.composition import core_options, facade_options, remote_core
 from sterna_server.errors import CommandError
+from sterna_server.exposure import check_exposure
 from sterna_server.rest_listener import RestListener, RestListeners
 from sterna_server.sections.listeners import listener
 from sterna_server.settings import Settings
@@ -58,6 +59,7 @@ async def serve(
     Raises:
         CommandError, StartupError: It could not start; nothing is left running.
     """
+    check_exposure(settings, rest=True, grpc=True)
     if settings.port and (settings.host, settings.port) == (settings.grpc_host, settings.grpc_port):
         raise CommandError(
             f"port and grpc_port are both {settings.port}; REST and gRPC need one each"
@@ -109,6 +111,7 @@ async def serve(
 
 async def serve_core(settings: Settings, *, ready: Callable[[Running], None]) -> None:
     """A core alone until a signal. Raises as `serve`."""
+    check_exposure(settings, rest=False, grpc=True)
     ports.check_free(settings.grpc_host, settings.grpc_port, flag="--grpc-port")
     telemetry = Telemetry(settings)
     stop = StopRequest(settings.grace)
@@ -132,6 +135,7 @@ async def serve_core(settings: Settings, *, ready: Callable[[Running], None]) ->
 
 async def serve_rest(settings: Settings, *, ready: Callable[[Running], None]) -> None:
     """A façade alone until a signal, whether or not its core is there. Raises as `serve`."""
+    check_exposure(settings, rest=True, grpc=False)
     telemetry = Telemetry(settings)
     async with contextlib.AsyncExitStack() as cleanup:
         cleanup.push_async_callback(telemetry.close)

@@ -29,6 +29,7 @@ from pydantic_settings import (
 
 from sterna_server.errors import CommandError
 from sterna_server.masking import is_secret, masked
+from sterna_server.sections.access import AccessSettings
 from sterna_server.sections.embeddings import EmbeddingSettings
 from sterna_server.sections.engine import EngineSettings
 from sterna_server.sections.kinds import DEFAULT_HOME
@@ -59,6 +60,7 @@ class Settings(
     RequestSettings,
     SpeechSettings,
     EngineSettings,
+    AccessSettings,
     ListenerSettings,
     EmbeddingSettings,
     ModelSettings,

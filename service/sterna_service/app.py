@@ -35,6 +35,7 @@ from sterna_service.models.pulls import Pulls
 from sterna_service.models.registry import ModelRegistry, RegistryOptions
 from sterna_service.models.resident import FOR_GOOD
 from sterna_service.models.store import Store
+from sterna_service.rpc.gate import Gate
 from sterna_service.rpc.model_admin import server_version
 from sterna_service.rpc.server import RpcServer, ServerLimits
 from sterna_service.search.providers import make_provider
@@ -79,6 +80,9 @@ class CoreOptions:
     """The TCP port; 0 takes any free one, which `Core.address` then names."""
     unix_path: Path | None = None
     """The path of the Unix socket; None makes one in a private directory of its own."""
+
+    keys: bool = False
+    """Whether every call needs an API key of the database."""
 
     autoload: bool = True
     """Whether a request for a model of the store loads it."""
@@ -317,6 +321,8 @@ async def _listen(
     speech = None
     if options.speech is not None:
         speech = Speech(options.speech, options.home.expanduser(), inspect_host().threads)
+    if options.keys and not await kept.keyring.count():
+        _log.warning("no API key exists, so nobody can call; `sterna keys create` makes one")
     server = RpcServer(
         models,
         pulls,
@@ -328,6 +334,7 @@ async def _listen(
         metrics,
         options.tracing,
         ServerLimits(options.max_call_seconds, options.max_message_bytes),
+        Gate(kept.keyring if options.keys else None),
         with_reflection=options.reflection,
     )
     register(

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from sterna_service.access.keyring import Keyring
 from sterna_service.inference.sessions import Sessions
 from sterna_service.inference.stored_answers import Answers
 from sterna_service.models.events import EventLog
 from sterna_service.state.answers import SqlAnswerRepository
 from sterna_service.state.database import Database
+from sterna_service.state.keys import SqlKeyRepository
 from sterna_service.state.sessions import SqlSessionRepository
 from sterna_service.state.sweeper import Sweeper
 from sterna_service.webhooks.options import WebhookOptions
@@ -34,6 +36,7 @@ class Kept:
         self.database = database
         self.sessions = Sessions(SqlSessionRepository(database), options.session_ttl)
         self.answers = Answers(SqlAnswerRepository(database), options.answer_ttl)
+        self.keyring = Keyring(SqlKeyRepository(database))
         self.webhooks = Webhooks(database, options.webhooks)
         self._sweeper = Sweeper(
             {
@@ -63,5 +66,6 @@ class Kept:
         try:
             await self._sweeper.close()
             await self.webhooks.close()
+            await self.keyring.close()
         finally:
             await self.database.close()

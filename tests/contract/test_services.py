@@ -65,8 +65,6 @@ BUILT = {
     "ListPulls",
     "CancelPullModel",
     "WatchEvents",
-    "GetAnswer",
-    "DeleteAnswer",
     "CreateWebhook",
     "GetWebhook",
     "ListWebhooks",

@@ -112,6 +112,8 @@ class ApiError(HTTPException):
 
     def _response(self, body: dict[str, Any]) -> Response:
         headers = dict(self.headers or {})
+        if self.status_code == 401:
+            headers["www-authenticate"] = 'Bearer realm="sterna"'
         if self.retry_after is not None:
             headers["retry-after"] = str(max(1, math.ceil(self.retry_after)))
             headers["retry-after-ms"] = str(max(1, math.ceil(self.retry_after * 1000)))

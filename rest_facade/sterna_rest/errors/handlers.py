@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Scope
 
 from sterna_rest.errors.api_error import ApiError
 from sterna_rest.errors.validation import validation_error
@@ -46,8 +47,13 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _response(request: Request, error: ApiError) -> Response:
-    path = request.scope["path"]
-    if path.startswith("/api/") and getattr(request.app.state, "sterna_ollama", False):
+    return error_response(request.scope, error)
+
+
+def error_response(scope: Scope, error: ApiError) -> Response:
+    """The HTTP answer, in the shape that belongs to the path and to the application's API."""
+    path = scope["path"]
+    if path.startswith("/api/") and getattr(scope["app"].state, "sterna_ollama", False):
         return error.ollama_response()
     return error.response(path)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,18 +21,29 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+# What gRPC takes as a value.
+_VISIBLE = re.compile(r"[\x20-\x7e]+", re.ASCII)
+
+
+@dataclass(slots=True)
 class RequestContext:
     """What a request brought that its gRPC calls pass on."""
 
     request_id: str
     traceparent: str | None = None
+    credentials: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """The headers with an API key."""
+    admission_id: str = ""
+    """The core's name for this request, once it was let in."""
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """As gRPC metadata."""
-        if self.traceparent is None:
-            return (("x-request-id", self.request_id),)
-        return (("x-request-id", self.request_id), ("traceparent", self.traceparent))
+        values = [("x-request-id", self.request_id), *self.credentials]
+        if self.traceparent is not None:
+            values.append(("traceparent", self.traceparent))
+        if self.admission_id:
+            values.append(("x-sterna-admission", self.admission_id))
+        return tuple(values)
 
 
 def request_context(scope: Scope) -> RequestContext:
@@ -90,4 +101,9 @@ def _read_context(headers: Headers) -> RequestContext:
     traceparent = headers.get("traceparent")
     if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
         traceparent = None
-    return RequestContext(request_id, traceparent)
+    credentials = tuple(
+        (name, value)
+        for name in ("authorization", "x-api-key")
+        if (value := headers.get(name)) is not None and _VISIBLE.fullmatch(value)
+    )
+    return RequestContext(request_id, traceparent, credentials)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from sterna import AsyncClient, ChatOptions, Message
 from sterna.errors import SternaError, UnavailableError
+from sterna_server.calling import call_arguments
 from sterna_server.chat.background import BackgroundLoop
 from sterna_server.chat.conversation import Turn
 from sterna_server.chat.session import ChatSession
@@ -37,7 +38,7 @@ def chat(settings: Settings, *, system: str, options: ChatOptions) -> bool:
             terminal.hint(f"loading {settings.model or 'the embedded model'} …")
             # A core of our own has one model, whatever it was called when it was loaded.
             address = _start_core(loop, settings, cleanup)
-        client = loop.run(_connect(address))
+        client = loop.run(_connect(address, settings))
         cleanup.callback(lambda: loop.run(client.close()))
         model = loop.run(_model_name(client, wanted, address))
         terminal.hint(f"{model}: /help lists the commands, q leaves")
@@ -66,9 +67,9 @@ def _start_core(loop: BackgroundLoop, settings: Settings, cleanup: contextlib.Ex
     return core.unix_address
 
 
-async def _connect(address: str) -> AsyncClient:
+async def _connect(address: str, settings: Settings) -> AsyncClient:
     # On the loop that will use it, as grpc requires.
-    return AsyncClient(address)
+    return AsyncClient(address, **call_arguments(settings))
 
 
 async def _model_name(client: AsyncClient, wanted: str, address: str) -> str:

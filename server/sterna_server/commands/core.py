@@ -17,6 +17,8 @@ def core(
     grpc_host: options.GrpcHost = None,
     grpc_port: options.GrpcPort = None,
     unix_path: options.UnixPath = None,
+    auth: options.Auth = None,
+    allow_unauthenticated: options.AllowUnauthenticated = None,
     harness: options.Harness = None,
     search_provider: options.SearchProvider = None,
     hub_endpoint: options.HubEndpoint = None,
@@ -56,7 +58,7 @@ def core(
     \b
     Examples:
       sterna core                           the embedded model on 127.0.0.1:50051
-      sterna core ./my-checkpoint --grpc-host 0.0.0.0
+      sterna core ./my-checkpoint --grpc-host 0.0.0.0 --auth keys
       sterna core & sterna rest             core and façade in two processes
     """
     flags = {name: value for name, value in locals().items() if name != "config"}

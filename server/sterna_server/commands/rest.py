@@ -17,6 +17,8 @@ def rest(
     host: options.Host = None,
     port: options.RestPort = None,
     listen: options.Listen = None,
+    auth: options.Auth = None,
+    allow_unauthenticated: options.AllowUnauthenticated = None,
     request_timeout: options.RequestTimeout = None,
     grace: options.Grace = None,
     metrics: options.Metrics = None,

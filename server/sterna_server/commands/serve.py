@@ -20,6 +20,8 @@ def serve(
     grpc_host: options.GrpcHost = None,
     grpc_port: options.GrpcPort = None,
     unix_path: options.UnixPath = None,
+    auth: options.Auth = None,
+    allow_unauthenticated: options.AllowUnauthenticated = None,
     harness: options.Harness = None,
     search_provider: options.SearchProvider = None,
     hub_endpoint: options.HubEndpoint = None,
@@ -62,7 +64,7 @@ def serve(
     Examples:
       sterna serve                                the embedded model on 127.0.0.1:8000
       sterna serve ./my-checkpoint --threads 8    a Hugging Face checkpoint directory
-      sterna serve --host 0.0.0.0 --port 3000     reachable from other machines
+      sterna serve --host 0.0.0.0 --auth keys     reachable from other machines
       sterna serve --voice                        with speech; see sterna pull --voice
       sterna serve --listen 127.0.0.1:11434,ollama    for Ollama's clients, too
       STERNA_PORT=3000 sterna serve               the same setting as a variable

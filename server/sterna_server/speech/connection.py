@@ -13,6 +13,7 @@ import grpc
 from sterna import AsyncClient
 from sterna.v1 import speech_pb2_grpc
 from sterna_rest.errors.from_core import core_error
+from sterna_server.calling import call_arguments
 from sterna_server.composition import core_options
 from sterna_server.errors import CommandError
 from sterna_server.serving import private_directory
@@ -39,7 +40,10 @@ def run(settings: Settings, work: Callable[[Speech], Awaitable[Result]]) -> Resu
     """
 
     async def main() -> Result:
-        async with _address(settings) as address, AsyncClient(address) as client:
+        async with (
+            _address(settings) as address,
+            AsyncClient(address, **call_arguments(settings)) as client,
+        ):
             try:
                 return await work(Speech(client))
             except grpc.aio.AioRpcError as error:

@@ -12,6 +12,7 @@ from typing import Any
 from grpc.aio import ServicerContext
 
 from sterna_service.errors import Reason, ServiceError
+from sterna_service.rpc.gate import NOBODY, Caller
 from sterna_service.telemetry.record import CallRecord
 
 REQUEST_ID_KEY = "x-request-id"
@@ -31,6 +32,7 @@ class Call:
     method: str
     request_id: str
     record: CallRecord
+    caller: Caller = NOBODY
     notes: dict[str, object] = field(default_factory=dict)
     _greeted: bool = False
 
@@ -73,8 +75,11 @@ class CallBook:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def enter(self, *, is_work: bool) -> None:
+    def enter(self, *, is_work: bool, is_waited_for: bool) -> bool:
         """Notes that a call begins. Work is refused while draining; questions are answered.
+
+        Returns:
+            Whether `leave` must be called when it ends: if a stopping server waits for it.
 
         Raises:
             ServiceError: The server is stopping.
@@ -86,8 +91,10 @@ class CallBook:
                 "the server is stopping; ask another one, or try again in a moment",
                 retry_after=DRAINING_RETRY_SECONDS,
             )
-        self.active += 1
-        self._idle.clear()
+        if is_waited_for:
+            self.active += 1
+            self._idle.clear()
+        return is_waited_for
 
     def leave(self) -> None:
         """Notes that a call which was let in ended."""

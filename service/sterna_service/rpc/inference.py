@@ -236,7 +236,8 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
 
 def _owner() -> str | None:
     """Whose stored answers the running call may see; None: those of nobody in particular."""
-    return None
+    key = current_call().caller.key
+    return None if key is None else key.key_id
 
 
 async def _tokenize(

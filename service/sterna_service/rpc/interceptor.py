@@ -1,4 +1,4 @@
-"""Stands around every call: request id, errors, deadline, log.
+"""Stands around every call: request id, credentials, errors, deadline, log.
 
 Whatever a handler raises leaves here as a status with an `ErrorInfo`, and nothing of an unexpected
 exception's text reaches the client. Handlers that stream are async generators; they are driven
@@ -27,6 +27,7 @@ from sterna_service.rpc.calls import (
     enter_call,
     request_id_of,
 )
+from sterna_service.rpc.gate import Gate
 from sterna_service.rpc.status import DETAILS_KEY, STATUS_OF, status_of
 from sterna_service.telemetry.metrics import CoreMetrics
 from sterna_service.telemetry.record import CallRecord
@@ -37,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 _OURS = "/sterna.v1."
 _ADMIN = "/sterna.v1.ModelAdminService/"
+# It lasts as long as the request of which it tells, and that one's calls are waited for.
+_ADMIT = "/sterna.v1.AccessService/Admit"
 # What an operator asks of a server that is stopping.
 _QUESTIONS = ("Get", "List")
 
@@ -56,11 +59,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def __init__(
         self,
         book: CallBook,
+        gate: Gate,
         metrics: CoreMetrics,
         tracing: Tracing | None,
         max_call_seconds: float,
     ) -> None:
         self._book = book
+        self._gate = gate
         self._metrics = metrics
         self._tracing = tracing
         self._cap = max_call_seconds
@@ -96,8 +101,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         entered = False
         outcome = status = "OK"
         try:
-            self._book.enter(is_work=_is_work(method))
-            entered = True
+            call.caller = await self._gate.admit(method, context)
+            if call.caller.key is not None:
+                call.notes["key"] = call.caller.key.key_id
+            entered = self._book.enter(is_work=_is_work(method), is_waited_for=method != _ADMIT)
             return await self._run(call, behavior, request, context)
         except ServiceError as error:
             outcome, status = error.reason.value, STATUS_OF[error.reason].name

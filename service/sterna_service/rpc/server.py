@@ -11,6 +11,8 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from sterna.v1 import (
+    access_pb2,
+    access_pb2_grpc,
     inference_pb2,
     inference_pb2_grpc,
     model_admin_pb2,
@@ -24,7 +26,9 @@ from sterna_service.inference.sessions import Sessions
 from sterna_service.inference.stored_answers import Answers
 from sterna_service.models.pulls import Pulls
 from sterna_service.models.registry import ModelRegistry
+from sterna_service.rpc.access import AccessServicer
 from sterna_service.rpc.calls import CallBook
+from sterna_service.rpc.gate import Gate
 from sterna_service.rpc.inference import InferenceServicer
 from sterna_service.rpc.interceptor import CallInterceptor
 from sterna_service.rpc.model_admin import Endpoint, ModelAdminServicer
@@ -34,6 +38,7 @@ from sterna_service.telemetry.metrics import CoreMetrics
 from sterna_service.telemetry.spans import Tracing
 from sterna_service.webhooks.webhooks import Webhooks
 
+_ACCESS = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name
 _INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name
 _ADMIN = model_admin_pb2.DESCRIPTOR.services_by_name["ModelAdminService"].full_name
 _SPEECH = speech_pb2.DESCRIPTOR.services_by_name["SpeechService"].full_name
@@ -65,6 +70,7 @@ class RpcServer:
         metrics: CoreMetrics,
         tracing: Tracing | None,
         limits: ServerLimits,
+        gate: Gate,
         *,
         with_reflection: bool,
     ) -> None:
@@ -72,7 +78,9 @@ class RpcServer:
         self._with_speech = speech is not None
         self._endpoints: list[Endpoint] = []
         self._server = grpc.aio.server(
-            interceptors=(CallInterceptor(self.book, metrics, tracing, limits.max_call_seconds),),
+            interceptors=(
+                CallInterceptor(self.book, gate, metrics, tracing, limits.max_call_seconds),
+            ),
             options=_options(limits.max_message_bytes),
         )
         # The generated base classes count as abstract, but answer for every RPC that a servicer
@@ -85,11 +93,12 @@ class RpcServer:
         model_admin_pb2_grpc.add_ModelAdminServiceServicer_to_server(admin, self._server)
         speaker = SpeechServicer(speech, models.events)  # type: ignore[abstract]
         speech_pb2_grpc.add_SpeechServiceServicer_to_server(speaker, self._server)
+        access_pb2_grpc.add_AccessServiceServicer_to_server(AccessServicer(gate), self._server)
         self._health = health_aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if with_reflection:
             health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-            names = (_INFERENCE, _ADMIN, _SPEECH, health, reflection.SERVICE_NAME)
+            names = (_ACCESS, _INFERENCE, _ADMIN, _SPEECH, health, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
 
     def listen_tcp(self, host: str, port: int) -> int:

@@ -20,7 +20,7 @@ from sterna_service.errors import StartupError
 
 _log = logging.getLogger(__name__)
 
-NEWEST_REVISION = "0003"
+NEWEST_REVISION = "0004"
 """The schema of this version: the last of `migrations/versions`."""
 
 # How long to wait for another process that is writing, in milliseconds.
@@ -54,6 +54,11 @@ class Database:
             worker.shutdown(wait=False)
             raise
         return cls(engine, worker)
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it outlives this process."""
+        return not isinstance(self._engine.pool, StaticPool)
 
     async def run(self, work: Callable[[sa.Connection], T]) -> T:
         """Runs `work` in a transaction, which is undone if it raises."""

