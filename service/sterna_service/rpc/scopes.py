@@ -25,6 +25,7 @@ _SERVICES: dict[str, dict[str, frozenset[Scope]]] = {
         "Tokenize": _INFERENCE,
         "Detokenize": _INFERENCE,
         "Embed": _INFERENCE,
+        "StreamEmbed": _INFERENCE,
         "ComputeSimilarities": _INFERENCE,
         "CreateSession": _INFERENCE,
         "GetSession": _INFERENCE,
