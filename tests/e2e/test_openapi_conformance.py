@@ -109,15 +109,11 @@ def test_the_server_says_what_is_tested(server: ServerProcess, ollama_url: str) 
 
 @SCHEMA.parametrize()
 @limits
-def test_every_operation(
-    case: Case, server: ServerProcess, session: requests.Session
-) -> None:
+def test_every_operation(case: Case, server: ServerProcess, session: requests.Session) -> None:
     case.call_and_validate(server.rest_url, session=session, checks=CHECKS, timeout=PATIENCE)
 
 
 @OLLAMA.parametrize()
 @limits
-def test_every_operation_of_ollama(
-    case: Case, ollama_url: str, session: requests.Session
-) -> None:
+def test_every_operation_of_ollama(case: Case, ollama_url: str, session: requests.Session) -> None:
     case.call_and_validate(ollama_url, session=session, checks=CHECKS, timeout=PATIENCE)

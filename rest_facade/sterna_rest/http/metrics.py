@@ -19,8 +19,8 @@ _METHODS = frozenset(
 )
 UNMATCHED = "unmatched"
 """The route of requests that were answered before a route was chosen, or that have none."""
-# nginx's status for a client that left; no such response is ever sent.
-_CLIENT_LEFT = 499
+CLIENT_LEFT = 499
+"""nginx's status for a client that left; no such response is ever sent."""
 
 
 class HttpMetrics:
@@ -59,7 +59,7 @@ class MetricsMiddleware:
         # The convention's name for a method that somebody made up.
         method = method if method in _METHODS else "_OTHER"
         begin = time.perf_counter()
-        status = _CLIENT_LEFT
+        status = CLIENT_LEFT
 
         async def note_status(message: Message) -> None:
             nonlocal status
@@ -67,7 +67,7 @@ class MetricsMiddleware:
                 status = message["status"]
             elif message["type"] == "websocket.accept":
                 status = 101
-            elif message["type"] == "websocket.close" and status == _CLIENT_LEFT:
+            elif message["type"] == "websocket.close" and status == CLIENT_LEFT:
                 status = 403  # what a server answers to a handshake that is not accepted
             await send(message)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 import uuid
 from dataclasses import dataclass, field
 
@@ -11,8 +12,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sterna_rest.errors.api_error import internal_error
+from sterna_rest.http.metrics import CLIENT_LEFT, route_template
 
 _logger = logging.getLogger("sterna.rest")
+
+_access = logging.getLogger("sterna.rest.access")
+
+PROBES = frozenset(("/health", "/ready", "/livez", "/readyz", "/metrics"))
+_SWITCHING_PROTOCOLS = 101
 
 _STATE_KEY = "sterna.request"
 # What the core, too, takes for an id.
@@ -71,11 +78,14 @@ class RequestContextMiddleware:
         context = _read_context(Headers(scope=scope))
         scope[_STATE_KEY] = context
         started = False
+        status = CLIENT_LEFT
+        begin = time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
-            nonlocal started
+            nonlocal started, status
             if message["type"] in ("http.response.start", "websocket.accept"):
                 started = True
+                status = message.get("status", _SWITCHING_PROTOCOLS)
                 MutableHeaders(scope=message)["x-request-id"] = context.request_id
             await send(message)
 
@@ -86,12 +96,32 @@ class RequestContextMiddleware:
                 "request %s: %s %s failed",
                 context.request_id,
                 scope.get("method", scope["type"]),
-                scope["path"],
+                route_template(scope),
             )
             if started or scope["type"] != "http":
                 # Too late for a status; closing the connection is the only truth left.
                 raise
             await internal_error().response(scope["path"])(scope, receive, send_with_id)
+        finally:
+            _log_request(scope, context, status, time.perf_counter() - begin)
+
+
+def _log_request(scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
+    # What orchestrators and collectors ask every few seconds would hide everything else.
+    level = logging.DEBUG if scope["path"] in PROBES else logging.INFO
+    if not _access.isEnabledFor(level):
+        return
+    client = scope.get("client")
+    extra = {
+        "method": scope.get("method", "WEBSOCKET"),
+        # Not the path: it may hold what a user wrote.
+        "route": route_template(scope),
+        "status": status,
+        "seconds": round(seconds, 6),
+        "request_id": context.request_id,
+        "client": client[0] if client else "",
+    }
+    _access.log(level, "request", extra=extra)
 
 
 def _read_context(headers: Headers) -> RequestContext:

@@ -13,10 +13,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sterna_rest.http.metrics import UNMATCHED, route_template
+from sterna_rest.http.request_context import PROBES
 
 _PROPAGATOR = TraceContextTextMapPropagator()
-# What orchestrators and collectors ask every few seconds would hide everything else.
-_UNTRACED = frozenset(("/health", "/ready", "/livez", "/readyz", "/metrics"))
 
 
 class HttpTracing:
@@ -29,7 +28,7 @@ class HttpTracing:
         """A middleware around `app`. It stands outermost."""
 
         async def traced(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] not in ("http", "websocket") or scope["path"] in _UNTRACED:
+            if scope["type"] not in ("http", "websocket") or scope["path"] in PROBES:
                 await app(scope, receive, send)
                 return
             await self._trace(app, scope, receive, send)

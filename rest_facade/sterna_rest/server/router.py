@@ -46,6 +46,7 @@ async def get_server_info(
     return server_info(response)
 
 
+@router.get("/livez", include_in_schema=False)
 @router.get("/health", operation_id="getHealth", summary="Liveness")
 async def get_health() -> HealthBody:
     """200 as long as the façade runs. Asks nobody else, so it is cheap and never waits."""
@@ -54,6 +55,7 @@ async def get_health() -> HealthBody:
     )
 
 
+@router.get("/readyz", include_in_schema=False)
 @router.get(
     "/ready",
     operation_id="getReadiness",

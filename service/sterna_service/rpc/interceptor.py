@@ -140,6 +140,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         span = self._tracing.begin(method, context.invocation_metadata() or ())
         span.set({"sterna.request_id": call.request_id})
         enter_span(span)
+        if span.trace_id:
+            call.notes["trace_id"] = span.trace_id
         return span
 
     async def _run(

@@ -41,6 +41,7 @@ class _Recorded(Span):
     def __init__(self, tracer: Tracer, span: trace.Span) -> None:
         self._tracer = tracer
         self._span = span
+        self.trace_id = format(span.get_span_context().trace_id, "032x")
 
     def child(
         self, name: str, attributes: Attributes | None = None, begin: float | None = None

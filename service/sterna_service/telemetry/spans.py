@@ -22,6 +22,8 @@ class Span:
 
     recording = False
     """Whether anybody will see it; if not, attributes need not be worked out."""
+    trace_id = ""
+    """32 hexadecimal digits, for the log; empty: none."""
 
     def child(
         self, name: str, attributes: Attributes | None = None, begin: float | None = None
