@@ -112,7 +112,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 self._book.failed += 1
             await _abort(error, call, context)
         except asyncio.CancelledError:
-            outcome = status = "CANCELLED"
+            # An admission lasts until it is cancelled: that is how it ends well.
+            if method != _ADMIT:
+                outcome = status = "CANCELLED"
             raise
         finally:
             if entered:
@@ -121,7 +123,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             call.record.end(status, reason)
             span.set({"rpc.response.status_code": status})
             span.end(error=reason)
-            _access.info(
+            _access.log(
+                logging.DEBUG if method == _ADMIT and not reason else logging.INFO,
                 "call",
                 extra={
                     "method": method,
