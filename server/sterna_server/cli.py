@@ -11,6 +11,7 @@ from sterna_server.commands import (
     chat,
     config,
     core,
+    doctor,
     keys,
     models,
     rest,
@@ -33,7 +34,20 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (serve, core, rest, keys, chat, models, store, speech, bench, config, version):
+for module in (
+    serve,
+    core,
+    rest,
+    keys,
+    chat,
+    models,
+    store,
+    speech,
+    bench,
+    config,
+    doctor,
+    version,
+):
     module.register(app)
 
 

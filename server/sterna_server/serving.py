@@ -20,6 +20,7 @@ from sterna_server.errors import CommandError
 from sterna_server.exposure import check_exposure
 from sterna_server.rest_listener import RestListener, RestListeners
 from sterna_server.sections.listeners import listener
+from sterna_server.service_manager import ServiceManager
 from sterna_server.settings import Settings
 from sterna_server.stopping import StopRequest, first_of
 from sterna_server.telemetry import Telemetry, metrics_listener
@@ -89,6 +90,8 @@ async def serve(
 
         metrics = cleanup.enter_context(telemetry.core())
         await cleanup.enter_async_context(metrics_listener(settings, telemetry))
+        manager = ServiceManager()
+        await cleanup.enter_async_context(manager.watchdog())
         # The façade first: while the model loads it is alive and says that it is not ready.
         await facade.start()
         try:
@@ -100,8 +103,10 @@ async def serve(
                 return
             try:
                 ready(Running(core.default_model_id, core.address, facade.address, facade.further))
+                manager.ready(f"{core.default_model_id} on {facade.address} and {core.address}")
                 await first_of(stop.wait(), facade.wait(), core.wait())
             finally:
+                manager.stopping()
                 # From here on the core refuses new work, and the façade says so, until the
                 # running streams have ended.
                 await core.stop(settings.grace)
@@ -120,6 +125,8 @@ async def serve_core(settings: Settings, *, ready: Callable[[Running], None]) ->
         cleanup.enter_context(stop.on_signals())
         metrics = cleanup.enter_context(telemetry.core())
         await cleanup.enter_async_context(metrics_listener(settings, telemetry))
+        manager = ServiceManager()
+        await cleanup.enter_async_context(manager.watchdog())
         options = core_options(
             settings, unix_path=settings.unix_path, telemetry=telemetry, metrics=metrics
         )
@@ -128,8 +135,10 @@ async def serve_core(settings: Settings, *, ready: Callable[[Running], None]) ->
             return
         try:
             ready(Running(core.default_model_id, core.address))
+            manager.ready(f"{core.default_model_id} on {core.address}")
             await first_of(stop.wait(), core.wait())
         finally:
+            manager.stopping()
             await core.stop(settings.grace)
 
 
@@ -152,13 +161,17 @@ async def serve_rest(settings: Settings, *, ready: Callable[[Running], None]) ->
             ]
         )
         await cleanup.enter_async_context(metrics_listener(settings, telemetry))
+        manager = ServiceManager()
+        await cleanup.enter_async_context(manager.watchdog())
         stop = StopRequest(settings.grace)
         with stop.on_signals():
             await facade.start()
             try:
                 ready(Running("", core_address, facade.address, facade.further))
+                manager.ready(f"{facade.address}, in front of {core_address}")
                 await first_of(stop.wait(), facade.wait())
             finally:
+                manager.stopping()
                 await facade.stop()
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sterna_server.commands import rest, serve
+from sterna_server.commands.borrowed import with_options_of
 from sterna_server.settings import resolve, unknown_variables
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -21,7 +20,8 @@ Defaults = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    app.command("config")(_with_options_of(serve.serve, rest.rest)(config))
+    borrow = with_options_of(serve.serve, rest.rest, as_json=AsJson, defaults=Defaults)
+    app.command("config")(borrow(config))
 
 
 def config(as_json: bool, defaults: bool, config: Path | None, **flags: Any) -> None:
@@ -47,31 +47,3 @@ def config(as_json: bool, defaults: bool, config: Path | None, **flags: Any) -> 
     print(configuration.as_json(resolved) if as_json else configuration.as_toml(resolved))
     for line in unknown_variables():
         print(f"sterna: {line}", file=sys.stderr)
-
-
-def _with_options_of(
-    *commands: Callable[..., None],
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command the options of others, beside its own."""
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = {"as_json": AsJson, "defaults": Defaults}
-        parameters = {
-            name: inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation
-            )
-            for name, annotation in own.items()
-        }
-        for other in commands:
-            for name, each in inspect.signature(other, eval_str=True).parameters.items():
-                parameters[name] = each.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-
-        def run(**values: Any) -> None:
-            command(**values)
-
-        run.__name__, run.__doc__ = command.__name__, command.__doc__
-        run.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
-        run.__annotations__ = {name: each.annotation for name, each in parameters.items()}
-        return run
-
-    return decorate

@@ -1,0 +1,1 @@
+"""`sterna doctor`: what a server would find here, before it is started."""
