@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test train training-test voice-test browser-test native-test test-neon lint type proto bench native sanitize wheels clean
+.PHONY: help setup run test train training-test voice-test browser-test clients-test native-test test-neon lint type proto bench native sanitize wheels clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,6 +40,9 @@ voice-test: setup  ## Tests of speech; installs torch and the extra voice into b
 
 browser-test: setup  ## Tests of the playground in a real browser; installs playwright into build/browser-tools.
 	@scripts/test_browser.sh
+
+clients-test: setup  ## Tests with clients of others; installs them and Node.js into build/.
+	@scripts/test_clients.sh
 
 native-test: setup  ## Native tests only.
 	@scripts/native_test.sh build/native

@@ -200,3 +200,19 @@ async def test_errors(stand: Stand) -> None:
 )
 async def test_keep_alive(value: float | str, seconds: float) -> None:
     assert keep_alive_seconds(value) == seconds
+
+
+async def test_json_need_not_be_declared_by_programs(stand: Stand) -> None:
+    body = json.dumps({"model": MODEL, "prompt": "Once", "raw": True, "stream": False})
+    async with httpx.AsyncClient(base_url=stand.url, timeout=60) as http:
+        for headers, status in (
+            ({}, 200),
+            ({"content-type": "application/x-www-form-urlencoded"}, 200),
+            ({"origin": "https://example.org"}, 415),
+            ({"referer": "https://example.org/", "content-type": "text/plain"}, 415),
+        ):
+            answer = await http.post("/api/generate", content=body, headers=headers)
+            assert answer.status_code == status, (headers, answer.text)
+        # Only where Ollama's clients ask.
+        elsewhere = await http.post("/v1/completions", content=body)
+        assert elsewhere.status_code == 415

@@ -6,10 +6,13 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
+import jsonschema_rs
 import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel, Field
+
+from tests.support.schemas import SCHEMAS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -145,3 +148,21 @@ async def test_what_is_malformed(api: openai.AsyncOpenAI, extra: Any, param: str
     with pytest.raises(openai.BadRequestError) as caught:
         await api.chat.completions.create(model=MODEL, messages=FRANCE, extra_body=extra)
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+async def test_what_a_schema_leaves_open_still_ends(api: openai.AsyncOpenAI, name: str) -> None:
+    """Without a limit of tokens; benchmarks/structured.py tries each of them twenty times."""
+    question, schema = SCHEMAS[name]
+    form: Any = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    answer = await api.chat.completions.create(
+        model=MODEL,
+        messages=[{"role": "user", "content": question}],
+        response_format=form,
+        temperature=1,
+        seed=1,
+    )
+    choice = answer.choices[0]
+    assert choice.finish_reason == "stop"
+    validator = jsonschema_rs.validator_for(schema, validate_formats=True)
+    validator.validate(json.loads(choice.message.content or ""))

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-STERNA = Path(sys.executable).parent / "sterna"
+# Beside the interpreter, unless the tests run in an environment without the server.
+STERNA = Path(os.environ.get("STERNA_COMMAND", Path(sys.executable).parent / "sterna"))
 START_SECONDS = 60.0
 STOP_SECONDS = 45.0
 

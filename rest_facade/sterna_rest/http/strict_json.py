@@ -58,6 +58,27 @@ class JsonRoute(APIRoute):
         return strict_handler
 
 
+class UndeclaredJsonRoute(JsonRoute):
+    """As `JsonRoute`, but programs need not declare that they send JSON.
+
+    Browsers name the page that asks, and what no page sent cannot be a page's trick.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def lenient_handler(request: Request) -> Response:
+            if not ("origin" in request.headers or "referer" in request.headers):
+                declared = (b"content-type", b"application/json")
+                others = [each for each in request.scope["headers"] if each[0] != declared[0]]
+                request = Request(
+                    {**request.scope, "headers": [*others, declared]}, request.receive
+                )
+            return await handler(request)
+
+        return lenient_handler
+
+
 def _is_json(content_type: str) -> bool:
     kind = content_type.partition(";")[0].strip().lower()
     return kind == "application/json" or (

@@ -17,7 +17,7 @@ from sterna_rest.errors.from_core import core_error
 from sterna_rest.http.event_stream import EventStream
 from sterna_rest.http.openapi import error_documentation
 from sterna_rest.http.request_context import request_context
-from sterna_rest.http.strict_json import JsonRoute
+from sterna_rest.http.strict_json import UndeclaredJsonRoute
 from sterna_rest.models.router import all_models
 from sterna_rest.ollama import documentation as docs
 from sterna_rest.ollama.schemas import NameRequest, PullRequest
@@ -25,7 +25,7 @@ from sterna_rest.ollama.stream import MEDIA_TYPE, error_line, line
 from sterna_rest.ollama.transcode import model_name, parameter, pull_status, running, show, tag
 from sterna_rest.version import VERSION
 
-router = APIRouter(tags=["ollama"], route_class=JsonRoute)
+router = APIRouter(tags=["ollama"], route_class=UndeclaredJsonRoute)
 
 Core = Annotated[CoreLink, Depends(core_link)]
 

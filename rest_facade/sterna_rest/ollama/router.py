@@ -17,7 +17,7 @@ from sterna_rest.core import CoreLink, core_link
 from sterna_rest.embeddings.call import Embedder
 from sterna_rest.generation.answer import streamed_answer, whole_answer
 from sterna_rest.generation.call import Generator
-from sterna_rest.http.strict_json import JsonRoute
+from sterna_rest.http.strict_json import UndeclaredJsonRoute
 from sterna_rest.ollama import documentation as docs
 from sterna_rest.ollama.schemas import (
     ChatRequest,
@@ -39,7 +39,7 @@ from sterna_rest.ollama.transcode import (
     parameter,
 )
 
-router = APIRouter(tags=["ollama"], route_class=JsonRoute)
+router = APIRouter(tags=["ollama"], route_class=UndeclaredJsonRoute)
 
 Core = Annotated[CoreLink, Depends(core_link)]
 

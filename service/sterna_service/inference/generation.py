@@ -32,6 +32,9 @@ from sterna_service.inference.tokenizer import Tokenizer
 from sterna_service.inference.tools import offers_tools, tool_grammar
 from sterna_service.telemetry.generation_trace import GenerationTrace
 
+# What JSON takes at least on average, by the tokenizers of small models.
+_CHARACTERS_PER_TOKEN = 2
+
 # Prompts with more characters are tokenized beside the event loop, which takes milliseconds.
 _LONG_PROMPT = 16 * 1024
 
@@ -143,7 +146,11 @@ async def _compile_guides(
                 prompt, grammar, model.grammars.problem, request.max_tokens, field
             )
         assert grammar is not None
-        return model.grammars.compile(grammar, request.choices, grammar_field)
+        room = None
+        if spec.stop.max_tokens is None:
+            # Whoever sets a limit expects to be cut off by it; the context window is no such wish.
+            room = _CHARACTERS_PER_TOKEN * request.max_tokens
+        return model.grammars.compile(grammar, request.choices, grammar_field, room=room)
 
     return await asyncio.to_thread(compile_all)
 

@@ -5,6 +5,7 @@ The masks are computed by `llguidance`, one per token, while the engine computes
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from llguidance import LLMatcher, LLTokenizer
 
 from sterna_service.errors import Reason, ServiceError, invalid, out_of_range
+from sterna_service.inference.json_bounds import bounded
 from sterna_service.inference.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -35,6 +37,21 @@ class JsonSchema:
     """A JSON value that matches this schema (JSON text)."""
 
     schema: str
+
+    def within(self, room: int) -> JsonSchema:
+        """The same with values of about `room` characters at most; unchanged if that is enough."""
+        try:
+            parsed = json.loads(self.schema)
+        except (ValueError, RecursionError):
+            return self
+        if not isinstance(parsed, dict):
+            return self
+        try:
+            limited = bounded(parsed, room)
+        except (AttributeError, TypeError, ValueError, RecursionError):
+            # A keyword does not hold what it should: for the compiler to say.
+            return self
+        return self if limited is parsed else JsonSchema(json.dumps(limited, ensure_ascii=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +162,21 @@ class GrammarCompiler:
         self._tokenizer: LLTokenizer | None = None
         self._lock = threading.Lock()
 
-    def compile(self, grammar: OutputGrammar, choices: int, field: str) -> list[Guide]:
+    def compile(
+        self, grammar: OutputGrammar, choices: int, field: str, *, room: int | None = None
+    ) -> list[Guide]:
         """A guide for each choice; `field` is where the grammar stands in the request.
+
+        With `room`, the values of a JSON schema have about that many characters at most.
 
         Raises:
             ServiceError: GRAMMAR_INVALID, with the position, or the grammar is too long.
         """
+        if room is not None and isinstance(grammar, JsonSchema):
+            tighter = grammar.within(room)
+            if tighter is not grammar:
+                with contextlib.suppress(ServiceError):
+                    return self.compile(tighter, choices, field)
         source = _source(grammar, field)
         matcher = LLMatcher(self._ready_tokenizer(), source, log_level=0)
         if matcher.is_error():

@@ -25,8 +25,8 @@ from sterna_service.inference.grammar import (
     Lark,
     OutputGrammar,
 )
+from sterna_service.inference.json_bounds import bounded
 from sterna_service.inference.spec import ChatPrompt, Prompt, Tool, ToolMode
-from sterna_service.inference.tool_bounds import bounded
 
 MOST_TOOLS = 128
 MOST_CALLS = 16

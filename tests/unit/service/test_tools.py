@@ -11,10 +11,10 @@ import pytest
 from sterna_service.errors import Reason, ServiceError
 from sterna_service.inference.chat_template import ChatTemplate
 from sterna_service.inference.grammar import AnyJsonObject, GrammarCompiler, JsonSchema, Regex
+from sterna_service.inference.json_bounds import bounded
 from sterna_service.inference.prompt import PromptEncoder
 from sterna_service.inference.spec import ChatPrompt, Message, Tool, ToolCall, ToolMode
 from sterna_service.inference.tokenizer import Tokenizer
-from sterna_service.inference.tool_bounds import bounded
 from sterna_service.inference.tools import call_text, check_tools, tool_grammar
 
 CITY = json.dumps(
@@ -227,3 +227,23 @@ def test_where_room_is_short_values_get_limits() -> None:
     assert limited["e"]["anyOf"][0] == {"type": "string", "pattern": "a+"}
     assert "maxLength" in limited["e"]["anyOf"][1]
     assert bounded(schema, 100_000) is schema
+
+
+def closed(schema: dict[str, Any]) -> Any:
+    return bounded(schema, 400)
+
+
+def test_objects_are_closed_only_where_nothing_else_adds_members() -> None:
+    one = {"type": "object", "properties": {"a": {"type": "boolean"}}}
+    two = {"type": "object", "properties": {"b": {"type": "boolean"}}}
+    assert closed(one)["additionalProperties"] is False
+    assert closed(one | {"additionalProperties": {"type": "boolean"}})["additionalProperties"] == {
+        "type": "boolean"
+    }
+    both = closed({"allOf": [one, two]})
+    assert all("additionalProperties" not in part for part in both["allOf"])
+    either = closed({"anyOf": [one, two]})
+    assert all(part["additionalProperties"] is False for part in either["anyOf"])
+    beside = closed(one | {"anyOf": [two]})
+    assert "additionalProperties" not in beside
+    assert "additionalProperties" not in beside["anyOf"][0]
