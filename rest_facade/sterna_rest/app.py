@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from sterna_rest.access.middleware import AdmissionMiddleware
@@ -50,6 +51,18 @@ __all__ = ["FacadeOptions", "create_app"]
 # What is under `/api`: one or the other.
 _OLLAMA = (ollama_router, ollama_models_router)
 _MYLLM = (api_router, myllm_lifecycle_router, myllm_embeddings_router)
+# What scripts of other origins may read of an answer. (Some browsers know no `*` here.)
+EXPOSED_HEADERS = (
+    "x-request-id",
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+    *(
+        f"x-ratelimit-{part}-{kind}"
+        for kind in ("requests", "tokens")
+        for part in ("limit", "remaining", "reset")
+    ),
+)
 # What a form holds besides its file: boundaries, and fields such as a prompt.
 _FORM_OVERHEAD = 256 * 1024
 # The core takes samples of voices up to this size.
@@ -107,6 +120,16 @@ def create_app(options: FacadeOptions) -> FastAPI:
     )
     if options.keys:
         app.add_middleware(AdmissionMiddleware)
+    if options.cors_origins:
+        # Outside of the admission: a browser asks whether it may call without a key.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(options.cors_origins),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["*", *EXPOSED_HEADERS],
+            max_age=600,
+        )
     app.add_middleware(RequestContextMiddleware)
     metrics = options.metrics or HttpMetrics()
     app.add_middleware(MetricsMiddleware, metrics=metrics)

@@ -35,7 +35,7 @@ class CoreLink:
 
     def __init__(self, options: FacadeOptions) -> None:
         self.options = options
-        self._channel = grpc.aio.insecure_channel(options.core_address, options=_CHANNEL_OPTIONS)
+        self._channel = _channel(options)
         self.access = access_pb2_grpc.AccessServiceStub(self._channel)
         self.inference = inference_pb2_grpc.InferenceServiceStub(self._channel)
         self.admin = model_admin_pb2_grpc.ModelAdminServiceStub(self._channel)
@@ -87,6 +87,15 @@ class CoreLink:
             )
         except grpc.aio.AioRpcError as error:
             raise core_error(error, parameter) from None
+
+
+def _channel(options: FacadeOptions) -> grpc.aio.Channel:
+    if options.tls is None:
+        return grpc.aio.insecure_channel(options.core_address, options=_CHANNEL_OPTIONS)
+    named: list[tuple[str, int | str]] = [*_CHANNEL_OPTIONS]
+    if options.tls.server_name:
+        named.append(("grpc.ssl_target_name_override", options.tls.server_name))
+    return grpc.aio.secure_channel(options.core_address, options.tls.credentials(), options=named)
 
 
 def core_link(connection: HTTPConnection) -> CoreLink:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
+from sterna import Tls
 from sterna_rest.http.metrics import HttpMetrics
 
 MEBIBYTE = 1024 * 1024
@@ -30,6 +31,12 @@ class FacadeOptions:
 
     trace: Callable[[ASGIApp], ASGIApp] | None = None
     """A middleware around everything that records the spans of requests; None: nobody does."""
+
+    tls: Tls | None = None
+    """How to call a core that speaks TLS."""
+
+    cors_origins: tuple[str, ...] = ()
+    """Pages of these origins (`https://app.example`, or `*` for all) may call from a browser."""
 
     keys: bool = False
     """Every request needs an API key. The core, which knows them, must be told, too."""

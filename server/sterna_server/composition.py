@@ -7,8 +7,10 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from sterna_rest.options import FacadeOptions
+from sterna_server.sections.listener import Listener
 from sterna_server.settings import Settings
 from sterna_server.telemetry import Telemetry
+from sterna_server.tls import core_tls, grpc_files
 from sterna_service.app import CoreOptions
 from sterna_service.speech.options import SpeechOptions
 from sterna_service.webhooks.options import WebhookOptions
@@ -33,6 +35,7 @@ def core_options(
         unix_path=unix_path,
         # A core that no network reaches belongs to the process that started it.
         keys=settings.auth == "keys" and tcp,
+        certificates=grpc_files(settings) if tcp else None,
         harness=settings.harness,
         search_provider=settings.search_provider,
         search_endpoint=settings.search_endpoint,
@@ -95,16 +98,18 @@ def speech_options(settings: Settings) -> SpeechOptions:
 
 
 def facade_options(
-    settings: Settings, telemetry: Telemetry, *, core_address: str, ollama: bool = False
+    settings: Settings, telemetry: Telemetry, *, core_address: str, listener: Listener
 ) -> FacadeOptions:
     """Options of a façade in front of the core at `core_address`."""
     return FacadeOptions(
         core_address=core_address,
-        ollama=ollama,
+        ollama=listener.ollama,
         metrics=telemetry.http,
         trace=telemetry.traces.http.wrap if telemetry.traces else None,
         show_metrics=settings.metrics and not settings.metrics_listen,
         keys=settings.auth == "keys",
+        cors_origins=tuple(settings.cors_origins),
+        tls=None if core_address.startswith("unix:") else core_tls(settings),
         generation_timeout_seconds=settings.request_timeout,
         max_body_bytes=settings.max_body_bytes,
         max_audio_bytes=settings.max_audio_bytes,

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterable, Iterator
 
 from sterna_server.errors import CommandError
-from sterna_server.sections.listeners import listener
+from sterna_server.sections.listener import listener
 from sterna_server.settings import Settings
 
 
@@ -20,6 +20,9 @@ def check_exposure(settings: Settings, *, rest: bool, grpc: bool) -> None:
         CommandError: It would, and `allow_unauthenticated` is not set.
     """
     if settings.auth != "off" or settings.allow_unauthenticated:
+        return
+    # Where clients must show a certificate, strangers stay outside, too.
+    if settings.tls_client_ca is not None and not settings.listen:
         return
     for setting, host in _hosts(settings, rest=rest, grpc=grpc):
         if not is_loopback(host):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator, Sequence
 
 import uvicorn
@@ -21,14 +22,21 @@ class _Server(uvicorn.Server):
 class RestListener:
     """Serves `app` on a bound socket. It answers whether or not the core already does.
 
-    `linger` is how many seconds `stop` waits for answers that are still on their way. Without
-    `lifespan` the application is not told of its start and end.
+    `linger` is how many seconds `stop` waits for answers that are still on their way. With `tls` it
+    speaks TLS. Without `lifespan` the application is not told of its start and end.
     """
 
     def __init__(
-        self, app: ASGIApp, listener: socket.socket, *, linger: float, lifespan: bool = True
+        self,
+        app: ASGIApp,
+        listener: socket.socket,
+        *,
+        linger: float,
+        tls: ssl.SSLContext | None = None,
+        lifespan: bool = True,
     ) -> None:
         self._listener = listener
+        self._tls = tls
         self._server = _Server(
             uvicorn.Config(
                 app,
@@ -36,6 +44,9 @@ class RestListener:
                 access_log=False,
                 lifespan="on" if lifespan else "off",
                 server_header=False,
+                # Whom to believe about clients is the application's business.
+                proxy_headers=False,
+                ssl_context_factory=None if tls is None else lambda config, default: tls,
                 timeout_graceful_shutdown=max(1, round(linger)),
             )
         )
@@ -46,6 +57,11 @@ class RestListener:
         """`host:port`, as it stands in a URL."""
         host, port = self._listener.getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def url(self) -> str:
+        """`http://host:port`, or `https://host:port`."""
+        return f"{'http' if self._tls is None else 'https'}://{self.address}"
 
     async def start(self) -> None:
         """Returns when connections are accepted."""
@@ -74,14 +90,14 @@ class RestListeners:
         self._listeners = listeners
 
     @property
-    def address(self) -> str:
+    def url(self) -> str:
         """Of the first."""
-        return self._listeners[0].address
+        return self._listeners[0].url
 
     @property
     def further(self) -> list[str]:
         """Of the others."""
-        return [each.address for each in self._listeners[1:]]
+        return [each.url for each in self._listeners[1:]]
 
     async def start(self) -> None:
         """Returns when all accept connections; when one cannot, none goes on."""

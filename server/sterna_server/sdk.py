@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from sterna_rest.app import create_app
 from sterna_server import banner, serving
 from sterna_server.composition import facade_options
+from sterna_server.sections.listener import Listener
 from sterna_server.settings import Settings, load_settings
 from sterna_server.telemetry import Telemetry
 
@@ -157,7 +158,10 @@ class Server:
         self._unix_path = self.settings.unix_path or self._private_socket()
         self._telemetry = Telemetry(self.settings)
         address = f"unix:{self._unix_path}"
-        self._app = create_app(facade_options(self.settings, self._telemetry, core_address=address))
+        listener = Listener(self.settings.host, self.settings.port)
+        self._app = create_app(
+            facade_options(self.settings, self._telemetry, core_address=address, listener=listener)
+        )
 
     def _private_socket(self) -> Path:
         directory = serving.private_directory()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ from sterna_server.composition import core_options, facade_options, remote_core
 from sterna_server.errors import CommandError
 from sterna_server.exposure import check_exposure
 from sterna_server.rest_listener import RestListener, RestListeners
-from sterna_server.sections.listeners import listener
+from sterna_server.sections.listener import Listener, listener
 from sterna_server.service_manager import ServiceManager
 from sterna_server.settings import Settings
 from sterna_server.stopping import StopRequest, first_of
 from sterna_server.telemetry import Telemetry, metrics_listener
-from sterna_service.app import start_core
+from sterna_server.tls import core_tls, grpc_files, rest_files, watching
+from sterna_service.app import Core, start_core
 from sterna_service.errors import StartupError
 
 # When the streams of the core have ended, their last bytes are still on the way to the clients.
@@ -33,15 +34,19 @@ FLUSH_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What runs and where. Addresses are `host:port`, or `unix:/path` for a core."""
+    """What runs and where. The core's address is `host:port` or `unix:/path`."""
 
     model_id: str
     """The default model; empty when the core is elsewhere."""
     core_address: str
-    rest_address: str = ""
-    """Empty when there is no façade."""
+    rest_url: str = ""
+    """Of the façade; empty when there is none."""
     further: Sequence[str] = ()
-    """Where else the façade listens."""
+    """Its further URLs."""
+    with_keys: bool = False
+    """Whether clients need an API key."""
+    with_tls: bool = False
+    """Whether the core's port speaks TLS."""
 
 
 async def serve(
@@ -68,23 +73,14 @@ async def serve(
     telemetry = telemetry or Telemetry(settings)
     async with contextlib.AsyncExitStack() as cleanup:
         cleanup.push_async_callback(telemetry.close)
-        socket = cleanup.enter_context(
-            contextlib.closing(ports.listen(settings.host, settings.port, flag="--port"))
-        )
-        ports.check_free(settings.grpc_host, settings.grpc_port, flag="--grpc-port")
-        unix_path = unix_path or settings.unix_path
-        if unix_path is None:
+        if unix_path is None and settings.unix_path is None:
             unix_path = private_directory() / "core.sock"
             cleanup.callback(shutil.rmtree, unix_path.parent, ignore_errors=True)
-        core_address = f"unix:{unix_path}"
-        if app is None:
-            app = create_app(facade_options(settings, telemetry, core_address=core_address))
-        facade = RestListeners(
-            [
-                RestListener(app, socket, linger=FLUSH_SECONDS),
-                *_further(settings, telemetry, core_address, FLUSH_SECONDS, cleanup),
-            ]
+        unix_path = unix_path or settings.unix_path
+        facade = await _open_facade(
+            settings, telemetry, f"unix:{unix_path}", FLUSH_SECONDS, cleanup, app
         )
+        ports.check_free(settings.grpc_host, settings.grpc_port, flag="--grpc-port")
         stop = StopRequest(settings.grace)
         cleanup.enter_context(stop.on_signals())
 
@@ -102,8 +98,8 @@ async def serve(
             if core is None:
                 return
             try:
-                ready(Running(core.default_model_id, core.address, facade.address, facade.further))
-                manager.ready(f"{core.default_model_id} on {facade.address} and {core.address}")
+                manager.ready(f"{core.default_model_id} on {facade.url} and {core.address}")
+                ready(_running(settings, core, facade))
                 await first_of(stop.wait(), facade.wait(), core.wait())
             finally:
                 manager.stopping()
@@ -134,8 +130,8 @@ async def serve_core(settings: Settings, *, ready: Callable[[Running], None]) ->
         if core is None:
             return
         try:
-            ready(Running(core.default_model_id, core.address))
             manager.ready(f"{core.default_model_id} on {core.address}")
+            ready(_running(settings, core, None))
             await first_of(stop.wait(), core.wait())
         finally:
             manager.stopping()
@@ -148,18 +144,9 @@ async def serve_rest(settings: Settings, *, ready: Callable[[Running], None]) ->
     telemetry = Telemetry(settings)
     async with contextlib.AsyncExitStack() as cleanup:
         cleanup.push_async_callback(telemetry.close)
-        socket = cleanup.enter_context(
-            contextlib.closing(ports.listen(settings.host, settings.port, flag="--port"))
-        )
         core_address = remote_core(settings)
-        app = create_app(facade_options(settings, telemetry, core_address=core_address))
         # The core goes on, so the façade itself gives its running answers their time.
-        facade = RestListeners(
-            [
-                RestListener(app, socket, linger=settings.grace),
-                *_further(settings, telemetry, core_address, settings.grace, cleanup),
-            ]
-        )
+        facade = await _open_facade(settings, telemetry, core_address, settings.grace, cleanup)
         await cleanup.enter_async_context(metrics_listener(settings, telemetry))
         manager = ServiceManager()
         await cleanup.enter_async_context(manager.watchdog())
@@ -167,29 +154,54 @@ async def serve_rest(settings: Settings, *, ready: Callable[[Running], None]) ->
         with stop.on_signals():
             await facade.start()
             try:
-                ready(Running("", core_address, facade.address, facade.further))
-                manager.ready(f"{facade.address}, in front of {core_address}")
+                manager.ready(f"{facade.url}, in front of {core_address}")
+                ready(_running(settings, None, facade))
                 await first_of(stop.wait(), facade.wait())
             finally:
                 manager.stopping()
                 await facade.stop()
 
 
-def _further(
+def _running(settings: Settings, core: Core | None, facade: RestListeners | None) -> Running:
+    return Running(
+        core.default_model_id if core else "",
+        core.address if core else remote_core(settings),
+        facade.url if facade else "",
+        facade.further if facade else (),
+        with_keys=settings.auth == "keys",
+        with_tls=grpc_files(settings) is not None if core else core_tls(settings) is not None,
+    )
+
+
+async def _open_facade(
     settings: Settings,
     telemetry: Telemetry,
     core_address: str,
     linger: float,
     cleanup: contextlib.AsyncExitStack,
-) -> Iterator[RestListener]:
-    """The listeners beside the first one, each with an application of its own."""
-    for text in settings.listen:
-        host, port, ollama = listener(text)
+    app: FastAPI | None = None,
+) -> RestListeners:
+    """Takes the ports of REST. Each listener has an application of its own; `app` is that of the
+    first, and is made here when there is none."""
+    listeners: list[RestListener] = []
+    watched = []
+    main = ("--port", Listener(settings.host, settings.port))
+    for flag, each in (main, *(("--listen", listener(text)) for text in settings.listen)):
         socket = cleanup.enter_context(
-            contextlib.closing(ports.listen(host, port, flag="--listen"))
+            contextlib.closing(ports.listen(each.host, each.port, flag=flag))
         )
-        options = facade_options(settings, telemetry, core_address=core_address, ollama=ollama)
-        yield RestListener(create_app(options), socket, linger=linger)
+        files = rest_files(settings, each)
+        context = None
+        if files is not None:
+            context = files.context()
+            watched.append((files, context))
+        if app is None or listeners:
+            app = create_app(
+                facade_options(settings, telemetry, core_address=core_address, listener=each)
+            )
+        listeners.append(RestListener(app, socket, linger=linger, tls=context))
+    await cleanup.enter_async_context(watching(watched))
+    return RestListeners(listeners)
 
 
 def private_directory() -> Path:

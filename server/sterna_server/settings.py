@@ -39,6 +39,7 @@ from sterna_server.sections.requests import RequestSettings
 from sterna_server.sections.speech import SpeechSettings
 from sterna_server.sections.state import StateSettings
 from sterna_server.sections.telemetry import TelemetrySettings
+from sterna_server.sections.tls import TlsSettings
 
 ENV_PREFIX = "STERNA_"
 CONFIG_VARIABLE = "STERNA_CONFIG"
@@ -60,6 +61,7 @@ class Settings(
     RequestSettings,
     SpeechSettings,
     EngineSettings,
+    TlsSettings,
     AccessSettings,
     ListenerSettings,
     EmbeddingSettings,

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, disable_created_metrics, make_a
 from sterna_rest.http.metrics import HttpMetrics
 from sterna_server import ports
 from sterna_server.rest_listener import RestListener
-from sterna_server.sections.listeners import listener
+from sterna_server.sections.listener import listener
 from sterna_server.settings import Settings
 from sterna_server.tracing import open_traces
 
@@ -62,7 +62,8 @@ async def metrics_listener(settings: Settings, telemetry: Telemetry) -> AsyncIte
     if not settings.metrics_listen:
         yield
         return
-    host, port, _ = listener(settings.metrics_listen)
+    address = listener(settings.metrics_listen)
+    host, port = address.host, address.port
     with contextlib.closing(ports.listen(host, port, flag="--metrics-listen")) as socket:
         page = RestListener(make_asgi_app(telemetry.registry), socket, linger=1.0, lifespan=False)
         await page.start()

@@ -35,6 +35,7 @@ from sterna_service.models.pulls import Pulls
 from sterna_service.models.registry import ModelRegistry, RegistryOptions
 from sterna_service.models.resident import FOR_GOOD
 from sterna_service.models.store import Store
+from sterna_service.network.certificates import CertificateFiles
 from sterna_service.rpc.gate import Gate
 from sterna_service.rpc.model_admin import server_version
 from sterna_service.rpc.server import RpcServer, ServerLimits
@@ -81,6 +82,8 @@ class CoreOptions:
     unix_path: Path | None = None
     """The path of the Unix socket; None makes one in a private directory of its own."""
 
+    certificates: CertificateFiles | None = None
+    """With them, the TCP listener speaks TLS. The Unix socket never does."""
     keys: bool = False
     """Whether every call needs an API key of the database."""
 
@@ -352,7 +355,7 @@ async def _listen(
     try:
         address = port = None
         if options.host is not None:
-            port = server.listen_tcp(options.host, options.port)
+            port = server.listen_tcp(options.host, options.port, options.certificates)
             address = f"{_bracketed(options.host)}:{port}"
         if unix_path is None:
             # mkdtemp makes it for this user alone, and so is the socket.

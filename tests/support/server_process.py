@@ -19,7 +19,7 @@ STERNA = Path(os.environ.get("STERNA_COMMAND", Path(sys.executable).parent / "st
 START_SECONDS = 60.0
 STOP_SECONDS = 45.0
 
-_REST = re.compile(r"^\s*REST\s+(http://\S+)/v1", re.MULTILINE)
+_REST = re.compile(r"^\s*REST\s+(https?://\S+)/v1", re.MULTILINE)
 _GRPC = re.compile(r"^\s*gRPC\s+(\S+)", re.MULTILINE)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -32,7 +33,7 @@ _POLICY_VIOLATION = 1008
 @router.websocket("/v1/ws")
 async def converse(socket: WebSocket, core: Annotated[CoreLink, Depends(core_link)]) -> None:
     """One conversation, as long as the connection lasts. docs/rest.md has the events."""
-    if not _same_origin(socket):
+    if not _origin_allowed(socket, core.options.cors_origins):
         # A browser lets any page open a socket to any server.
         await socket.close(_POLICY_VIOLATION)
         return
@@ -122,7 +123,12 @@ def _error(error: ApiError) -> dict[str, Any]:
     return {"type": "error", "error": error.envelope()}
 
 
-def _same_origin(socket: WebSocket) -> bool:
-    """Whether the socket was opened by a page of this server, or by no page at all."""
+def _origin_allowed(socket: WebSocket, others: Collection[str]) -> bool:
+    """Whether no page opened the socket, or one of this server or of the `others`."""
     origin = socket.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == socket.headers.get("host")
+    return (
+        origin is None
+        or urlsplit(origin).netloc == socket.headers.get("host")
+        or origin in others
+        or "*" in others
+    )

@@ -21,6 +21,8 @@ def register(app: typer.Typer) -> None:
 def chat(
     model: options.Model = None,
     core: options.CoreAddress = None,
+    core_tls: options.CoreTls = None,
+    core_ca: options.CoreCa = None,
     system: Annotated[
         str, typer.Option(metavar="TEXT", help="The system prompt.", show_default=False)
     ] = "",
@@ -70,6 +72,8 @@ def chat(
         {
             "model": model,
             "core": core,
+            "core_tls": core_tls,
+            "core_ca": core_ca,
             "threads": threads,
             "home": home,
             # Not the setting of servers: here a log would stand between the answers.

@@ -16,6 +16,8 @@ def register(app: typer.Typer) -> None:
 
 def models(
     core: options.CoreAddress = None,
+    core_tls: options.CoreTls = None,
+    core_ca: options.CoreCa = None,
     home: options.Home = None,
     config: options.Config = None,
 ) -> None:
@@ -26,7 +28,15 @@ def models(
       sterna models
       sterna models --core 127.0.0.1:50051
     """
-    settings = load_settings({"core": core, "home": home}, config)
+    settings = load_settings(
+        {
+            "core": core,
+            "core_tls": core_tls,
+            "core_ca": core_ca,
+            "home": home,
+        },
+        config,
+    )
     from sterna_server.listing import list_models
 
     for line in list_models(settings):

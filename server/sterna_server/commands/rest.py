@@ -14,9 +14,18 @@ def register(app: typer.Typer) -> None:
 
 def rest(
     core: options.CoreAddress = None,
+    core_tls: options.CoreTls = None,
+    core_ca: options.CoreCa = None,
+    core_cert: options.CoreCert = None,
+    core_key: options.CoreKey = None,
+    core_name: options.CoreName = None,
     host: options.Host = None,
     port: options.RestPort = None,
     listen: options.Listen = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    tls_client_ca: options.TlsClientCa = None,
+    cors_origins: options.CorsOrigins = None,
     auth: options.Auth = None,
     allow_unauthenticated: options.AllowUnauthenticated = None,
     request_timeout: options.RequestTimeout = None,

@@ -41,6 +41,7 @@ def transcribe(
         typer.Option("--format", "-f", help="What is printed."),
     ] = "text",
     core: options.CoreAddress = None,
+    core_ca: options.CoreCa = None,
     home: options.Home = None,
     config: options.Config = None,
     log_level: _LogLevel = "warning",
@@ -54,7 +55,7 @@ def transcribe(
       sterna transcribe interview.mp3
       sterna transcribe talk.m4a --format srt > talk.srt
     """
-    settings = _settings(core, home, config, log_level)
+    settings = _settings(core, core_ca, home, config, log_level)
     from sterna_server.speech.transcribing import transcribe as run_transcribe
 
     print(
@@ -87,6 +88,7 @@ def speak(
     model: _Model = "",
     speed: Annotated[float, typer.Option(metavar="NUMBER", help="0.25 to 4.")] = 1.0,
     core: options.CoreAddress = None,
+    core_ca: options.CoreCa = None,
     home: options.Home = None,
     config: options.Config = None,
     log_level: _LogLevel = "warning",
@@ -100,7 +102,7 @@ def speak(
       sterna speak "Terns fly far." -o terns.mp3
       echo "Terns fly far." | sterna speak - --play
     """
-    settings = _settings(core, home, config, log_level)
+    settings = _settings(core, core_ca, home, config, log_level)
     from sterna_server.speech.speaking import speak as run_speak
 
     if text == "-":
@@ -110,6 +112,7 @@ def speak(
 
 def voices(
     core: options.CoreAddress = None,
+    core_ca: options.CoreCa = None,
     home: options.Home = None,
     config: options.Config = None,
     log_level: _LogLevel = "warning",
@@ -121,15 +124,21 @@ def voices(
       sterna voices
       sterna voices --core 127.0.0.1:50051
     """
-    settings = _settings(core, home, config, log_level)
+    settings = _settings(core, core_ca, home, config, log_level)
     from sterna_server.speech.listing import list_voices
 
     print("\n".join(list_voices(settings)))
 
 
-def _settings(core: str | None, home: Path | None, config: Path | None, log_level: str) -> Settings:
+def _settings(
+    core: str | None,
+    core_ca: Path | None,
+    home: Path | None,
+    config: Path | None,
+    log_level: str,
+) -> Settings:
     # A core of our own has speech, whatever the file says about servers.
-    flags = {"core": core, "home": home, "log_level": log_level, "voice": True}
+    flags = {"core": core, "core_ca": core_ca, "home": home, "log_level": log_level, "voice": True}
     settings = load_settings(flags, config)
     from sterna_service.telemetry.logs import configure_logging
 

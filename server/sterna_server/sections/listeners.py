@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from pydantic import BaseModel, Field, field_validator
 
 from sterna_server.sections.kinds import HomePath, Port
+from sterna_server.sections.listener import listener
 
 
 class ListenerSettings(BaseModel):
@@ -17,8 +16,11 @@ class ListenerSettings(BaseModel):
     port: Port = 8000
     """The port of the REST listener; 0 takes any free one."""
     listen: list[str] = Field(default_factory=list)
-    """Further REST listeners: `HOST:PORT`, or `HOST:PORT,ollama` for one that speaks Ollama's API
-    under `/api`."""
+    """Further REST listeners: `HOST:PORT`, and behind commas `ollama` for Ollama's API under
+    `/api`, `plain` for no TLS, or `cert=FILE`, `key=FILE` and `client_ca=FILE` of its own."""
+    cors_origins: list[str] = Field(default_factory=list)
+    """Origins of web pages that may call REST from a browser, such as `https://app.example`; `*`
+    is all."""
     grpc_host: str = Field(default="127.0.0.1", min_length=1)
     """The address of the gRPC listener."""
     grpc_port: Port = 50051
@@ -43,26 +45,3 @@ class ListenerSettings(BaseModel):
         if value and not is_unix and ("://" in value or not (host and colon and port.isdigit())):
             raise ValueError("should be HOST:PORT or unix:/PATH, the address of a gRPC core")
         return value
-
-
-class Listener(NamedTuple):
-    """A further REST listener."""
-
-    host: str
-    port: int
-    ollama: bool
-
-
-def listener(text: str) -> Listener:
-    """Reads `HOST:PORT` or `HOST:PORT,ollama`.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    address, comma, api = text.partition(",")
-    host, colon, port = address.rpartition(":")
-    if not (host and colon and port.isdecimal() and int(port) <= 65535):
-        raise ValueError("should be HOST:PORT or HOST:PORT,ollama")
-    if comma and api.strip() != "ollama":
-        raise ValueError(f"{api.strip()!r} is no API that a listener speaks; there is: ollama")
-    return Listener(host.strip("[]"), int(port), bool(comma))

@@ -7,8 +7,6 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from sterna_server.sections.listeners import listener
-
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 
@@ -42,6 +40,6 @@ class TelemetrySettings(BaseModel):
     @field_validator("metrics_listen", mode="after")
     @classmethod
     def _check_metrics_listen(cls, value: str) -> str:
-        if value and listener(value).ollama:
+        if value and "," in value:
             raise ValueError("should be HOST:PORT")
         return value

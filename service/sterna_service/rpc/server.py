@@ -26,6 +26,7 @@ from sterna_service.inference.sessions import Sessions
 from sterna_service.inference.stored_answers import Answers
 from sterna_service.models.pulls import Pulls
 from sterna_service.models.registry import ModelRegistry
+from sterna_service.network.certificates import CertificateFiles
 from sterna_service.rpc.access import AccessServicer
 from sterna_service.rpc.calls import CallBook
 from sterna_service.rpc.gate import Gate
@@ -33,6 +34,7 @@ from sterna_service.rpc.inference import InferenceServicer
 from sterna_service.rpc.interceptor import CallInterceptor
 from sterna_service.rpc.model_admin import Endpoint, ModelAdminServicer
 from sterna_service.rpc.speech import SpeechServicer
+from sterna_service.rpc.tls import server_credentials
 from sterna_service.speech.runtime import Speech
 from sterna_service.telemetry.metrics import CoreMetrics
 from sterna_service.telemetry.spans import Tracing
@@ -101,14 +103,19 @@ class RpcServer:
             names = (_ACCESS, _INFERENCE, _ADMIN, _SPEECH, health, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
 
-    def listen_tcp(self, host: str, port: int) -> int:
+    def listen_tcp(self, host: str, port: int, certificates: CertificateFiles | None) -> int:
         """Listens on a TCP address, port 0 meaning any free one; returns the port.
 
+        With `certificates` it speaks TLS.
+
         Raises:
-            StartupError: The address cannot be had.
+            StartupError: The address cannot be had, or the certificates cannot be used.
         """
+        credentials = None if certificates is None else server_credentials(certificates)
         shown = f"[{host}]" if ":" in host else host
-        port = self._listen(f"{shown}:{port}", "choose another port, or stop what listens there")
+        port = self._listen(
+            f"{shown}:{port}", "choose another port, or stop what listens there", credentials
+        )
         self._endpoints.append(Endpoint(f"{shown}:{port}", port))
         return port
 
@@ -142,9 +149,14 @@ class RpcServer:
         """Closes the listeners; calls that still run are cut off after the grace period."""
         await self._server.stop(grace_seconds)
 
-    def _listen(self, target: str, remedy: str) -> int:
+    def _listen(
+        self, target: str, remedy: str, credentials: grpc.ServerCredentials | None = None
+    ) -> int:
         try:
-            port = self._server.add_insecure_port(target)
+            if credentials is None:
+                port = self._server.add_insecure_port(target)
+            else:
+                port = self._server.add_secure_port(target, credentials)
         except RuntimeError:
             port = 0
         if port == 0:
