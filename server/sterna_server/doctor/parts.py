@@ -13,7 +13,7 @@ from sterna_server import ports
 from sterna_server.doctor.finding import Finding, error, ok, warning
 from sterna_server.errors import CommandError
 from sterna_server.listing import size_text
-from sterna_server.sections.listeners import listener
+from sterna_server.sections.listener import listener
 from sterna_server.settings import Settings
 from sterna_server.store.models import find
 from sterna_service.errors import ServiceError
@@ -108,9 +108,12 @@ def check_ports(settings: Settings) -> Iterator[Finding]:
         ("REST port", settings.host, settings.port, "--port"),
         ("gRPC port", settings.grpc_host, settings.grpc_port, "--grpc-port"),
     ]
-    wanted += [(f"listener {text}", *listener(text)[:2], "--listen") for text in settings.listen]
+    for text in settings.listen:
+        each = listener(text)
+        wanted.append((f"listener {text}", each.host, each.port, "--listen"))
     if settings.metrics_listen:
-        host, port, _ = listener(settings.metrics_listen)
+        each = listener(settings.metrics_listen)
+        host, port = each.host, each.port
         wanted.append(("metrics port", host, port, "--metrics-listen"))
     running = _answers(settings.host, settings.port)
     for check, host, port, flag in wanted:
