@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test train training-test voice-test browser-test clients-test native-test test-neon lint type proto bench native sanitize wheels clean
+.PHONY: help setup run test train training-test voice-test browser-test clients-test native-test test-neon lint type proto bench native sanitize wheels clean image-test
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -60,6 +60,9 @@ proto: setup  ## Regenerate the stubs from proto/.
 	@$(BIN)/python scripts/generate_stubs.py
 
 native: setup  ## Rebuild the Python extension after a change in native/.
+
+image-test:  ## Build and run what deploy/container/Dockerfile says, without a container engine.
+	@python3 scripts/rehearse_image.py
 
 bench: setup  ## Kernel micro-benchmarks; prints numbers, decides nothing.
 	@scripts/bench.sh

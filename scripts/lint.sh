@@ -36,6 +36,8 @@ check "import rules" lint-imports
 check "buf lint" buf lint
 check "buf format" buf format --diff --exit-code
 check "buf breaking" protocol_compatible
+check "container image" hadolint deploy/container/Dockerfile
+check "dashboard is current" python scripts/make_dashboard.py --check
 check "stubs are current" python scripts/generate_stubs.py --check
 
 if [ ${#failed[@]} -gt 0 ]; then

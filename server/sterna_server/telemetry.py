@@ -10,7 +10,13 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator
 
-from prometheus_client import CollectorRegistry, disable_created_metrics, make_asgi_app
+from prometheus_client import (
+    CollectorRegistry,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    make_asgi_app,
+)
 
 from sterna_rest.http.metrics import HttpMetrics
 from sterna_server import ports
@@ -34,6 +40,8 @@ class Telemetry:
         # When each series began is of no use to Prometheus, and would double their number.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
         self.http = HttpMetrics(self.registry)
 
     @contextlib.contextmanager

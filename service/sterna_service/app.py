@@ -45,7 +45,7 @@ from sterna_service.speech.runtime import Speech, check_options
 from sterna_service.telemetry.host import memory
 from sterna_service.telemetry.metrics import CoreMetrics
 from sterna_service.telemetry.reading import read_core
-from sterna_service.telemetry.scrape import register
+from sterna_service.telemetry.scrape import CoreCollector
 from sterna_service.telemetry.spans import Tracing
 from sterna_service.webhooks.options import WebhookOptions
 from sterna_service.webhooks.options import check_options as check_webhook_options
@@ -187,6 +187,7 @@ class Core:
         address: str | None,
         unix_path: Path,
         private_directory: Path | None,
+        metrics: CoreMetrics,
     ) -> None:
         self._server = server
         self._models = models
@@ -196,6 +197,8 @@ class Core:
         self._address = address
         self._unix_path = unix_path
         self._private_directory = private_directory
+        self.metrics = metrics
+        """What the core measures as it works."""
         self._stopping: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
 
@@ -340,15 +343,16 @@ async def _listen(
         Gate(kept.keyring if options.keys else None),
         with_reflection=options.reflection,
     )
-    register(
-        metrics.registry,
-        lambda: read_core(
-            models,
-            speech,
-            version=server_version(),
-            draining=server.book.draining,
-            active_calls=server.book.active,
-        ),
+    metrics.registry.register(
+        CoreCollector(
+            lambda: read_core(
+                models,
+                speech,
+                version=server_version(),
+                draining=server.book.draining,
+                active_calls=server.book.active,
+            )
+        )
     )
     private_directory: Path | None = None
     unix_path = options.unix_path
@@ -371,7 +375,7 @@ async def _listen(
     if speech is not None:
         speech.start()
     kept.start(models.events, port)
-    core = Core(server, models, pulls, kept, speech, address, unix_path, private_directory)
+    core = Core(server, models, pulls, kept, speech, address, unix_path, private_directory, metrics)
     _log.info("listening", extra={"address": core.address, "unix": str(unix_path)})
     return core
 

@@ -148,11 +148,8 @@ async def test_totals_go_on_when_a_model_is_loaded_anew(
     assert page.value("sterna_model_load_duration_seconds_count", **loads) == 2
 
 
-async def test_the_process_and_what_runs_are_shown(
-    registry: CollectorRegistry, core: CoreClient
-) -> None:
+async def test_what_runs_is_shown(registry: CollectorRegistry, core: CoreClient) -> None:
     page = scrape(registry)
-    assert page.value("process_resident_memory_bytes") > 0
     assert page.value("sterna_memory_limit_bytes") > 0
     assert page.labels("sterna_build_info", "kernels") == {(await core.engine()).kernel}
-    assert page.value("sterna_draining") == 0
+    assert (page.value("sterna_ready"), page.value("sterna_draining")) == (1, 0)

@@ -62,5 +62,7 @@ def test_core_and_facade_on_their_own(home: Path) -> None:
             facade, engine = _page(url), _page(_own_page(core))
     assert facade.value(HTTP, http_route="/v1/chat/completions") == 1
     assert RPC not in facade.samples
+    for page in (facade, engine):
+        assert page.value("process_resident_memory_bytes") > 0
     assert engine.value(RPC, rpc_method="sterna.v1.InferenceService/Generate") == 1
     assert HTTP not in engine.samples

@@ -68,8 +68,9 @@ def admission_of(connection: HTTPConnection) -> Admission | None:
     return found if isinstance(found, Admission) else None
 
 
-def require_scope(connection: HTTPConnection, scope: str) -> None:
-    """Refuses a request whose key does not allow `scope`; for answers that ask no core.
+def require_scope(connection: HTTPConnection, scope: str, *others: str) -> None:
+    """Refuses a request whose key allows neither `scope` nor one of `others`; for answers that ask
+    no core.
 
     Where keys are off, everything is allowed.
     """
@@ -77,7 +78,7 @@ def require_scope(connection: HTTPConnection, scope: str) -> None:
     if admission is None or not admission.response.keys_required:
         return
     scopes = admission.response.scopes
-    if scope not in scopes:
+    if not {scope, *others} & set(scopes):
         raise ApiError(
             403,
             f"This API key does not allow this, which needs the scope {scope}; it has "

@@ -14,7 +14,7 @@ router = APIRouter()
 @router.get("/metrics", include_in_schema=False)
 async def get_metrics(request: Request) -> Response:
     """Prometheus' text, or OpenMetrics for those who ask for it; 404 where it is switched off."""
-    require_scope(request, "metrics")
+    require_scope(request, "metrics", "admin")
     metrics: HttpMetrics | None = request.app.state.sterna_shown_metrics
     if metrics is None:
         raise HTTPException(404)

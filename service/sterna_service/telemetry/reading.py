@@ -20,6 +20,7 @@ def read_core(
     workers = [] if speech is None else [speech.recognizer, speech.synthesizer]
     return Reading(
         version=version,
+        ready=models.default_is_ready() and not draining,
         draining=draining,
         active_calls=active_calls,
         engines=[

@@ -1,4 +1,4 @@
-"""What is read when somebody asks for the metrics: engines, queues, workers, the process."""
+"""What is read when somebody asks for the metrics: engines, queues, workers, memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -40,6 +39,7 @@ class Reading:
     """A core now. `retired` sums up, by model, what engines had done when they were closed."""
 
     version: str
+    ready: bool
     draining: bool
     active_calls: int
     engines: list[EngineReading]
@@ -89,6 +89,9 @@ class CoreCollector(Collector):
         info.add_metric((reading.version, kernels), 1)
         yield info
         yield GaugeMetricFamily(
+            "sterna_ready", "1 while the default model can answer.", float(reading.ready)
+        )
+        yield GaugeMetricFamily(
             "sterna_draining", "1 while the server is stopping.", float(reading.draining)
         )
         yield GaugeMetricFamily(
@@ -105,13 +108,6 @@ class CoreCollector(Collector):
             now.limit or now.host_total,
         )
         yield limit
-
-
-def register(registry: CollectorRegistry, read: Callable[[], Reading]) -> None:
-    """Adds a core and its process to a registry."""
-    registry.register(CoreCollector(read))
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
 
 
 def _engines(reading: Reading) -> Iterator[Metric]:
@@ -189,6 +185,6 @@ def _workers(workers: list[WorkerReading]) -> Iterator[Metric]:
         waiting.add_metric(key, each.requests)
         starts.add_metric(key, each.starts)
         busy.add_metric(key, each.busy_seconds)
-        if each.pid is not None:
-            resident.add_metric(key, resident_bytes(Path(f"/proc/{each.pid}/statm")))
+        bytes_ = resident_bytes(Path(f"/proc/{each.pid}/statm")) if each.pid else 0
+        resident.add_metric(key, bytes_)
     yield from (up, waiting, starts, busy, resident)
