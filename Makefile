@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test train training-test voice-test browser-test clients-test native-test test-neon lint type proto bench native sanitize wheels clean image-test
+.PHONY: help setup run test train training-test voice-test browser-test clients-test native-test test-neon lint type proto bench native image-test sanitize wheels clean
 
 VENV := .venv
 BIN := $(VENV)/bin
