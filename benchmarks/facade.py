@@ -1,14 +1,19 @@
 #!/usr/bin/env python3
-"""What the server costs beside the bare engine: tokens per second, first token, idle streams.
+"""What the server costs beside the bare engine: tokens per second, first token, processor time.
 
     .venv/bin/python benchmarks/facade.py                 # 2B-4T shape with random weights
     .venv/bin/python benchmarks/facade.py --embedded      # so fast that the server is what counts
 
-Starts `sterna serve` on free ports and sends it the same greedy requests that the engine gets
-directly, in turns: `--streams` at once for the rate (tokens over the time from the first request
-to the end of the last), and single prompts of one token for the time to the first token, alone and
-after `--prefix` tokens that are cached. The clients run in this process, on the same cores as the
-server.
+Sends the same greedy requests over four ways: to the engine directly, to the gRPC port of
+`sterna serve`, to its REST port, and to a `sterna rest` apart that calls the same gRPC port. Each
+round takes the ways one after the other, every second round backwards, and a ratio compares two
+ways of one round: what drifts from round to round falls out. `--streams` at once give the rate
+(tokens over the time from the first request to the end of the last), and single prompts of one
+token the time to the first token, alone and after `--prefix` tokens that are cached.
+
+The client runs in this process, on the same cores as everything else, so its processor time is
+listed, too: per token, beside that of the server's event loop, of its other threads (the engine's),
+and of the façade apart.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -43,53 +49,129 @@ from tests.support.server_process import ServerProcess
 
 HOME = Path(__file__).resolve().parents[1] / "build" / "benchmarks"
 SHAPE = "bitnet-b1.58-2B-4T"
-WAYS = ("engine", "gRPC", "REST")
+WAYS = ("engine", "gRPC", "REST", "REST apart")
 
 Send = Callable[[list[list[int]], int], Awaitable[Outcome]]
 
 
-async def measure(trial: Trial, server: ServerProcess, options: argparse.Namespace) -> None:
-    def make(number: int, length: int) -> list[int]:
-        return make_prompt(trial, number, length)
+@dataclass(frozen=True)
+class Clocks:
+    """Processor seconds so far, of each part."""
 
-    async def direct(prompts: list[list[int]], tokens: int) -> Outcome:
-        arrivals = await asyncio.to_thread(trial.run, prompts, tokens)
-        return Outcome(arrivals.first_token, max(times[-1] for times in arrivals.streams))
+    loop: float
+    others: float
+    facade: float
+    client: float
 
-    async with grpc.aio.insecure_channel(server.grpc_address) as channel:
-        ways: dict[str, Send] = {
+    def per_token(self, before: Clocks, tokens: int) -> list[float]:
+        """Microseconds of each part, for every token."""
+        pairs = zip(vars(before).values(), vars(self).values(), strict=True)
+        return [1e6 * (now - then) / tokens for then, now in pairs]
+
+
+@dataclass
+class Way:
+    """What was measured of one way. Times are milliseconds."""
+
+    rates: list[float] = field(default_factory=list)
+    clocks: list[list[float]] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
+    cached: list[float] = field(default_factory=list)
+
+
+class Stand:
+    """The processes, and the ways to them."""
+
+    def __init__(self, server: ServerProcess, facade: ServerProcess, trial: Trial) -> None:
+        self.server = server
+        self.facade = facade
+        self._trial = trial
+
+    def ways(self, channel: grpc.aio.Channel) -> dict[str, Send]:
+        async def direct(prompts: list[list[int]], tokens: int) -> Outcome:
+            arrivals = await asyncio.to_thread(self._trial.run, prompts, tokens)
+            return Outcome(arrivals.first_token, max(times[-1] for times in arrivals.streams))
+
+        return {
             "engine": direct,
             "gRPC": lambda prompts, tokens: over_grpc(channel, prompts, tokens),
-            "REST": lambda prompts, tokens: over_rest(server.rest_url, prompts, tokens),
+            "REST": lambda prompts, tokens: over_rest(self.server.rest_url, prompts, tokens),
+            "REST apart": lambda prompts, tokens: over_rest(self.facade.rest_url, prompts, tokens),
         }
-        rates: dict[str, list[float]] = {way: [] for way in WAYS}
+
+    def prompt(self, number: int, length: int) -> list[int]:
+        return make_prompt(self._trial, number, length)
+
+    def clocks(self) -> Clocks:
+        pid = self.server.process.pid
+        loop = processor_seconds(Path(f"/proc/{pid}/task/{pid}/stat"))
+        return Clocks(
+            loop,
+            processor_seconds(Path(f"/proc/{pid}/stat")) - loop,
+            processor_seconds(Path(f"/proc/{self.facade.process.pid}/stat")),
+            time.process_time(),
+        )
+
+
+async def measure(stand: Stand, options: argparse.Namespace) -> dict[str, Way]:
+    found = {way: Way() for way in WAYS}
+    # Found in the prefix cache from the second round on; the first is not counted.
+    prompts = [stand.prompt(stream, options.prompt) for stream in range(options.streams)]
+    prefix = stand.prompt(0, options.prefix)
+    async with grpc.aio.insecure_channel(stand.server.grpc_address) as channel:
+        ways = stand.ways(channel)
         for number in range(options.rounds + 1):
-            for way, send in ways.items():
-                # Found in the prefix cache from the second round on.
-                prompts = [make(stream, options.prompt) for stream in range(options.streams)]
-                outcome = await send(prompts, options.generate)
+            for way in WAYS if number % 2 else WAYS[::-1]:
+                before = stand.clocks()
+                outcome = await ways[way](prompts, options.generate)
+                tokens = options.streams * options.generate
                 if number:
-                    rates[way].append(options.streams * options.generate / outcome.end)
-        times: dict[str, list[float]] = {way: [] for way in WAYS}
-        cached: dict[str, list[float]] = {way: [] for way in WAYS}
-        prefix = make(0, options.prefix)
-        for number in range(4 * options.rounds + 1):
-            for way, send in ways.items():
-                for lead, results in (([], times), (prefix, cached)):
-                    outcome = await send([lead + make(1000 + number, 1)], 2)
+                    found[way].rates.append(tokens / outcome.end)
+                    found[way].clocks.append(stand.clocks().per_token(before, tokens))
+        for number in range(options.singles + 1):
+            for way in WAYS if number % 2 else WAYS[::-1]:
+                for lead, results in (([], found[way].first), (prefix, found[way].cached)):
+                    prompt = lead + stand.prompt(1000 + number, 1)
+                    outcome = await ways[way]([prompt], 2)
                     if number:
-                        results[way].append(1e3 * outcome.first_token)
-    rows = [["", f"tokens/s x {options.streams}", "low .. high", "of engine", "first token ms"]]
-    rows[0] += ["low .. high", "more than engine", f"after {options.prefix} cached", "low .. high"]
-    for way in WAYS:
-        rate, first = statistics.median(rates[way]), statistics.median(times[way])
-        row = [way, f"{rate:.1f}", f"{min(rates[way]):.1f} .. {max(rates[way]):.1f}"]
-        row += [f"{rate / statistics.median(rates['engine']):.1%}", f"{first:.2f}"]
-        row += [f"{min(times[way]):.2f} .. {max(times[way]):.2f}"]
-        row += [f"{first - statistics.median(times['engine']):.2f}"]
-        row += [f"{statistics.median(cached[way]):.2f}"]
-        rows.append([*row, f"{min(cached[way]):.2f} .. {max(cached[way]):.2f}"])
+                        results.append(1e3 * outcome.first_token)
+    return found
+
+
+def spread(values: list[float], digits: int) -> str:
+    """The median, and between which values half of all lie."""
+    low, middle, high = statistics.quantiles(values, n=4)
+    return f"{middle:.{digits}f} ({low:.{digits}f} .. {high:.{digits}f})"
+
+
+def report(found: dict[str, Way], options: argparse.Namespace) -> None:
+    """Prints the tables."""
+    rows = [["", f"tokens/s x {options.streams}", "% of engine", "% of gRPC"]]
+    for way, seen in found.items():
+        row = [way, spread(seen.rates, 1)]
+        for base in ("engine", "gRPC"):
+            pairs = zip(seen.rates, found[base].rates, strict=True)
+            row.append(spread([100 * a / b for a, b in pairs], 1) if way != base else "")
+        rows.append(row)
     print("\n".join(align(rows)))
+
+    rows = [["\nprocessor us per token", "event loop", "other threads", "facade apart", "client"]]
+    for way, seen in found.items():
+        parts = zip(*seen.clocks, strict=True)
+        rows.append([way, *(f"{statistics.median(part):.0f}" for part in parts)])
+    print("\n".join(align(rows)))
+
+    titles = {"first": "alone", "cached": f"after {options.prefix} cached tokens"}
+    for name, title in titles.items():
+        times: dict[str, list[float]] = {way: getattr(seen, name) for way, seen in found.items()}
+        rows = [[f"\nfirst token, {title}", "ms", "more than engine", "more than gRPC"]]
+        for way, values in times.items():
+            row = [way, spread(values, 2)]
+            for base in ("engine", "gRPC"):
+                pairs = zip(values, times[base], strict=True)
+                row.append(spread([a - b for a, b in pairs], 2) if way != base else "")
+            rows.append(row)
+        print("\n".join(align(rows)))
 
 
 async def measure_idle(server: ServerProcess, count: int, seconds: float) -> None:
@@ -97,9 +179,10 @@ async def measure_idle(server: ServerProcess, count: int, seconds: float) -> Non
 
     async def busy() -> float:
         await asyncio.sleep(1.0)
-        begin = processor_seconds(server.process.pid)
+        path = Path(f"/proc/{server.process.pid}/stat")
+        begin = processor_seconds(path)
         await asyncio.sleep(seconds)
-        return (processor_seconds(server.process.pid) - begin) / seconds
+        return (processor_seconds(path) - begin) / seconds
 
     print(f"\nidle, processor time of the server: {await busy():.2%} of a core without streams")
     async with AsyncExitStack() as stack:
@@ -116,8 +199,9 @@ async def measure_idle(server: ServerProcess, count: int, seconds: float) -> Non
             call.cancel()
 
 
-def processor_seconds(process: int) -> float:
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+def processor_seconds(stat: Path) -> float:
+    """Of a process or a thread, in user and system mode."""
+    fields = stat.read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -130,11 +214,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--streams", type=int, default=16)
     parser.add_argument("--prompt", type=int, default=32, help="tokens of each prompt (32)")
     parser.add_argument("--generate", type=int, default=64, help="tokens of each answer (64)")
-    parser.add_argument("--prefix", type=int, default=2000, help="cached tokens (2000)")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--prefix", type=int, help="cached tokens (2000, embedded model 900)")
+    parser.add_argument("--rounds", type=int, default=6, help="rounds of all streams (6)")
+    parser.add_argument("--singles", type=int, default=24, help="rounds of single prompts (24)")
     parser.add_argument("--idle", type=int, default=200, help="idle streams; 0: none (200)")
     parser.add_argument("--idle-seconds", type=float, default=5.0)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.prefix is None:
+        options.prefix = 900 if options.embedded else 2000
+    return options
 
 
 def main() -> None:
@@ -147,15 +235,18 @@ def main() -> None:
         arguments.insert(1, str(HOME / "random" / name))
     print(f"{describe_machine()}; {subject.name}, {options.threads} threads")
     room = options.prompt + options.generate
-    with (
-        ServerProcess(arguments, home=HOME) as server,
-        open_trial(subject.bundle, options.threads, DEFAULTS, options.streams, room) as trial,
-    ):
-        begin = time.perf_counter()
-        asyncio.run(measure(trial, server, options))
-        print(f"in {time.perf_counter() - begin:.0f} s")
-        if options.idle:
-            asyncio.run(measure_idle(server, options.idle, options.idle_seconds))
+    with ServerProcess(arguments, home=HOME) as server:
+        apart = ["rest", "--port", "0", "--core", server.grpc_address, "--log-level", "warning"]
+        with (
+            ServerProcess(apart, home=HOME) as facade,
+            open_trial(subject.bundle, options.threads, DEFAULTS, options.streams, room) as trial,
+        ):
+            begin = time.perf_counter()
+            found = asyncio.run(measure(Stand(server, facade, trial), options))
+            report(found, options)
+            print(f"\nin {time.perf_counter() - begin:.0f} s")
+            if options.idle:
+                asyncio.run(measure_idle(server, options.idle, options.idle_seconds))
 
 
 if __name__ == "__main__":

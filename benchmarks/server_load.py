@@ -72,10 +72,13 @@ async def over_rest(url: str, prompts: Sequence[Sequence[int]], tokens: int) -> 
             b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(data) + data
         )
         first, last = 0.0, b""
+        status = await reader.readline()
+        if b" 200 " not in status:
+            raise LoadError(f"REST said {(status + await reader.read()).decode()}")
         async for line in reader:
             if line.startswith(b"data: {"):
                 first = first or time.perf_counter() - begin
-            if line.startswith((b"data:", b"HTTP")):
+            if line.startswith(b"data:"):
                 last = line
         writer.close()
         if last != b"data: [DONE]\n":

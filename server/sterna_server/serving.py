@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from fastapi import FastAPI
 
 from sterna_rest.app import create_app
@@ -210,22 +211,13 @@ def private_directory() -> Path:
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Runs `main` on an event loop, uvloop where it is installed.
+    """Runs `main` on an event loop of uvloop.
 
     Raises:
         CommandError: What was asked for could not start.
     """
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(main)
         except StartupError as error:
             raise CommandError(str(error)) from None
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        # Optional: the extra `fast`.
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

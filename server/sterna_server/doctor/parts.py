@@ -10,7 +10,7 @@ from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 
 from sterna_server import ports
-from sterna_server.doctor.finding import Finding, error, ok, warning
+from sterna_server.doctor.finding import Finding, error, ok
 from sterna_server.errors import CommandError
 from sterna_server.listing import size_text
 from sterna_server.sections.listener import listener
@@ -94,12 +94,6 @@ def check_extras(settings: Settings) -> Iterator[Finding]:
                 f'pip install "sterna-server[{extra}]"',
                 missing=missing,
             )
-    if importlib.util.find_spec("uvloop") is None:
-        yield warning(
-            "extra fast",
-            "uvloop is not installed; many clients are served faster with it",
-            'pip install "sterna-server[fast]"',
-        )
 
 
 def check_ports(settings: Settings) -> Iterator[Finding]:
