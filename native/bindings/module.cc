@@ -13,6 +13,7 @@
 #include "base/cpu_budget.h"
 #include "bindings.h"
 #include "kernels/kernels.h"
+#include "sterna/adapter.h"
 #include "sterna/engine.h"
 #include "sterna/error.h"
 #include "sterna/model.h"
@@ -36,6 +37,8 @@ const char* code_name(ErrorCode code) {
       return "checkpoint_invalid";
     case ErrorCode::kUnsupportedModel:
       return "unsupported_model";
+    case ErrorCode::kUnsupportedAdapter:
+      return "unsupported_adapter";
     case ErrorCode::kIo:
       return "io";
     case ErrorCode::kInternal:
@@ -101,7 +104,10 @@ void bind_request(py::module_& module) {
             r.embedding.reset();
             if (pooling) r.embedding = *pooling == "mean" ? Pooling::kMean : Pooling::kLast;
           })
-      .def_readwrite("guided", &Request::guided);
+      .def_readwrite("guided", &Request::guided)
+      .def_property(
+          "adapter", [](const Request& r) { return std::const_pointer_cast<Adapter>(r.adapter); },
+          [](Request& r, std::shared_ptr<Adapter> adapter) { r.adapter = std::move(adapter); });
   const auto sampling = [&request](const char* name, auto member) {
     request.def_property(
         name, [member](const Request& r) { return r.sampling.*member; },
@@ -191,6 +197,34 @@ void bind_model(py::module_& module) {
       .def_property_readonly("config", &Model::config)
       .def_property_readonly("parameter_count", &Model::parameter_count)
       .def_property_readonly("weight_bytes", &Model::weight_bytes);
+}
+
+// In the order of the enum.
+constexpr const char* kPrecisions[] = {"none", "bf16", "int8", "q8_0", "q4_0"};
+
+AdapterPrecision precision_named(const std::string& name) {
+  const auto found = std::find(std::begin(kPrecisions), std::end(kPrecisions), name);
+  if (found == std::end(kPrecisions)) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "precision must be none, bf16, int8, q8_0 or q4_0, not '" + name + "'",
+                "precision");
+  }
+  return static_cast<AdapterPrecision>(found - std::begin(kPrecisions));
+}
+
+void bind_adapter(py::module_& module) {
+  py::class_<Adapter, std::shared_ptr<Adapter>>(module, "Adapter")
+      .def_static(
+          "open",
+          [](const std::string& directory, const Model& model, const std::string& precision) {
+            return std::const_pointer_cast<Adapter>(
+                Adapter::open(directory, model, precision_named(precision)));
+          },
+          py::arg("directory"), py::arg("model"), py::arg("precision") = "none",
+          py::call_guard<py::gil_scoped_release>())
+      .def_property_readonly("rank", &Adapter::rank)
+      .def_property_readonly("memory_bytes", &Adapter::memory_bytes)
+      .def_property_readonly("base_model", &Adapter::base_model);
 }
 
 // `allowed` is any contiguous buffer of the mask's words, such as an int32 array.
@@ -287,6 +321,7 @@ PYBIND11_MODULE(_native, module) {
   using namespace sterna;
   module.doc() = "The Sterna engine; see native/include/sterna.";
   bind_errors(module);
+  bind_adapter(module);
   bind_request(module);
   bind_event(module);
   bind_model(module);

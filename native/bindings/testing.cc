@@ -7,6 +7,7 @@
 
 #include "base/cpu_budget.h"
 #include "bindings.h"
+#include "model/adapter.h"
 #include "model/transformer.h"
 #include "sterna/error.h"
 
@@ -84,7 +85,12 @@ py::tuple linear(const std::shared_ptr<Model>& model, const std::string& name, F
   return py::make_tuple(codes, steps, y);
 }
 
-py::array_t<float> layer(const std::shared_ptr<Model>& model, int index, FloatArray x) {
+const LoadedAdapter* loaded(const std::shared_ptr<Adapter>& adapter) {
+  return dynamic_cast<const LoadedAdapter*>(adapter.get());
+}
+
+py::array_t<float> layer(const std::shared_ptr<Model>& model, int index, FloatArray x,
+                         const std::shared_ptr<Adapter>& adapter) {
   Bench bench(model, static_cast<int>(x.shape(0)), 0, "f32");
   require_matrix(x, bench.weights->config().hidden_size);
   if (index < 0 || index >= bench.weights->layer_count()) {
@@ -92,12 +98,14 @@ py::array_t<float> layer(const std::shared_ptr<Model>& model, int index, FloatAr
   }
   py::array_t<float> states({x.shape(0), x.shape(1)});
   std::copy_n(x.data(), x.size(), states.mutable_data());
+  for (BatchRow& row : bench.rows) row.adapter = loaded(adapter);
   bench.transformer.layer(index, bench.rows, bench.kv, states.mutable_data());
   return states;
 }
 
 py::array_t<float> logits(const std::shared_ptr<Model>& model, const std::vector<TokenId>& tokens,
-                          int threads, const std::string& kv_type) {
+                          int threads, const std::string& kv_type,
+                          const std::shared_ptr<Adapter>& adapter) {
   Bench bench(model, static_cast<int>(tokens.size()), threads, kv_type);
   const ModelConfig& config = bench.weights->config();
   std::vector<const float*> states;
@@ -106,6 +114,7 @@ py::array_t<float> logits(const std::shared_ptr<Model>& model, const std::vector
       throw Error(ErrorCode::kInvalidArgument, "a token id is outside the vocabulary", "tokens");
     }
     bench.rows[i].token = tokens[i];
+    bench.rows[i].adapter = loaded(adapter);
   }
   py::array_t<float> out(
       {static_cast<py::ssize_t>(tokens.size()), static_cast<py::ssize_t>(config.vocab_size)});
@@ -141,9 +150,10 @@ void bind_testing(py::module_& module) {
               "(codes int8[m, in], steps float32[m], y float32[m, out]) of x float32[m, in]; "
               "name is e.g. 'layers.0.q'.");
   testing.def("layer", &layer, py::arg("model"), py::arg("index"), py::arg("x"),
+              py::arg("adapter") = nullptr,
               "One layer over states x float32[t, hidden] at positions 0..t-1, fresh cache.");
   testing.def("logits", &logits, py::arg("model"), py::arg("tokens"), py::arg("threads") = 0,
-              py::arg("kv_cache_dtype") = "f32",
+              py::arg("kv_cache_dtype") = "f32", py::arg("adapter") = nullptr,
               "float32[t, vocab] of a whole sequence in one batch.");
   testing.def("sparsity", &sparsity, py::arg("model"), py::arg("tokens"),
               "Rows of up and columns of down in all layers and steps, and how many were needed.");

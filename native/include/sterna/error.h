@@ -7,14 +7,15 @@
 namespace sterna {
 
 enum class ErrorCode {
-  kInvalidArgument,    // a request or option is out of its range
-  kContextLength,      // prompt and generation cannot fit the context window
-  kQueueFull,          // the waiting queue is at its limit
-  kShuttingDown,       // the engine no longer accepts work
-  kCheckpointInvalid,  // a file is truncated, lying, or of the wrong shape or dtype
-  kUnsupportedModel,   // a well-formed model that this engine cannot run
-  kIo,                 // the operating system refused a file operation
-  kInternal,           // a bug
+  kInvalidArgument,     // a request or option is out of its range
+  kContextLength,       // prompt and generation cannot fit the context window
+  kQueueFull,           // the waiting queue is at its limit
+  kShuttingDown,        // the engine no longer accepts work
+  kCheckpointInvalid,   // a file is truncated, lying, or of the wrong shape or dtype
+  kUnsupportedModel,    // a well-formed model that this engine cannot run
+  kUnsupportedAdapter,  // an adapter that does not fit the model, or that this engine cannot apply
+  kIo,                  // the operating system refused a file operation
+  kInternal,            // a bug
 };
 
 class Error : public std::runtime_error {

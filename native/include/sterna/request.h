@@ -2,11 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
 namespace sterna {
+
+class Adapter;
 
 using TokenId = std::int32_t;
 
@@ -39,6 +42,8 @@ struct Request {
   bool prompt_logprobs = false;
   // Ask for a vector instead of an answer: nothing is sampled, and only id and prompt count.
   std::optional<Pooling> embedding;
+  // Null: the model alone. It stays in memory until the request has ended.
+  std::shared_ptr<const Adapter> adapter;
   bool guided = false;  // each token waits for the mask that Engine::guide gives for it
 };
 

@@ -1,5 +1,6 @@
 #include "format/dtype.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "sterna/error.h"
@@ -35,6 +36,27 @@ std::optional<Dtype> dtype_from_name(std::string_view name) {
     if (entry.name == name) return entry.dtype;
   }
   return std::nullopt;
+}
+
+std::uint16_t f32_to_bf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if (std::isnan(value)) return static_cast<std::uint16_t>((bits >> 16) | 0x40u);
+  return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+std::uint16_t f32_to_f16(float value) {
+  const auto sign =
+      static_cast<std::uint16_t>((std::bit_cast<std::uint32_t>(value) >> 16) & 0x8000u);
+  const float magnitude = std::fabs(value);
+  if (std::isnan(value)) return sign | 0x7e00u;
+  if (magnitude >= 65520.0f) return sign | 0x7c00u;
+  // Subnormal halves are multiples of 2^-24; the largest rounds to the smallest normal one.
+  if (magnitude < 0x1p-14f) {
+    return sign | static_cast<std::uint16_t>(std::nearbyint(magnitude * 0x1p24f));
+  }
+  const auto bits = std::bit_cast<std::uint32_t>(magnitude);
+  const std::uint32_t rounded = bits + 0xfffu + ((bits >> 13) & 1u);
+  return sign | static_cast<std::uint16_t>((rounded >> 13) - (112u << 10));
 }
 
 void widen(Dtype dtype, const std::uint8_t* bytes, std::size_t count, float* out) {

@@ -48,6 +48,10 @@ inline float f16_to_f32(std::uint16_t bits) {
   return sign != 0 ? -magnitude : magnitude;
 }
 
+// The nearest, half to even; beyond the range, infinite. NaN stays NaN.
+std::uint16_t f32_to_bf16(float value);
+std::uint16_t f32_to_f16(float value);
+
 // Whether the value's bits beyond bf16's are zero.
 inline bool fits_bf16(float value) { return (std::bit_cast<std::uint32_t>(value) & 0xffffu) == 0; }
 inline std::uint16_t truncate_to_bf16(float value) {

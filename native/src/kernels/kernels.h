@@ -141,6 +141,17 @@ struct AttentionArgs {
   std::size_t state_size() const { return attention_state_size(head_dim); }
 };
 
+// How weights of an adapter stand in memory. Blocks are 32 values, as in GGUF files: a
+// half-precision step d (2 bytes), then codes.
+enum class LowRankFormat : std::uint8_t {
+  kF32,
+  kBf16,
+  kInt8,  // the codes alone: who uses them knows the step
+  kQ8,    // 34 bytes a block: w[i] = d * code[i], int8
+  kQ4,  // 18 bytes: w[i] = d * (n - 8), n the low half of byte i for i < 16, else the high half of
+        // byte i - 16
+};
+
 // Every function may be called from several threads at once. Float arrays may lie at any address;
 // activations at a multiple of 64 bytes are faster, and so are weights in huge pages: with pages of
 // 4 KiB, translating addresses costs a core up to a third of its memory bandwidth.
@@ -177,6 +188,14 @@ struct Kernels {
   // comes from memory hides behind what is computed.
   void (*dot_and_join)(const float* row, int n, const float* x, float* y, const std::uint8_t* high,
                        const std::uint8_t* low, float scale, float* out);
+  // y[m * y_stride + c] += scale * d, where d is the fma over j = 0, 1, 2, ... of h[m * h_stride +
+  // j]
+  // * w[j * w_stride + c], from +0, and the product is rounded, for c < columns and j < rank.
+  void (*low_rank_add)(const float* w, std::size_t w_stride, int rank, int columns, const float* h,
+                       int m, std::size_t h_stride, float scale, float* y, std::size_t y_stride);
+  // Writes n weights of any format but kF32 to out as floats, exactly; n is a multiple of 32 where
+  // the format has blocks.
+  void (*low_rank_widen)(LowRankFormat format, const void* weights, int n, float* out);
   // out = (x * (1 / sqrt(sum(x^2) / n + eps))) * weight; out may be x.
   void (*rms_norm)(const float* x, const float* weight, int n, float eps, float* out);
   // See AttentionArgs.

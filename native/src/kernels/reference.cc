@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "format/dtype.h"
 #include "format/split_rows.h"
 #include "kernels/exp_constants.h"
 #include "kernels/kernels.h"
@@ -129,6 +130,40 @@ void matmul_f32(const float* w, int n, int row_begin, int row_end, const float* 
       const float* input = x + i * x_stride;
       y[i * y_stride + row] =
           dot(n, [=](int k) { return weights[k]; }, [=](int k) { return input[k]; });
+    }
+  }
+}
+
+void low_rank_add(const float* w, std::size_t w_stride, int rank, int columns, const float* h,
+                  int m, std::size_t h_stride, float scale, float* y, std::size_t y_stride) {
+  for (int i = 0; i < m; ++i) {
+    for (int c = 0; c < columns; ++c) {
+      float sum = 0.0f;
+      for (int j = 0; j < rank; ++j) {
+        sum = std::fma(h[i * h_stride + j], w[j * w_stride + c], sum);
+      }
+      y[i * y_stride + c] += scale * sum;
+    }
+  }
+}
+
+void low_rank_widen(LowRankFormat format, const void* weights, int n, float* out) {
+  const auto* bytes = static_cast<const std::uint8_t*>(weights);
+  const auto step = [&](int block_bytes, int i) {
+    const std::uint8_t* at = bytes + i / 32 * block_bytes;
+    return f16_to_f32(static_cast<std::uint16_t>(at[0] | at[1] << 8));
+  };
+  for (int i = 0; i < n; ++i) {
+    if (format == LowRankFormat::kBf16) {
+      out[i] = bf16_to_float(static_cast<const std::uint16_t*>(weights)[i]);
+    } else if (format == LowRankFormat::kInt8) {
+      out[i] = static_cast<const std::int8_t*>(weights)[i];
+    } else if (format == LowRankFormat::kQ8) {
+      const std::uint8_t code = bytes[i / 32 * 34 + 2 + i % 32];
+      out[i] = step(34, i) * static_cast<float>(static_cast<std::int8_t>(code));
+    } else if (format == LowRankFormat::kQ4) {
+      const std::uint8_t pair = bytes[i / 32 * 18 + 2 + i % 16];
+      out[i] = step(18, i) * static_cast<float>((i % 32 < 16 ? pair & 15 : pair >> 4) - 8);
     }
   }
 }
@@ -372,6 +407,8 @@ const Kernels kReferenceKernels = {
     .dot_codes = dot_codes,
     .join_halves = join_halves,
     .dot_and_join = dot_and_join,
+    .low_rank_add = low_rank_add,
+    .low_rank_widen = low_rank_widen,
     .rms_norm = rms_norm,
     .attention = attention,
     .attention_join = attention_join,

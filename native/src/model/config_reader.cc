@@ -13,8 +13,11 @@ std::string shown(const nlohmann::json& value) {
 }
 
 ConfigReader::ConfigReader(const nlohmann::json& object, const std::string& source,
-                           std::string prefix)
-    : object_(object), source_(source), prefix_(std::move(prefix)) {}
+                           std::string prefix, ErrorCode unsupported_code)
+    : object_(object),
+      source_(source),
+      prefix_(std::move(prefix)),
+      unsupported_code_(unsupported_code) {}
 
 const nlohmann::json& ConfigReader::value(const std::string& key) {
   static const nlohmann::json kNull;
@@ -72,7 +75,7 @@ bool ConfigReader::boolean_or(const std::string& key, bool fallback) {
 ConfigReader ConfigReader::object(const std::string& key) {
   const nlohmann::json& found = required(key);
   if (!found.is_object()) invalid(key, "must be an object, is " + shown(found));
-  return ConfigReader(found, source_, prefix_ + key + ".");
+  return ConfigReader(found, source_, prefix_ + key + ".", unsupported_code_);
 }
 
 void ConfigReader::refuse_unknown(const std::set<std::string_view>& harmless) const {
@@ -89,7 +92,7 @@ void ConfigReader::invalid(const std::string& key, const std::string& why) const
 }
 
 void ConfigReader::unsupported(const std::string& key, const std::string& why) const {
-  refuse(ErrorCode::kUnsupportedModel, key, why);
+  refuse(unsupported_code_, key, why);
 }
 
 void ConfigReader::refuse(ErrorCode code, const std::string& key, const std::string& why) const {

@@ -16,10 +16,12 @@ namespace sterna {
 
 // Every accessor marks its key as known, treats null as absent, and throws Error with the key as
 // its field: kCheckpointInvalid when the value is missing, of the wrong type or out of range.
+// What is well-formed but cannot be honoured is refused with `unsupported_code`.
 class ConfigReader {
  public:
   // `prefix` is put before keys in errors, such as "quantization_config.".
-  ConfigReader(const nlohmann::json& object, const std::string& source, std::string prefix = "");
+  ConfigReader(const nlohmann::json& object, const std::string& source, std::string prefix = "",
+               ErrorCode unsupported_code = ErrorCode::kUnsupportedModel);
 
   bool has(const std::string& key);
   int integer(const std::string& key, int minimum, int maximum);
@@ -32,7 +34,7 @@ class ConfigReader {
   // The object at `key`, which must be one.
   ConfigReader object(const std::string& key);
 
-  // Refuses (kUnsupportedModel) every key that was neither read nor is in `harmless`, unless null.
+  // Refuses, as unsupported, every key that was neither read nor is in `harmless`, unless null.
   void refuse_unknown(const std::set<std::string_view>& harmless) const;
 
   [[noreturn]] void invalid(const std::string& key, const std::string& why) const;
@@ -45,6 +47,7 @@ class ConfigReader {
   const nlohmann::json& object_;
   const std::string& source_;
   std::string prefix_;
+  ErrorCode unsupported_code_;
   std::set<std::string> known_;
 };
 

@@ -59,10 +59,10 @@ bool SparseFeedForward::multiply_up(int layer, int worker, const QuantizedRows& 
                                     Team::Share tiles, const float* gate, float* up) {
   if (!usable(layer, x)) return false;
   TernaryMatrix w = model_.layer(layer).up;
-  // The largest magnitude that a product can have; beyond the range of float, or NaN, the outcome
-  // of skipped rows could matter.
+  // Twice the largest magnitude that a product can have, since an adapter may add to it; beyond the
+  // range of float, or NaN, the outcome of skipped rows could matter.
   for (int m = 0; m < x.rows; ++m) {
-    if (!std::isfinite(static_cast<float>(w.cols) * 128.0f * (x.steps[m] * w.scale))) return false;
+    if (!std::isfinite(static_cast<float>(w.cols) * 256.0f * (x.steps[m] * w.scale))) return false;
   }
   const auto stride = static_cast<std::size_t>(w.rows);
   const int begin = tiles.begin * kTileRows;

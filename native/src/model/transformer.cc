@@ -28,7 +28,8 @@ Transformer::Transformer(std::shared_ptr<const LoadedModel> model, const Kernels
       rotary_(config_),
       attention_(config_, kernels, attention_tiles),
       head_(*model_, kernels_, pool_, max_rows),
-      sparse_(*model_, kernels, pool.size(), sparsity) {
+      sparse_(*model_, kernels, pool.size(), sparsity),
+      low_rank_(kernels) {
   const auto rows = static_cast<std::size_t>(max_rows);
   const std::size_t query = static_cast<std::size_t>(config_.heads) * config_.head_dim;
   const std::size_t kv = static_cast<std::size_t>(config_.kv_heads) * config_.head_dim;
@@ -56,6 +57,7 @@ void Transformer::forward(const std::vector<BatchRow>& rows, const KvLayout& cac
   const auto hidden = static_cast<std::size_t>(config_.hidden_size);
   compute_angles(rows);
   attention_.plan(rows, pool_.size());
+  low_rank_.plan(rows);
   const bool copying = sparse_.start_step(count);
   pool_.run_team(work_per_barrier(count), [&](const Team& team) {
     const Pass pass{team, count};
@@ -88,6 +90,7 @@ void Transformer::layer(int index, const std::vector<BatchRow>& rows, const KvLa
   const auto hidden = static_cast<std::size_t>(config_.hidden_size);
   compute_angles(rows);
   attention_.plan(rows, pool_.size());
+  low_rank_.plan(rows);
   pool_.run_team(work_per_barrier(count), [&](const Team& team) {
     const Pass pass{team, count};
     const Team::Share share = pass.rows();
@@ -135,6 +138,13 @@ void Transformer::attention_block(const Pass& pass, int layer, const std::vector
   multiply(pass, {{&weights.q, query_.data(), query_size},
                   {&weights.k, key_.data(), kv_size},
                   {&weights.v, value_.data(), kv_size}});
+  if (low_rank_.active()) {
+    adapt(pass, layer, Stage::kAttention,
+          normed(pass, nullptr, weights.input_norm, config_.hidden_size), config_.hidden_size,
+          {{Projection::kQ, static_cast<int>(query_size), query_.data()},
+           {Projection::kK, static_cast<int>(kv_size), key_.data()},
+           {Projection::kV, static_cast<int>(kv_size), value_.data()}});
+  }
   pass.team.sync();
   // A row attends to what other rows of its sequence, and other workers, have stored; but where
   // every KV head has one row and one worker, each stores and goes on.
@@ -159,6 +169,11 @@ void Transformer::attention_block(const Pass& pass, int layer, const std::vector
   pass.team.sync();
   norm_quantize(pass, attended_.data(), weights.attn_sub_norm, static_cast<int>(query_size));
   multiply(pass, {{&weights.o, delta_.data(), static_cast<std::size_t>(config_.hidden_size)}});
+  if (low_rank_.active()) {
+    const int size = static_cast<int>(query_size);
+    adapt(pass, layer, Stage::kOutput, normed(pass, attended_.data(), weights.attn_sub_norm, size),
+          size, {{Projection::kO, config_.hidden_size, delta_.data()}});
+  }
   pass.team.sync();
 }
 
@@ -195,21 +210,39 @@ void Transformer::feed_forward_block(const Pass& pass, int layer) {
   const LayerWeights& weights = model_->layer(layer);
   const int size = config_.intermediate_size;
   const auto stride = static_cast<std::size_t>(size);
+  const auto expand = [&](Projection projection, int begin, int end, float* y) {
+    if (low_rank_.active()) low_rank_.expand(layer, projection, begin, end, y, stride);
+  };
+  if (low_rank_.active()) {
+    low_rank_.reduce(pass.team, layer, Stage::kGateUp,
+                     normed(pass, nullptr, weights.post_attention_norm, config_.hidden_size),
+                     config_.hidden_size);
+    pass.team.sync();
+  }
   if (config_.projection_norms) {
     multiply(pass, {{&weights.gate, gate_.data(), stride}, {&weights.up, up_.data(), stride}});
     pass.team.sync();
     const Team::Share columns = pass.team.share(size);
+    expand(Projection::kGate, columns.begin, columns.end, gate_.data());
+    expand(Projection::kUp, columns.begin, columns.end, up_.data());
     gate_columns(pass, columns.begin, columns.end);
   } else {
     // Each worker computes the same columns of gate and up, so gating needs no barrier between.
     const QuantizedRows input = quantized(pass, config_.hidden_size);
     const Team::Share tiles = pass.team.share(weights.gate.row_tiles());
     if (tiles.begin < tiles.end) {
+      const int begin = tiles.begin * kTileRows;
+      const int end = std::min(tiles.end * kTileRows, size);
       kernels_.ternary_matmul(weights.gate, input, tiles.begin, tiles.end, gate_.data(), stride);
-      if (!sparse_.multiply_up(layer, pass.team.worker(), input, tiles, gate_.data(), up_.data())) {
+      expand(Projection::kGate, begin, end, gate_.data());
+      const bool skips =
+          low_rank_.moderate(layer, Projection::kUp) &&
+          sparse_.multiply_up(layer, pass.team.worker(), input, tiles, gate_.data(), up_.data());
+      if (!skips) {
         kernels_.ternary_matmul(weights.up, input, tiles.begin, tiles.end, up_.data(), stride);
       }
-      gate_columns(pass, tiles.begin * kTileRows, std::min(tiles.end * kTileRows, size));
+      expand(Projection::kUp, begin, end, up_.data());
+      gate_columns(pass, begin, end);
     }
   }
   pass.team.sync();
@@ -218,6 +251,10 @@ void Transformer::feed_forward_block(const Pass& pass, int layer) {
                      sparse_.multiply_down(layer, pass.team, quantized(pass, size), delta_.data());
   if (!skips) {
     multiply(pass, {{&weights.down, delta_.data(), static_cast<std::size_t>(config_.hidden_size)}});
+  }
+  if (low_rank_.active()) {
+    adapt(pass, layer, Stage::kDown, normed(pass, gate_.data(), weights.ffn_sub_norm, size), size,
+          {{Projection::kDown, config_.hidden_size, delta_.data()}});
   }
   pass.team.sync();
 }
@@ -284,16 +321,16 @@ void Transformer::quantize_for(const Pass& pass, const Linear& linear) {
   pass.sync_rows();
 }
 
-void Transformer::multiply(const Pass& pass, std::initializer_list<Projection> projections) {
+void Transformer::multiply(const Pass& pass, std::initializer_list<Product> products) {
   if (!config_.projection_norms) {
-    project(pass, projections);
+    project(pass, products);
     return;
   }
-  for (const Projection& projection : projections) {
+  for (const Product& product : products) {
     // The input of the one before must have been read by all.
-    if (&projection != projections.begin()) pass.sync_rows();
-    quantize_for(pass, *projection.weight);
-    project(pass, {projection});
+    if (&product != products.begin()) pass.sync_rows();
+    quantize_for(pass, *product.weight);
+    project(pass, {product});
   }
 }
 
@@ -304,14 +341,29 @@ QuantizedRows Transformer::quantized(const Pass& pass, int size) {
           sums_.data() + slot * kLineFloats, pass.count, stride};
 }
 
+const float* Transformer::normed(const Pass& pass, const float* x, const float* norm,
+                                 int size) const {
+  const bool in_place = norm == nullptr && !config_.projection_norms;
+  return in_place ? x : normed_.data() + pass.slot(0) * size;
+}
+
+void Transformer::adapt(const Pass& pass, int layer, Stage stage, const float* x, int size,
+                        std::initializer_list<Adapted> outputs) {
+  low_rank_.reduce(pass.team, layer, stage, x, size);
+  pass.team.sync();
+  for (const Adapted& each : outputs) {
+    low_rank_.expand(pass.team, layer, each.projection, each.size, each.y, each.size);
+  }
+}
+
 // Several matrices that read the same input form one range of tiles, shared out once.
-void Transformer::project(const Pass& pass, std::initializer_list<Projection> projections) {
+void Transformer::project(const Pass& pass, std::initializer_list<Product> products) {
   int tiles = 0;
-  for (const Projection& p : projections) tiles += p.weight->row_tiles();
-  const QuantizedRows input = quantized(pass, projections.begin()->weight->cols);
+  for (const Product& p : products) tiles += p.weight->row_tiles();
+  const QuantizedRows input = quantized(pass, products.begin()->weight->cols);
   const Team::Share share = pass.team.share(tiles);
   int first = 0;  // this matrix's first tile within the joint range
-  for (const Projection& p : projections) {
+  for (const Product& p : products) {
     const int count = p.weight->row_tiles();
     const int from = std::max(share.begin - first, 0);
     const int to = std::min(share.end - first, count);

@@ -11,6 +11,7 @@
 #include "kernels/kernels.h"
 #include "model/attention.h"
 #include "model/batch.h"
+#include "model/low_rank.h"
 #include "model/output_head.h"
 #include "model/sparse_feed_forward.h"
 #include "model/weights.h"
@@ -49,10 +50,16 @@ class Transformer {
               float* steps);
 
  private:
-  struct Projection {
+  struct Product {
     const Linear* weight;
     float* y;
     std::size_t y_stride;
+  };
+
+  struct Adapted {
+    Projection projection;
+    int size;
+    float* y;
   };
 
   // A batch on its way through the layers, as one worker sees it. Rows are shared out for what is
@@ -92,12 +99,19 @@ class Transformer {
   // Of linears that have norms of their own: what norm_quantize left, through that norm.
   void quantize_for(const Pass& pass, const Linear& linear);
   // What norm_quantize left, times each of the matrices, which read the same input.
-  void multiply(const Pass& pass, std::initializer_list<Projection> projections);
-  void project(const Pass& pass, std::initializer_list<Projection> projections);
+  void multiply(const Pass& pass, std::initializer_list<Product> products);
+  void project(const Pass& pass, std::initializer_list<Product> products);
   void compute_angles(const std::vector<BatchRow>& rows);
   double work_per_barrier(int rows) const;
 
   QuantizedRows quantized(const Pass& pass, int size);
+  // What the last norm_quantize quantized: [rows][size], of which this worker has its own copy when
+  // a row is alone.
+  const float* normed(const Pass& pass, const float* x, const float* norm, int size) const;
+  // What adapters add to projections whose base products were asked for before, of an input x;
+  // behind it workers must sync.
+  void adapt(const Pass& pass, int layer, Stage stage, const float* x, int size,
+             std::initializer_list<Adapted> outputs);
 
   std::shared_ptr<const LoadedModel> model_;
   const ModelConfig& config_;
@@ -108,6 +122,7 @@ class Transformer {
   Attention attention_;
   OutputHead head_;
   SparseFeedForward sparse_;
+  LowRank low_rank_;
 
   // Activations of one batch. [max_rows or workers, whichever is more][...]:
   AlignedBuffer<float> states_;  // residual stream: hidden_size

@@ -61,6 +61,7 @@ class ThreadedEngine final : public Engine {
     auto live = std::make_shared<LiveRequest>();
     live->submitted = Clock::now();
     live->request = std::move(request);
+    live->adapter = static_cast<const LoadedAdapter*>(live->request.adapter.get());
     if (live->request.guided) live->masks.resize(live->request.choices);
     const Request& r = live->request;
     {

@@ -45,6 +45,13 @@ void report_cancelled(const std::vector<std::unique_ptr<Sequence>>& sequences,
   }
 }
 
+// Rows of an adapter that stand together share the reading of its weights.
+void group_by_adapter(std::vector<Slice>& plan) {
+  std::stable_sort(plan.begin(), plan.end(), [](const Slice& a, const Slice& b) {
+    return a.sequence->owner() < b.sequence->owner();
+  });
+}
+
 }  // namespace
 
 Generator::Generator(std::shared_ptr<const LoadedModel> model, const Kernels& kernels,
@@ -98,6 +105,7 @@ bool Generator::step(std::vector<Event>& events) {
   take_forced(events);
   std::vector<Slice> plan = scheduler_.plan(cost_);
   speculator_.extend(plan, scheduler_, cost_);
+  group_by_adapter(plan);
   const Clock::time_point begin = Clock::now();
   StepLoad load = compute(plan);
   const Clock::time_point computed = Clock::now();
@@ -125,11 +133,12 @@ StepLoad Generator::compute(const std::vector<Slice>& plan) {
   for (const Slice& slice : plan) {
     const Sequence& sequence = *slice.sequence;
     for (int i = slice.begin; i < slice.end; ++i) {
-      rows.push_back({sequence.tokens[i], i, sequence.blocks.data()});
+      rows.push_back({sequence.tokens[i], i, sequence.blocks.data(), sequence.request->adapter});
       load.positions += i + 1;
     }
     for (int i = 0; i < static_cast<int>(slice.draft.size()); ++i) {
-      rows.push_back({slice.draft[i], slice.end + i, sequence.blocks.data()});
+      rows.push_back(
+          {slice.draft[i], slice.end + i, sequence.blocks.data(), sequence.request->adapter});
       load.positions += slice.end + i + 1;
     }
   }

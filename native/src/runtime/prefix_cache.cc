@@ -16,7 +16,7 @@ PrefixCache::~PrefixCache() {
     for (auto& [key, child] : node.children) doomed.push_back(std::move(child));
     node.children.clear();
   };
-  take_children(root_);
+  for (auto& [owner, root] : roots_) take_children(root);
   while (!doomed.empty()) {
     const std::unique_ptr<Node> node = std::move(doomed.back());
     doomed.pop_back();
@@ -31,9 +31,12 @@ PrefixCache::Key PrefixCache::key_at(const std::vector<TokenId>& tokens, int ind
   return key;
 }
 
-std::vector<BlockId> PrefixCache::match(const std::vector<TokenId>& tokens, int limit) {
+std::vector<BlockId> PrefixCache::match(const std::vector<TokenId>& tokens, int limit,
+                                        std::uint64_t owner) {
   std::vector<BlockId> found;
-  Node* node = &root_;
+  const auto root = roots_.find(owner);
+  if (root == roots_.end()) return found;
+  Node* node = &root->second;
   for (int index = 0; (index + 1) * kKvBlockTokens <= limit; ++index) {
     const auto child = node->children.find(key_at(tokens, index));
     if (child == node->children.end()) break;
@@ -51,13 +54,23 @@ BlockId PrefixCache::allocate() {
     cached_.pop_front();
     Node* node = blocks_[victim].node;
     blocks_[victim].node = nullptr;
-    node->parent->children.erase(Key(node->key));  // the key must outlive its node
+    Node* parent = node->parent;
+    parent->children.erase(Key(node->key));  // the key must outlive its node
+    if (parent->parent == nullptr && parent->children.empty()) {
+      roots_.erase(std::uint64_t{parent->owner});  // as must the owner
+    }
     free_.push_back(victim);
   }
   const BlockId block = free_.back();
   free_.pop_back();
   blocks_[block].references = 1;
   return block;
+}
+
+PrefixCache::Node* PrefixCache::root_of(std::uint64_t owner) {
+  Node& root = roots_[owner];
+  root.owner = owner;
+  return &root;
 }
 
 void PrefixCache::share(BlockId block) { reference(block); }
@@ -82,9 +95,9 @@ void PrefixCache::release(const std::vector<BlockId>& blocks) {
 }
 
 void PrefixCache::publish(std::vector<BlockId>& blocks, int index,
-                          const std::vector<TokenId>& tokens) {
+                          const std::vector<TokenId>& tokens, std::uint64_t owner) {
   if (!enabled_ || blocks_[blocks[index]].node != nullptr) return;
-  Node* parent = index == 0 ? &root_ : blocks_[blocks[index - 1]].node;
+  Node* parent = index == 0 ? root_of(owner) : blocks_[blocks[index - 1]].node;
   const Key key = key_at(tokens, index);
   const auto known = parent->children.find(key);
   if (known != parent->children.end()) {

@@ -15,8 +15,9 @@ namespace sterna {
 
 using BlockId = std::int32_t;
 
-// A tree of full blocks. The path from the root to a node spells the tokens of a prefix, so two
-// prompts share exactly their common blocks. A block is
+// Trees of full blocks, one for each `owner`, which is what computed the keys and values: an
+// adapter, or the model alone. The path from the root to a node spells the tokens of a prefix, so
+// two prompts of an owner share exactly their common blocks. A block is
 //   in use    referenced by one or more sequences,
 //   cached    in the tree and referenced by none: evicted least recently used first, or
 //   free.
@@ -33,8 +34,9 @@ class PrefixCache {
   int cached() const { return static_cast<int>(cached_.size()); }
   int used() const { return total() - available(); }
 
-  // References and returns the blocks of the longest known prefix of tokens[0, limit).
-  std::vector<BlockId> match(const std::vector<TokenId>& tokens, int limit);
+  // References and returns the blocks of the owner's longest known prefix of tokens[0, limit).
+  std::vector<BlockId> match(const std::vector<TokenId>& tokens, int limit,
+                             std::uint64_t owner = 0);
 
   // A fresh block with one reference, evicting a cached one if need be; -1 when all are in use.
   BlockId allocate();
@@ -49,12 +51,14 @@ class PrefixCache {
   // tokens[16 * index, 16 * (index + 1)), and the blocks before it are in the tree. When an equal
   // prefix is already known, blocks[index] becomes that one (their contents are equal, bit for
   // bit) and the sequence's own is freed.
-  void publish(std::vector<BlockId>& blocks, int index, const std::vector<TokenId>& tokens);
+  void publish(std::vector<BlockId>& blocks, int index, const std::vector<TokenId>& tokens,
+               std::uint64_t owner = 0);
 
  private:
   using Key = std::array<TokenId, kKvBlockTokens>;
   struct Node {
-    Node* parent = nullptr;
+    Node* parent = nullptr;   // null for a root
+    std::uint64_t owner = 0;  // of a root
     Key key{};
     BlockId block = -1;
     std::map<Key, std::unique_ptr<Node>> children;
@@ -66,11 +70,12 @@ class PrefixCache {
   };
 
   static Key key_at(const std::vector<TokenId>& tokens, int index);
+  Node* root_of(std::uint64_t owner);
   void reference(BlockId block);
   void drop(BlockId block);
 
   const bool enabled_;
-  Node root_;
+  std::map<std::uint64_t, Node> roots_;  // only those that have children
   std::vector<Block> blocks_;
   std::vector<BlockId> free_;
   std::list<BlockId> cached_;  // least recently used first

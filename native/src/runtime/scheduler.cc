@@ -142,7 +142,7 @@ bool Scheduler::reserve_prompt(Sequence& sequence) {
   const int size = static_cast<int>(sequence.tokens.size());
   // The last token is always computed: its final state is wanted.
   const int limit = wants_every_state(*sequence.request) ? 0 : size - 1;
-  sequence.blocks = blocks_.match(sequence.tokens, limit);
+  sequence.blocks = blocks_.match(sequence.tokens, limit, sequence.owner());
   const int missing = blocks_for(size) - static_cast<int>(sequence.blocks.size());
   // One spare block for each running sequence keeps admission from causing preemption at once.
   const int spare = static_cast<int>(running_.size());
@@ -290,7 +290,7 @@ void Scheduler::trim() {
 void Scheduler::computed(Sequence& sequence, int end) {
   sequence.computed = end;
   while ((sequence.published + 1) * kKvBlockTokens <= sequence.computed) {
-    blocks_.publish(sequence.blocks, sequence.published, sequence.tokens);
+    blocks_.publish(sequence.blocks, sequence.published, sequence.tokens, sequence.owner());
     ++sequence.published;
   }
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "model/adapter.h"
 #include "runtime/prefix_cache.h"
 #include "runtime/sampler.h"
 #include "runtime/speculator.h"
@@ -26,6 +27,7 @@ struct TokenMask {
 // Shared by the choices of a request.
 struct LiveRequest {
   Request request;
+  const LoadedAdapter* adapter = nullptr;  // that of the request
   Clock::time_point submitted;
   Clock::time_point admitted;  // when the first choice first entered the batch
   bool was_admitted = false;
@@ -65,6 +67,8 @@ struct Sequence {
   std::vector<float> held;
   Drafting drafting;
 
+  // Whose keys and values it has in the cache.
+  std::uint64_t owner() const { return request->adapter == nullptr ? 0 : request->adapter->id(); }
   // Null when the next token is free; the mask must have come.
   const std::vector<std::uint32_t>* allowed() const {
     return request->request.guided ? &request->masks[choice].allowed : nullptr;

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <string>
 
+#include "model/adapter.h"
+
 namespace sterna {
 
 namespace {
@@ -92,6 +94,10 @@ void validate_forced(const std::vector<TokenId>& forced, const ModelConfig& conf
 
 void validate_request(const Request& request, const ModelConfig& config,
                       const EngineOptions& options) {
+  if (request.adapter) {
+    const auto* adapter = dynamic_cast<const LoadedAdapter*>(request.adapter.get());
+    if (adapter == nullptr || !adapter->fits(config)) reject("adapter", "one made for this model");
+  }
   if (request.prompt.empty()) reject("prompt", "at least one token");
   for (const TokenId token : request.prompt) {
     if (token < 0 || token >= config.vocab_size) {
