@@ -136,6 +136,21 @@ def bundle(bitnet: bool, tied: bool) -> bytes:
     return safetensors(tensors, metadata)
 
 
+def adapter(settings: dict[str, Any], linears: str, dtype: str) -> bytes:
+    """The input of adapter_fuzz: a length, adapter_config.json, adapter_model.safetensors."""
+    rank = settings["r"]
+    tensors: dict[str, Tensor] = {}
+    for name in linears.split():
+        module, rows, cols = LINEARS[name]
+        prefix = f"base_model.model.model.layers.0.{module}.lora_"
+        for part, shape in (("A", [rank, cols]), ("B", [rows, rank])):
+            count = shape[0] * shape[1]
+            content = bf16(count, 0.5) if dtype == "BF16" else struct.pack("<f", 0.25) * count
+            tensors[f"{prefix}{part}.weight"] = (dtype, shape, content)
+    text = json.dumps(settings, separators=(",", ":")).encode()
+    return struct.pack("<H", len(text)) + text + safetensors(tensors)
+
+
 def main() -> None:
     small: dict[str, Tensor] = {
         "a": ("F32", [2, 2], bytes(16)),
@@ -151,7 +166,25 @@ def main() -> None:
     old_style = dict(config(False, "bitlinear", "offline", True))
     old_style["rope_theta"] = old_style.pop("rope_parameters")["rope_theta"]
     old_style |= {"rope_scaling": None, "head_dim": 4, "torch_dtype": "bfloat16"}
+    lora: dict[str, Any] = {
+        "peft_type": "LORA",
+        "r": 2,
+        "lora_alpha": 4,
+        "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"],
+        "rank_pattern": {"layers.0.self_attn.q_proj": 2},
+        "alpha_pattern": {".*k_proj": 3},
+        "base_model_name_or_path": "a/b",
+    }
+    regex = lora | {"target_modules": "(?:.*mlp)\\.(gate|up|down)_proj", "use_rslora": True}
     seeds: dict[str, dict[str, bytes]] = {
+        "adapter": {
+            "list": adapter(lora, "q k v o", "F32"),
+            "regex": adapter(regex, "gate up down", "BF16"),
+        },
+        "pattern": {
+            "names": b"(.*\\.)?([qk]_proj|up{1,2})\0model.layers.0.self_attn.q_proj",
+            "classes": b"^a[^0-9\\w-]+\\b(?:x|)*$\0a..x",
+        },
         "safetensors": {
             "small": safetensors(small, {"format": "pt"}),
             "none": safetensors({}),

@@ -308,6 +308,25 @@ def golden_preset(preset: str) -> dict[str, Any]:
     return values
 
 
+def continue_greedily(model: Any, prompt: list[int]) -> tuple[list[int], Any]:
+    """The tokens that follow, and by how many deviations each led."""
+    with torch.no_grad():
+        result = model.generate(
+            torch.tensor([prompt]),
+            max_new_tokens=GREEDY_TOKENS,
+            do_sample=False,
+            eos_token_id=[1, 2],
+            pad_token_id=3,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+    ids: list[int] = result.sequences[0, len(prompt) :].tolist()
+    logits = torch.cat(result.logits)
+    best = logits.topk(2, dim=-1).values
+    gaps = (best[:, 0] - best[:, 1]) / logits.std(dim=-1)
+    return ids, gaps.numpy().astype(np.float32)
+
+
 def golden_embedded(directory: Path) -> dict[str, Any]:
     """The embedded model: layers, logits at the end of each prompt, greedy continuations."""
     model = load_model(directory)
@@ -322,23 +341,10 @@ def golden_embedded(directory: Path) -> dict[str, Any]:
         if index == 0:
             values |= record_layers(model, prompt, 2)
         values |= record_logits(model, index, prompt, (len(prompt) - 1,))
-        with torch.no_grad():
-            result = model.generate(
-                torch.tensor([prompt]),
-                max_new_tokens=GREEDY_TOKENS,
-                do_sample=False,
-                eos_token_id=[1, 2],
-                pad_token_id=3,
-                output_logits=True,
-                return_dict_in_generate=True,
-            )
-        ids = result.sequences[0, len(prompt) :].tolist()
-        logits = torch.cat(result.logits)
-        best = logits.topk(2, dim=-1).values
-        gaps = (best[:, 0] - best[:, 1]) / logits.std(dim=-1)
+        ids, gaps = continue_greedily(model, prompt)
         values[f"greedy/{index}/prompt"] = np.array(prompt, np.int32)
         values[f"greedy/{index}/ids"] = np.array(ids, np.int32)
-        values[f"greedy/{index}/gaps"] = gaps.numpy().astype(np.float32)
+        values[f"greedy/{index}/gaps"] = gaps
         texts.append({"prompt": text, "text": tokenizer.decode(ids, skip_special_tokens=True)})
         print(f"  {text!r} -> {texts[-1]['text']!r}")
     digest = hashlib.sha256((directory / "model.safetensors").read_bytes()).hexdigest()

@@ -26,6 +26,18 @@ class FinishReason(IntEnum):
     LENGTH = 2
     CANCELLED = 3
 
+class Adapter:
+    @staticmethod
+    def open(directory: str, model: Model, precision: str = "none") -> Adapter:
+        """`precision` is "none", "bf16", "int8", "q8_0" or "q4_0"."""
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def memory_bytes(self) -> int: ...
+    @property
+    def base_model(self) -> str: ...
+
 class Request:
     id: int
     prompt: list[int]
@@ -38,6 +50,7 @@ class Request:
     embedding: str | None
     """None, "mean" or "last"."""
     guided: bool
+    adapter: Adapter | None
     temperature: float
     top_k: int
     top_p: float
@@ -166,8 +179,14 @@ class testing:
     @staticmethod
     def sparsity(model: Model, tokens: list[int]) -> dict[str, int]: ...
     @staticmethod
-    def layer(model: Model, index: int, x: NDArray[np.float32]) -> NDArray[np.float32]: ...
+    def layer(
+        model: Model, index: int, x: NDArray[np.float32], adapter: Adapter | None = None
+    ) -> NDArray[np.float32]: ...
     @staticmethod
     def logits(
-        model: Model, tokens: list[int], threads: int = 0, kv_cache_dtype: str = "f32"
+        model: Model,
+        tokens: list[int],
+        threads: int = 0,
+        kv_cache_dtype: str = "f32",
+        adapter: Adapter | None = None,
     ) -> NDArray[np.float32]: ...
