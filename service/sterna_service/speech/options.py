@@ -39,3 +39,5 @@ class SpeechOptions:
     """The most characters that one request may ask to be spoken."""
     upload_idle_seconds: float = 30.0
     """How long an upload may make no progress."""
+    conversation_idle_seconds: float = 300.0
+    """How long a spoken conversation may be silent on both sides, without even audio of silence."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 from sterna_service.errors import Reason, ServiceError
@@ -14,8 +14,8 @@ from sterna_service.speech import wire
 from sterna_service.speech.process import WorkerProcess, start_process
 from sterna_service.telemetry.spans import NO_SPAN, current_span, kind_of
 
-# Live audio comes in so many small parts that a span for each would hide the others.
-_UNTRACED = ("live_feed",)
+# Live audio is recognised again and again; a span for each pass would hide the others.
+_UNTRACED = ("live_recognize",)
 INSTALL_COMMAND = 'pip install "sterna-server[voice]"'
 
 
@@ -38,22 +38,48 @@ class Session:
         async with self._turn(op):
             return await self._process.ask(op, data=data, stream=self._stream, **fields)
 
+    async def ask_now(self, op: str, *, data: bytes = b"", **fields: Any) -> wire.Message:
+        """As `ask`, without waiting for a turn: for what takes the worker no time."""
+        return await self._process.ask(op, data=data, stream=self._stream, **fields)
+
     async def call(
         self, op: str, *, data: bytes = b"", **fields: Any
     ) -> AsyncGenerator[wire.Message]:
         """Waits for a turn, then yields the events and the result of an operation.
 
+        The worker is free for others as soon as it is done, however slowly the caller takes what
+        it made; an operation makes little by design.
+
         Raises:
             ServiceError: The worker refused, or died.
         """
-        async with (
-            self._turn(op),
-            contextlib.aclosing(
-                self._process.call(op, data=data, stream=self._stream, **fields)
-            ) as messages,
-        ):
-            async for message in messages:
+        made: asyncio.Queue[wire.Message | ServiceError] = asyncio.Queue()
+
+        async def compute() -> None:
+            try:
+                async with (
+                    self._turn(op),
+                    contextlib.aclosing(
+                        self._process.call(op, data=data, stream=self._stream, **fields)
+                    ) as messages,
+                ):
+                    async for message in messages:
+                        made.put_nowait(message)
+            except ServiceError as error:
+                made.put_nowait(error)
+
+        computing = asyncio.create_task(compute())
+        try:
+            last = False
+            while not last:
+                message = await made.get()
+                if isinstance(message, ServiceError):
+                    raise message
+                last = "event" not in message.header
                 yield message
+        finally:
+            computing.cancel()
+            await asyncio.wait([computing])
 
     @contextlib.asynccontextmanager
     async def _turn(self, op: str) -> AsyncIterator[None]:
@@ -79,6 +105,31 @@ class Session:
         """Forgets the stream."""
         with contextlib.suppress(ServiceError):
             await self._process.post("close", stream=self._stream)
+
+
+class Place:
+    """A place in the queue of a worker."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Waits for something else than the worker, such as a slow client, and is not counted."""
+        self._worker.step_aside(1)
+        try:
+            yield
+        finally:
+            self._worker.step_aside(-1)
+
+    @contextlib.contextmanager
+    def back(self) -> Iterator[None]:
+        """Inside of `aside`: is counted again."""
+        self._worker.step_aside(-1)
+        try:
+            yield
+        finally:
+            self._worker.step_aside(1)
 
 
 class Worker:
@@ -123,7 +174,7 @@ class Worker:
         return self._places
 
     @contextlib.contextmanager
-    def place(self) -> Any:
+    def place(self) -> Iterator[Place]:
         """Holds a place in the queue.
 
         Raises:
@@ -132,9 +183,13 @@ class Worker:
         self.check_room()
         self._places += 1
         try:
-            yield
+            yield Place(self)
         finally:
             self._places -= 1
+
+    def step_aside(self, count: int) -> None:
+        """Gives `count` places free, or takes them back."""
+        self._places -= count
 
     def check_room(self) -> None:
         """Raises `ServiceError` when no further request can be taken."""
