@@ -11,7 +11,7 @@ import grpc
 from sterna.v1 import chat_pb2, generation_pb2, recognition_pb2, speech_pb2
 from tests.support.speech import spoken
 
-PATIENCE = 40.0
+PATIENCE = 120.0
 RATE = 8000
 SILENCE = bytes(2 * RATE)
 """One second of it."""

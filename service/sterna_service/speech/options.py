@@ -29,6 +29,9 @@ class SpeechOptions:
     preload: bool = False
     """Start both workers with the server, and not with the first request."""
 
+    keep_alive_seconds: float = 900.0
+    """How long a worker stays without a request; negative: for good."""
+
     max_queue: int = 8
     """Requests that wait for a worker; one more is refused."""
     max_audio_bytes: int = 100 * MEBIBYTE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
@@ -16,6 +17,8 @@ from sterna_service.telemetry.spans import NO_SPAN, current_span, kind_of
 
 # Live audio is recognised again and again; a span for each pass would hide the others.
 _UNTRACED = ("live_recognize",)
+_log = logging.getLogger(__name__)
+
 INSTALL_COMMAND = 'pip install "sterna-server[voice]"'
 
 
@@ -136,7 +139,8 @@ class Worker:
     """Supervises one kind of worker.
 
     `gate` is shared with the other workers: it bounds how many of them compute at the same time.
-    At most `max_queue` requests wait beyond the one that is served.
+    At most `max_queue` requests wait beyond the one that is served. A process that nobody used for
+    `keep_alive` seconds is ended; with None it stays.
     """
 
     def __init__(
@@ -147,8 +151,13 @@ class Worker:
         threads: int,
         gate: asyncio.Semaphore,
         max_queue: int,
+        keep_alive: float | None = None,
     ) -> None:
         self.kind = kind
+        self._keep_alive = keep_alive
+        self._sessions = 0
+        self._expiry: asyncio.TimerHandle | None = None
+        self._unloading: asyncio.Task[None] | None = None
         self.threads = threads
         self._packages = packages
         self._gate = gate
@@ -208,12 +217,17 @@ class Worker:
         Raises:
             ServiceError: The packages that the worker needs are not installed.
         """
-        session = Session(self, await self.running())
+        self._sessions += 1
         try:
-            yield session
+            session = Session(self, await self.running())
+            try:
+                yield session
+            finally:
+                # Even when the request was cancelled: the worker must not keep its audio.
+                await asyncio.shield(asyncio.ensure_future(session.close()))
         finally:
-            # Even when the request was cancelled: the worker must not keep its audio.
-            await asyncio.shield(asyncio.ensure_future(session.close()))
+            self._sessions -= 1
+            self._await_idleness()
 
     async def running(self) -> WorkerProcess:
         """The process, started if there is none. Raises `ServiceError`."""
@@ -247,9 +261,26 @@ class Worker:
             await process.settled()
             yield
 
+    def _await_idleness(self) -> None:
+        """Ends the process when nobody comes for `keep_alive` seconds from now."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        if self._sessions == 0 and self._keep_alive is not None and not self._closed:
+            loop = asyncio.get_running_loop()
+            self._expiry = loop.call_later(self._keep_alive, self._expire)
+
+    def _expire(self) -> None:
+        process = self._process
+        if self._sessions == 0 and process is not None and not process.gone:
+            self._process = None
+            _log.info("%s was idle and gives its memory back", self.kind)
+            self._unloading = asyncio.create_task(process.close())
+
     async def close(self) -> None:
         """Ends the process, and with it whatever it does."""
         self._closed = True
+        self._await_idleness()
         async with self._starting:
             if self._process is not None:
                 await self._process.close()
