@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,20 @@ import pytest
 import sterna_service.models
 from sterna_service.app import CoreOptions
 from tests.support.core import CoreClient, endless_checkpoint, running_core
+from tests.support.databases import KINDS, new_database
+
+
+@pytest.fixture(params=KINDS)
+def database_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path | str]:
+    """An empty database of each kind, as `Database.open` takes it."""
+    with new_database(request.param, tmp_path) as place:
+        yield place
+
+
+@pytest.fixture
+def database_url(database_place: Path | str) -> str:
+    """The same for `CoreOptions`: empty for the file in the home directory."""
+    return database_place if isinstance(database_place, str) else ""
 
 
 @pytest.fixture(scope="session")

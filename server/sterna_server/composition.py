@@ -63,6 +63,7 @@ def core_options(
         default_max_tokens=settings.default_max_tokens,
         default_temperature=settings.default_temperature,
         default_top_p=settings.default_top_p,
+        database_url=settings.database_url,
         session_ttl_seconds=settings.session_ttl,
         answer_ttl_seconds=settings.answer_ttl,
         webhooks=webhook_options(settings),
@@ -70,6 +71,11 @@ def core_options(
         metrics=metrics,
         tracing=telemetry.traces.calls if telemetry and telemetry.traces else None,
     )
+
+
+def database_place(settings: Settings) -> Path | str:
+    """Where the core keeps what outlives it: a file, or a URL."""
+    return settings.database_url or settings.home.expanduser() / "state.db"
 
 
 def webhook_options(settings: Settings) -> WebhookOptions:
@@ -91,11 +97,9 @@ def speech_options(settings: Settings) -> SpeechOptions:
         voices_dir=settings.voices_dir,
         consent_required=settings.voice_consent,
         preload=settings.voice_preload,
-        keep_alive_seconds=settings.voice_keep_alive,
         max_queue=settings.voice_queue,
         max_audio_bytes=settings.max_audio_bytes,
         max_audio_seconds=settings.max_audio_seconds,
-        conversation_idle_seconds=settings.conversation_idle,
     )
 
 

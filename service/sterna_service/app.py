@@ -149,6 +149,9 @@ class CoreOptions:
     default_top_p: float | None = None
     """`top_p` of requests that name none; None: the model's own."""
 
+    database_url: str = ""
+    """Where conversations, answers and webhooks are kept: `postgresql://…` or `sqlite:///FILE`;
+    empty: `state.db` in the home directory."""
     session_ttl_seconds: float = 30 * 86400.0
     """How long a stored conversation is kept without use, unless its creator says otherwise."""
     answer_ttl_seconds: float = 30 * 86400.0
@@ -382,7 +385,7 @@ async def _listen(
 
 def _keep_options(options: CoreOptions) -> KeepOptions:
     return KeepOptions(
-        home=options.home.expanduser(),
+        where=options.database_url or options.home.expanduser() / "state.db",
         session_ttl=timedelta(seconds=options.session_ttl_seconds),
         answer_ttl=timedelta(seconds=options.answer_ttl_seconds),
         webhooks=options.webhooks,

@@ -13,6 +13,7 @@ from sterna_service.models.events import EventLog
 from sterna_service.state.answers import SqlAnswerRepository
 from sterna_service.state.database import Database
 from sterna_service.state.keys import SqlKeyRepository
+from sterna_service.state.locks import locks_of
 from sterna_service.state.sessions import SqlSessionRepository
 from sterna_service.state.sweeper import Sweeper
 from sterna_service.webhooks.options import WebhookOptions
@@ -23,7 +24,8 @@ from sterna_service.webhooks.webhooks import Webhooks
 class KeepOptions:
     """Where things are kept, and for how long without use."""
 
-    home: Path
+    where: Path | str
+    """A file, or a database URL."""
     session_ttl: timedelta
     answer_ttl: timedelta
     webhooks: WebhookOptions
@@ -34,7 +36,10 @@ class Kept:
 
     def __init__(self, database: Database, options: KeepOptions) -> None:
         self.database = database
-        self.sessions = Sessions(SqlSessionRepository(database), options.session_ttl)
+        self._locks = locks_of(database)
+        self.sessions = Sessions(
+            SqlSessionRepository(database), options.session_ttl, locks=self._locks
+        )
         self.answers = Answers(SqlAnswerRepository(database), options.answer_ttl)
         self.keyring = Keyring(SqlKeyRepository(database))
         self.webhooks = Webhooks(database, options.webhooks)
@@ -53,7 +58,7 @@ class Kept:
         Raises:
             StartupError: It cannot be used.
         """
-        return cls(await Database.open(options.home / "state.db"), options)
+        return cls(await Database.open(options.where), options)
 
     def start(self, events: EventLog, port: int | None) -> None:
         """Begins to record `events` and to send webhooks; `port` is where the core speaks gRPC."""
@@ -67,5 +72,6 @@ class Kept:
             await self._sweeper.close()
             await self.webhooks.close()
             await self.keyring.close()
+            await self._locks.close()
         finally:
             await self.database.close()

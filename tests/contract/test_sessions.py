@@ -37,8 +37,8 @@ def home(sterna_home: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def core(home: Path) -> AsyncIterator[CoreClient]:
-    async with running_core(CoreOptions(home=home, port=0)) as client:
+async def core(home: Path, database_url: str) -> AsyncIterator[CoreClient]:
+    async with running_core(CoreOptions(home=home, port=0, database_url=database_url)) as client:
         yield client
 
 
@@ -119,11 +119,11 @@ async def test_a_growing_session_is_found_in_the_prefix_cache(core: CoreClient) 
         assert cached[turn] > prompt[turn - 1] - 32, (cached, prompt)
 
 
-async def test_sessions_survive_the_server(home: Path) -> None:
-    async with running_core(CoreOptions(home=home, port=0)) as core:
+async def test_sessions_survive_the_server(home: Path, database_url: str) -> None:
+    async with running_core(CoreOptions(home=home, port=0, database_url=database_url)) as core:
         await create(core, "kept", messages=chat("Hello!").chat.messages)
         answer = await core.generate(chat("Who are you?", session_id="kept"))
-    async with running_core(CoreOptions(home=home, port=0)) as core:
+    async with running_core(CoreOptions(home=home, port=0, database_url=database_url)) as core:
         assert [text for _, text in await texts(core, "kept")] == [
             "Hello!",
             "Who are you?",

@@ -38,8 +38,8 @@ def home(sterna_home: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def core(home: Path) -> AsyncIterator[CoreClient]:
-    async with running_core(CoreOptions(home=home, port=0)) as client:
+async def core(home: Path, database_url: str) -> AsyncIterator[CoreClient]:
+    async with running_core(CoreOptions(home=home, port=0, database_url=database_url)) as client:
         yield client
 
 

@@ -23,6 +23,8 @@ class Told:
     path: str
     headers: Mapping[str, str]
     body: str
+    status: int
+    """What was answered."""
 
     @property
     def delivery_id(self) -> str:
@@ -48,16 +50,23 @@ class HookServer:
     told: list[Told] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def wait(self, count: int, path: str | None = None, seconds: float = 60.0) -> list[Told]:
-        """The requests, once there are so many (of a path)."""
+    def wait(self, count: int, seconds: float = 60.0) -> list[Told]:
+        """The requests, once there are so many."""
+        with self.changed:
+            if not self.changed.wait_for(lambda: len(self.told) >= count, seconds):
+                raise AssertionError(f"{len(self.told)} of {count} deliveries came")
+            return list(self.told)
 
-        def found() -> list[Told]:
-            return [each for each in self.told if path in (None, each.path)]
+    def wait_for_accepted(self, count: int, seconds: float = 60.0) -> set[str]:
+        """The ids that were answered with success, once there are so many."""
+
+        def accepted() -> set[str]:
+            return {each.delivery_id for each in self.told if 200 <= each.status < 300}
 
         with self.changed:
-            if not self.changed.wait_for(lambda: len(found()) >= count, seconds):
-                raise AssertionError(f"{len(found())} of {count} deliveries came")
-            return found()
+            if not self.changed.wait_for(lambda: len(accepted()) >= count, seconds):
+                raise AssertionError(f"{len(accepted())} of {count} deliveries were accepted")
+            return accepted()
 
 
 @contextmanager
@@ -74,8 +83,8 @@ def hook_server() -> Iterator[HookServer]:
             body = self.rfile.read(length).decode()
             headers = {name.lower(): value for name, value in self.headers.items()}
             with state.changed:
-                state.told.append(Told(self.path, headers, body))
                 status = state.statuses.pop(0) if len(state.statuses) > 1 else state.statuses[0]
+                state.told.append(Told(self.path, headers, body, status))
                 state.changed.notify_all()
             if self.path == "/slow" and state.hold is not None:
                 state.hold.wait(60)

@@ -59,6 +59,7 @@ REASONS: dict[str, HttpError] = {
     "WEBHOOK_NOT_FOUND": HttpError(404, "webhook_not_found"),
     "REVISION_COMPACTED": HttpError(410, "revision_compacted"),
     "SEARCH_NOT_CONFIGURED": HttpError(400, "search_not_configured"),
+    "STATE_UNAVAILABLE": HttpError(503, "service_unavailable"),
     "SPEECH_DISABLED": HttpError(501, "speech_disabled"),
     # 503: the request is in order, and will be answered once the weights are there.
     "SPEECH_WEIGHTS_MISSING": HttpError(503, "speech_weights_missing"),

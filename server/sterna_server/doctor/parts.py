@@ -9,18 +9,22 @@ from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 
+import sqlalchemy as sa
+
 from sterna_server import ports
+from sterna_server.composition import database_place
 from sterna_server.doctor.finding import Finding, error, ok
 from sterna_server.errors import CommandError
 from sterna_server.listing import size_text
 from sterna_server.sections.listener import listener
 from sterna_server.settings import Settings
 from sterna_server.store.models import find
-from sterna_service.errors import ServiceError
+from sterna_service.errors import ServiceError, StartupError
 from sterna_service.models.description import ModelDescription, describe
 from sterna_service.speech.catalogue import Kind
 from sterna_service.speech.models import SpeechModels
-from sterna_service.state.database import NEWEST_REVISION
+from sterna_service.state.migrate import NEWEST_REVISION, revision_of
+from sterna_service.state.place import make_engine, place_of
 
 
 def check_model(settings: Settings) -> tuple[Finding, ModelDescription | None]:
@@ -124,7 +128,11 @@ def check_ports(settings: Settings) -> Iterator[Finding]:
 
 def check_database(settings: Settings) -> Iterator[Finding]:
     """Whether the database can be read, and is of this version or an older one."""
-    path = settings.home.expanduser() / "state.db"
+    place = database_place(settings)
+    if isinstance(place, str):
+        yield _check_url(place)
+        return
+    path = place
     if not path.exists():
         yield ok("database", f"{path} will be made", path=str(path))
         return
@@ -151,6 +159,27 @@ def check_database(settings: Settings) -> Iterator[Finding]:
         older = f"; it becomes {NEWEST_REVISION} at the next start"
         state = f"schema {revision or 'none'}{older if revision != NEWEST_REVISION else ''}"
         yield ok("database", f"{path}, {size_text(size)}, {state}", **facts)
+
+
+def _check_url(url: str) -> Finding:
+    remedy = "check database_url, and that the database server runs"
+    try:
+        place = place_of(url)
+        engine = make_engine(place)
+        try:
+            with engine.connect() as connection:
+                revision = revision_of(connection) or ""
+        finally:
+            engine.dispose()
+    except StartupError as failure:
+        return error("database", str(failure), remedy)
+    except sa.exc.SQLAlchemyError as failure:
+        return error("database", f"{place.name}: {failure}".partition("\n")[0], remedy)
+    facts = {"url": place.name, "revision": revision}
+    if revision > NEWEST_REVISION:
+        newer = f"{place.name} was written by a newer version (schema {revision})"
+        return error("database", newer, "install that version, or use another database", **facts)
+    return ok("database", f"{place.name}, schema {revision or 'none'}", **facts)
 
 
 def _revision(connection: sqlite3.Connection) -> str:

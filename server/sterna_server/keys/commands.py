@@ -11,13 +11,14 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
+from sterna_server.composition import database_place
 from sterna_server.errors import CommandError
 from sterna_server.keys.reading import expiry_of, scopes_of
 from sterna_server.keys.table import moment_text
 from sterna_server.settings import Settings
 from sterna_service.access.keys import ApiKey, digest_of, new_key
 from sterna_service.access.limits import Limits
-from sterna_service.errors import StartupError
+from sterna_service.errors import ServiceError, StartupError
 from sterna_service.state.database import Database
 from sterna_service.state.keys import SqlKeyRepository
 
@@ -119,11 +120,11 @@ def revoke_key(settings: Settings, wanted: str) -> str:
 
 def _with_keys(settings: Settings, work: Callable[[SqlKeyRepository], Awaitable[Result]]) -> Result:
     async def main() -> Result:
-        database = await Database.open(settings.home / "state.db")
+        database = await Database.open(database_place(settings))
         try:
             if not database.is_lasting:
                 raise CommandError(
-                    f"{settings.home / 'state.db'}: cannot be written, and a key must be kept"
+                    f"{database_place(settings)}: cannot be written, and a key must be kept"
                 )
             return await work(SqlKeyRepository(database))
         finally:
@@ -133,5 +134,7 @@ def _with_keys(settings: Settings, work: Callable[[SqlKeyRepository], Awaitable[
         return asyncio.run(main())
     except StartupError as error:
         raise CommandError(str(error)) from None
+    except ServiceError as error:
+        raise CommandError(error.message) from None
     except sa.exc.SQLAlchemyError as error:
-        raise CommandError(f"{settings.home / 'state.db'}: {error}".partition("\n")[0]) from None
+        raise CommandError(f"the database: {error}".partition("\n")[0]) from None

@@ -12,6 +12,9 @@ Delay = Annotated[float, Field(ge=0, le=7 * 86400)]
 class StateSettings(BaseModel):
     """State and webhooks."""
 
+    database_url: str = ""
+    """The database, `postgresql://USER:PASSWORD@HOST:PORT/NAME` or `sqlite:///FILE`; empty:
+    `state.db` in the home directory."""
     session_ttl: float = Field(default=30 * 86400.0, ge=1, le=3650 * 86400)
     """How many seconds a stored conversation is kept without use."""
     answer_ttl: float = Field(default=30 * 86400.0, ge=1, le=3650 * 86400)

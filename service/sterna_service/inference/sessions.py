@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sterna_service.errors import Reason, ServiceError, invalid, out_of_range
 from sterna_service.inference.spec import Message, ToolCall
+from sterna_service.state.locks import Locks, NoLocks
 from sterna_service.state.sessions import Document, SessionRecord, SessionRepository
 
 LONGEST_TTL = timedelta(days=3650)
@@ -52,8 +53,11 @@ class Sessions:
         repository: SessionRepository,
         default_ttl: timedelta,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        locks: Locks | None = None,
     ) -> None:
+        """`locks` keep other servers on the same database from using a session meanwhile."""
         self._repository = repository
+        self._locks: Locks = locks or NoLocks()
         self._default_ttl = default_ttl
         self._clock = clock
         self._busy: set[str] = set()
@@ -134,7 +138,7 @@ class Sessions:
             ServiceError: There is none of that id, or it is answering a call.
         """
         await self.get(session_id)
-        with self._hold(session_id):
+        async with self._hold(session_id):
             if not await self._repository.delete(session_id, self._clock()):
                 raise _not_found(session_id)
 
@@ -146,8 +150,8 @@ class Sessions:
             ServiceError: There is none of that id, or it is answering another call.
         """
         turn: Turn | None = None
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(self._hold(session_id))
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self._hold(session_id))
             record = await self.get(session_id)
             turn = Turn(self, record, await self.messages(session_id))
             try:
@@ -170,17 +174,40 @@ class Sessions:
                 # Only another process can have done that.
                 raise _busy(record.session_id)
         finally:
-            self._busy.discard(record.session_id)
+            await self._let_go(record.session_id)
 
-    @contextlib.contextmanager
-    def _hold(self, session_id: str) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def _hold(self, session_id: str) -> AsyncIterator[None]:
         if session_id in self._busy:
             raise _busy(session_id)
         self._busy.add(session_id)
         try:
+            taken = await self._locks.take(session_id)
+        except BaseException:
+            # It may have been taken for a caller that is cancelled.
+            await self._let_go(session_id)
+            raise
+        if not taken:
+            self._busy.discard(session_id)
+            raise _busy(session_id)
+        try:
             yield
         finally:
-            self._busy.discard(session_id)
+            await self._let_go(session_id)
+
+    async def _let_go(self, session_id: str) -> None:
+        """Once begun it is done even if the caller is cancelled."""
+
+        async def work() -> None:
+            try:
+                await self._locks.give_back(session_id)
+            finally:
+                self._busy.discard(session_id)
+
+        task = asyncio.create_task(work())
+        self._commits.add(task)
+        task.add_done_callback(self._commits.discard)
+        await asyncio.shield(task)
 
 
 def document_of(message: Message) -> Document:

@@ -47,8 +47,6 @@ class LiveFormat:
     channels: int = 1
     interim: bool = False
     """Whether texts that may still change are wanted."""
-    by_hand: bool = False
-    """Whether the sender says where utterances end, and not the silence between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +102,6 @@ class Interim:
 
 
 @dataclass(frozen=True, slots=True)
-class UtteranceDone:
-    """Live audio: all segments of an utterance were told. The protocol has no message for it."""
-
-    end: float
-    """Seconds from the beginning of the audio."""
-
-
-@dataclass(frozen=True, slots=True)
 class RecognitionDone:
     """The end. `duration` is the length of the audio, `compute_seconds` the worker's time."""
 
@@ -120,9 +110,7 @@ class RecognitionDone:
     compute_seconds: float = 0.0
 
 
-RecognitionEvent = (
-    RecognitionStarted | Activity | Interim | Segment | UtteranceDone | RecognitionDone
-)
+RecognitionEvent = RecognitionStarted | Activity | Interim | Segment | RecognitionDone
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,20 +152,4 @@ class SynthesisDone:
     compute_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class PieceBegun:
-    """The audio that follows speaks this piece of the text. The protocol has no message for it."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class PieceSpoken:
-    """All audio of a piece of the text was told. The protocol has no message for it."""
-
-    text: str
-    end: float
-    """Seconds of audio so far."""
-
-
-SynthesisEvent = SynthesisStarted | AudioPart | PieceBegun | PieceSpoken | SynthesisDone
+SynthesisEvent = SynthesisStarted | AudioPart | SynthesisDone

@@ -101,7 +101,7 @@ class SqlAnswerRepository:
         def work(connection: sa.Connection) -> list[AnswerRecord]:
             return [_record(row) for row in connection.execute(query).mappings()]
 
-        return await self._database.run(work)
+        return await self._database.read(work)
 
     async def delete(self, response_id: str, owner: str | None, now: datetime) -> bool:
         change = sa.delete(answers).where(

@@ -1,7 +1,8 @@
 """The database in which the core keeps what outlives it.
 
-SQLite, in a file of its own or in memory. All work is done by one thread, so that it neither
-blocks the event loop nor contends with itself.
+SQLite, in a file of its own or in memory, or PostgreSQL. The work is done by threads of its own,
+so that it does not block the event loop: one thread writes to SQLite, so that it does not contend
+with itself.
 """
 
 from __future__ import annotations
@@ -9,159 +10,174 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.pool import StaticPool
 
 from sterna_service.errors import StartupError
+from sterna_service.state.faults import may_repeat, refusal_of, unavailable
+from sterna_service.state.migrate import migrate
+from sterna_service.state.place import POSTGRES_THREADS, Place, make_engine, place_of
 
 _log = logging.getLogger(__name__)
 
-NEWEST_REVISION = "0004"
-"""The schema of this version: the last of `migrations/versions`."""
-
-# How long to wait for another process that is writing, in milliseconds.
-_BUSY_MILLISECONDS = 10_000
+# How long work waits for its turn before it is refused.
+_MOST_WAIT_SECONDS = 15.0
+_MOST_REPEATS = 5
 
 T = TypeVar("T")
+Work = Callable[[sa.Connection], T]
 
 
 class Database:
-    """An open database with the present schema. Belongs to the event loop."""
+    """An open database with the present schema. Belongs to the event loop.
 
-    def __init__(self, engine: sa.Engine, worker: ThreadPoolExecutor) -> None:
+    It recovers by itself: when it is full, locked or away, work is refused with STATE_UNAVAILABLE
+    or DISK_FULL, and the next work tries again.
+    """
+
+    def __init__(self, place: Place, engine: sa.Engine) -> None:
+        self.place = place
         self._engine = engine
-        self._worker = worker
+        self._file_id = _file_id(place)
+        if place.is_postgres:
+            self._writers = self._readers = ThreadPoolExecutor(POSTGRES_THREADS, "sterna-state")
+        else:
+            self._writers = ThreadPoolExecutor(1, "sterna-state")
+            # In memory there is one connection only.
+            in_memory = place.url is None
+            self._readers = self._writers if in_memory else ThreadPoolExecutor(1, "sterna-read")
 
     @classmethod
-    async def open(cls, path: Path) -> Database:
-        """Opens the file, makes it if there is none, and brings its schema up to date.
-
-        Where no file can be made, the database lives in memory and a warning says so: a read-only
-        home must not keep a server from serving.
+    async def open(cls, where: Path | str) -> Database:
+        """Opens a file or what a URL names, and brings its schema up to date; see `place_of`.
 
         Raises:
-            StartupError: The file is no database, or a newer version of the server wrote it.
+            StartupError: It is no database, cannot be reached, or a newer version wrote it.
         """
-        worker = ThreadPoolExecutor(1, "sterna-state")
-        loop = asyncio.get_running_loop()
-        try:
-            engine = await loop.run_in_executor(worker, _open_blocking, path)
-        except BaseException:
-            worker.shutdown(wait=False)
-            raise
-        return cls(engine, worker)
+        return await asyncio.to_thread(_open_blocking, where)
 
     @property
     def is_lasting(self) -> bool:
         """Whether it outlives this process."""
-        return not isinstance(self._engine.pool, StaticPool)
+        return self.place.url is not None
 
-    async def run(self, work: Callable[[sa.Connection], T]) -> T:
-        """Runs `work` in a transaction, which is undone if it raises."""
+    async def run(self, work: Work[T]) -> T:
+        """Runs `work` in a transaction, which is undone if it raises.
 
-        def in_transaction() -> T:
-            with self._engine.begin() as connection:
-                return work(connection)
+        Raises:
+            ServiceError: The database is full, locked or away. Nothing was written, or nobody
+                knows whether it was.
+        """
+        return await self._submit(self._writers, work, reading=False)
 
-        return await asyncio.get_running_loop().run_in_executor(self._worker, in_transaction)
+    async def read(self, work: Work[T]) -> T:
+        """As `run`, for work that changes nothing, and so need not wait for who writes."""
+        return await self._submit(self._readers, work, reading=True)
 
     async def close(self) -> None:
-        """Finishes what was begun and closes the file. A second call does nothing."""
-        await asyncio.to_thread(self._worker.shutdown)
+        """Finishes what was begun and closes the connections. A second call does nothing."""
+        for threads in (self._writers, self._readers):
+            await asyncio.to_thread(threads.shutdown)
         self._engine.dispose()
 
+    def exclusive(self) -> sa.Connection:
+        """A connection of its own that commits each statement, for a thread of the caller. Blocks.
 
-def _open_blocking(path: Path) -> sa.Engine:
-    engine = _engine(path if _is_writable(path) else None)
+        Raises:
+            sa.exc.DBAPIError: There is none.
+        """
+        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        # Or what its session holds would outlive it in the pool.
+        connection.detach()
+        return connection
+
+    async def _submit(self, threads: ThreadPoolExecutor, work: Work[T], *, reading: bool) -> T:
+        future: Future[T] = threads.submit(self._run_blocking, work, reading)
+        waiting = asyncio.wrap_future(future)
+        # Nobody may be left to ask how it ended.
+        waiting.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait([waiting], timeout=_MOST_WAIT_SECONDS)
+        if not waiting.done() and future.cancel():
+            raise unavailable(self.place.name, "is busy")
+        return await waiting
+
+    def _run_blocking(self, work: Work[T], reading: bool) -> T:
+        repeats = 0
+        while True:
+            try:
+                self._check_file()
+                with (
+                    self._engine.connect().execution_options(sterna_reading=reading) as connection,
+                    connection.begin(),
+                ):
+                    return work(connection)
+            except sa.exc.DBAPIError as error:
+                if may_repeat(error) and repeats < _MOST_REPEATS:
+                    repeats += 1
+                    continue
+                raise self._refusal(error) from error
+            except sa.exc.SQLAlchemyError as error:
+                raise self._refusal(error) from error
+
+    def _refusal(self, error: sa.exc.SQLAlchemyError) -> Exception:
+        refusal = refusal_of(error, self.place.name)
+        if refusal is None:
+            return error
+        _log.warning(
+            "the database fails",
+            extra={"database": self.place.name, "problem": str(error).partition("\n")[0][:300]},
+        )
+        return refusal
+
+    def _check_file(self) -> None:
+        """A file that was taken away must not be written to unseen; one that came back is used."""
+        if self.place.path is None:
+            return
+        now = _file_id(self.place)
+        if now is None:
+            raise unavailable(self.place.name, "is gone; put it back, or restart the server")
+        if now != self._file_id:
+            _log.warning("another database file took the place", extra={"path": self.place.name})
+            self._engine.dispose()
+            with self._engine.begin() as connection:
+                try:
+                    migrate(connection, self.place.name)
+                except StartupError as error:
+                    raise unavailable(self.place.name, f"cannot be used: {error}") from None
+            self._file_id = now
+
+
+def _open_blocking(where: Path | str) -> Database:
+    place = place_of(where)
+    engine = make_engine(place)
     try:
         with engine.begin() as connection:
-            _migrate(connection, path)
+            migrate(connection, place.name)
     except sa.exc.DBAPIError as error:
         engine.dispose()
+        problem = " ".join(str(error.orig).split())[:300]
+        remedy = (
+            "check that the server runs and that database_url is right"
+            if place.is_postgres
+            else "move the file away to begin with an empty one"
+        )
         raise StartupError(
-            f"{path}: not usable as the server's database ({error.orig}); move the file away to "
-            "begin with an empty one"
+            f"{place.name}: not usable as the server's database ({problem}); {remedy}"
         ) from None
     except BaseException:
         engine.dispose()
         raise
-    return engine
+    return Database(place, engine)
 
 
-def _is_writable(path: Path) -> bool:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab"):
-            return True
-    except OSError as error:
-        _log.warning(
-            "sessions are kept in memory only: the database cannot be written",
-            extra={"path": str(path), "problem": error.strerror or str(error)},
-        )
-        return False
-
-
-def _engine(path: Path | None) -> sa.Engine:
-    if path is None:
-        # One connection, or each would have an empty database of its own.
-        options: dict[str, Any] = {
-            "poolclass": StaticPool,
-            "connect_args": {"check_same_thread": False},
-        }
-        engine = sa.create_engine("sqlite://", **options)
-    else:
-        engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)))
-    sa.event.listen(engine, "connect", _prepare)
-    sa.event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _prepare(connection: Any, _record: object) -> None:
-    # The driver's own transactions begin late and leave out changes of the schema; see `_begin`.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    try:
-        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
-        # Readers and a writer at the same time. A crash of the machine may cost the last moments,
-        # never the file.
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = NORMAL")
-        cursor.execute("PRAGMA foreign_keys = ON")
-    finally:
-        cursor.close()
-
-
-def _begin(connection: sa.Connection) -> None:
-    # IMMEDIATE waits for other writers here instead of failing at the first change.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _migrate(connection: sa.Connection, path: Path) -> None:
-    """Brings the schema up to date. Inside of a transaction: two servers do not both do it."""
-    if _revision(connection) == NEWEST_REVISION:
-        return
-    # Only now: it takes a tenth of a second to import.
-    from alembic import command
-    from alembic.config import Config
-    from alembic.util import CommandError
-
-    config = Config()
-    config.set_main_option("script_location", "sterna_service.state:migrations")
-    config.attributes["connection"] = connection
-    try:
-        command.upgrade(config, "head")
-    except CommandError:
-        raise StartupError(
-            f"{path}: a newer version of the server wrote it (revision "
-            f"{_revision(connection)!r}); start that version, or move the file away"
-        ) from None
-
-
-def _revision(connection: sa.Connection) -> str | None:
-    if not sa.inspect(connection).has_table("alembic_version"):
+def _file_id(place: Place) -> tuple[int, int] | None:
+    if place.path is None:
         return None
-    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    try:
+        facts = place.path.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino

@@ -65,7 +65,7 @@ class SqlKeyRepository:
         def work(connection: sa.Connection) -> list[ApiKey]:
             return [_key(row) for row in connection.execute(query).mappings()]
 
-        return await self._database.run(work)
+        return await self._database.read(work)
 
     async def revoke(self, key_id: str, now: datetime) -> bool:
         change = (

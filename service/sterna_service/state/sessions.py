@@ -100,7 +100,10 @@ class SqlSessionRepository:
             _add_messages(connection, record.session_id, 0, messages)
             return True
 
-        return await self._database.run(work)
+        try:
+            return await self._database.run(work)
+        except sa.exc.IntegrityError:
+            return False  # another server was faster
 
     async def get(self, session_id: str, now: datetime) -> SessionRecord | None:
         query = sa.select(sessions).where(_alive(now), sessions.c.session_id == session_id)
@@ -109,7 +112,7 @@ class SqlSessionRepository:
             row = connection.execute(query).mappings().first()
             return None if row is None else _record(row)
 
-        return await self._database.run(work)
+        return await self._database.read(work)
 
     async def messages(self, session_id: str) -> list[Document]:
         query = (
@@ -121,7 +124,7 @@ class SqlSessionRepository:
         def work(connection: sa.Connection) -> list[Document]:
             return [json.loads(text) for text in connection.execute(query).scalars()]
 
-        return await self._database.run(work)
+        return await self._database.read(work)
 
     async def page(
         self, now: datetime, count: int, after: tuple[datetime, str] | None
@@ -142,7 +145,7 @@ class SqlSessionRepository:
         def work(connection: sa.Connection) -> list[SessionRecord]:
             return [_record(row) for row in connection.execute(query).mappings()]
 
-        return await self._database.run(work)
+        return await self._database.read(work)
 
     async def append(
         self, before: SessionRecord, messages: Sequence[Document], now: datetime

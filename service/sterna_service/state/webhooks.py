@@ -78,7 +78,7 @@ class WebhookRepository:
             row = connection.execute(query).mappings().first()
             return None if row is None else _record(row)
 
-        return await self._database.run(work)
+        return await self._database.read(work)
 
     async def page(self, count: int, after: tuple[datetime, str] | None) -> list[WebhookRecord]:
         """At most `count` webhooks, oldest first, behind the one that `after` names."""
@@ -98,7 +98,7 @@ class WebhookRepository:
         def work(connection: sa.Connection) -> list[WebhookRecord]:
             return [_record(row) for row in connection.execute(query).mappings()]
 
-        return await self._database.run(work)
+        return await self._database.read(work)
 
     async def delete(self, webhook_id: str) -> bool:
         """Forgets a webhook, with what it was still owed; false if there is none."""
@@ -130,7 +130,7 @@ class WebhookRepository:
         def work(connection: sa.Connection) -> list[AttemptRecord]:
             return [_attempt(row) for row in connection.execute(query).mappings()]
 
-        return await self._database.run(work)
+        return await self._database.read(work)
 
     async def prune(self, before: datetime, most: int) -> int:
         """Removes attempts older than `before`, and all but the latest `most` of each webhook."""

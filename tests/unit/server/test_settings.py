@@ -102,6 +102,7 @@ def test_every_setting_is_an_option_of_serve_or_rest() -> None:
         "aliases",
         # Other users of the machine see command lines.
         "api_key",
+        "database_url",
         "default_max_tokens",
         "default_temperature",
         "default_top_p",
@@ -114,9 +115,7 @@ def test_every_setting_is_an_option_of_serve_or_rest() -> None:
         "session_ttl",
         "trace_sample_ratio",
         "answer_ttl",
-        "conversation_idle",
         "voice_consent",
-        "voice_keep_alive",
         "voice_queue",
         "voices_dir",
         "whisper_compute_type",

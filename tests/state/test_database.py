@@ -14,7 +14,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from sterna_service.errors import StartupError
-from sterna_service.state.database import NEWEST_REVISION, Database
+from sterna_service.state.database import Database
+from sterna_service.state.migrate import NEWEST_REVISION
 from sterna_service.state.tables import metadata
 
 

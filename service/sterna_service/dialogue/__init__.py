@@ -1,1 +1,0 @@
-"""Spoken conversations: recognition, generation and synthesis in one stream."""
