@@ -36,6 +36,7 @@ from sterna_rest.ollama.models_router import router as ollama_models_router
 from sterna_rest.ollama.router import router as ollama_router
 from sterna_rest.options import FacadeOptions
 from sterna_rest.playground.router import router as playground_router
+from sterna_rest.realtime.router import router as realtime_router
 from sterna_rest.responses.router import router as responses_router
 from sterna_rest.responses.stored import router as stored_responses_router
 from sterna_rest.server.router import router as server_router
@@ -157,6 +158,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
         system_router,
         models_router,
         socket_router,
+        realtime_router,
         playground_router,
         server_router,
     ):

@@ -97,9 +97,11 @@ def speech_options(settings: Settings) -> SpeechOptions:
         voices_dir=settings.voices_dir,
         consent_required=settings.voice_consent,
         preload=settings.voice_preload,
+        keep_alive_seconds=settings.voice_keep_alive,
         max_queue=settings.voice_queue,
         max_audio_bytes=settings.max_audio_bytes,
         max_audio_seconds=settings.max_audio_seconds,
+        conversation_idle_seconds=settings.conversation_idle,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from tests.support.core import CoreClient, refusal, running_core
 from tests.support.speech import messages
 
 
+async def _one(message: Any) -> AsyncIterator[Any]:
+    yield message
+
+
 def calls(channel: grpc.aio.Channel) -> list[Any]:
     """One call of every method that is built."""
     stub = speech_pb2_grpc.SpeechServiceStub(channel)
@@ -30,6 +35,7 @@ def calls(channel: grpc.aio.Channel) -> list[Any]:
         ).read(),
         stub.Synthesize(speech_pb2.SynthesizeRequest(text="Hi")).read(),
         stub.StreamSynthesize(messages(spoken, speech_pb2.SynthesisConfig(), b"")).read(),
+        stub.Converse(_one(speech_pb2.ConverseRequest(config={}))).read(),
         stub.GetVoice(speech_pb2.GetVoiceRequest(voice_id="alba")),
         stub.ListVoices(speech_pb2.ListVoicesRequest()),
         stub.CreateVoice(messages(speech_pb2.CreateVoiceRequest, voice, b"")),

@@ -38,6 +38,7 @@ class Live:
 
     core: Core
     speech: Speech
+    channel: grpc.aio.Channel
     stub: speech_pb2_grpc.SpeechServiceAsyncStub
     url: str
     home: Path
@@ -53,7 +54,10 @@ def voice_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def live(voice_home: Path) -> AsyncIterator[Live]:
     """Tests that use it say `pytestmark = pytest.mark.asyncio(loop_scope="module")`."""
     options = SpeechOptions(
-        recognition_model="digits", max_queue=2, max_audio_seconds=60, upload_idle_seconds=2
+        recognition_model="digits",
+        max_queue=2,
+        max_audio_seconds=60,
+        upload_idle_seconds=2,
     )
     core = await start_core(CoreOptions(home=voice_home, port=0, threads=1, speech=options))
     speech = core._speech
@@ -64,6 +68,7 @@ async def live(voice_home: Path) -> AsyncIterator[Live]:
             grpc.aio.insecure_channel(core.address) as channel,
             facade_server(create_app(facade)) as url,
         ):
-            yield Live(core, speech, speech_pb2_grpc.SpeechServiceStub(channel), url, voice_home)
+            stub = speech_pb2_grpc.SpeechServiceStub(channel)
+            yield Live(core, speech, channel, stub, url, voice_home)
     finally:
         await core.stop(0)

@@ -72,3 +72,15 @@ async def test_workers_see_no_secrets_of_the_server(live: Live) -> None:
     names = {entry.partition("=")[0] for entry in entries}
     assert "HF_HUB_OFFLINE" in names
     assert not {name for name in names if name.startswith("STERNA_") or "_TOKEN" in name}
+
+
+async def test_an_idle_worker_gives_its_memory_back_and_comes_again(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = live.speech.recognizer
+    monkeypatch.setattr(worker, "_keep_alive", 0.05)
+    assert (await transcription(live, recording(1))).info.model_id == "digits"
+    await until(lambda: worker.pid is None)
+    monkeypatch.setattr(worker, "_keep_alive", None)
+    assert (await transcription(live, recording(1))).info.model_id == "digits"
+    assert worker.pid is not None

@@ -27,6 +27,8 @@ TEST_TAKES = range(5)
 _NAME = re.compile(r"(\d)_([a-z]+)_(\d+)\.wav")
 _FILTERS = torch.from_numpy(FeatureExtractor.get_mel_filters(RATE, 400, n_mels=80)).float()
 _WINDOW = torch.hann_window(400)
+# The mean frequency of every band, in bins of the spectrum.
+_CENTRES = (_FILTERS @ torch.arange(201.0) / _FILTERS.sum(1)).numpy().astype(np.float64)
 
 Features = NDArray[np.float32]
 
@@ -92,26 +94,51 @@ class Utterance:
     end: float
 
 
-def utter(
-    recordings: Sequence[Recording], rng: np.random.Generator, most: int, *, noisy: bool = True
-) -> Utterance:
-    """Up to `most` digits of one speaker, with pauses, another loudness, and some noise."""
+def utter(recordings: Sequence[Recording], rng: np.random.Generator, most: int) -> Utterance:
+    """Up to `most` digits of one speaker, made to sound like many: with another length of the
+    vocal tract and another pace, pauses, another loudness, and some noise."""
     first = recordings[rng.integers(len(recordings))]
     same = [each for each in recordings if each.speaker == first.speaker]
     count = int(rng.integers(1, most + 1))
     chosen = [first, *(same[rng.integers(len(same))] for _ in range(count - 1))]
-    lead = int(rng.integers(0, 40))
+    lead = int(rng.integers(0, 150 if rng.random() < 0.1 else 40))
     parts = [np.zeros((80, lead), dtype=np.float32)]
+    tract, pace = _between(rng, 0.82, 1.22), _between(rng, 0.8, 1.25)
     for index, each in enumerate(chosen):
         if index:
             parts.append(np.zeros((80, int(rng.integers(0, 25))), dtype=np.float32))
         # Loudness varies from word to word as it does in speech.
-        parts.append(each.power * np.float32(10 ** rng.uniform(-0.3, 0.3)))
+        changed = _varied(each.power, tract, pace * _between(rng, 0.92, 1.09))
+        parts.append(changed * np.float32(10 ** rng.uniform(-0.3, 0.3)))
     power = np.concatenate(parts, axis=1)
     power *= np.float32(10 ** rng.uniform(-1.5, 0.8))
-    if noisy and rng.random() < 0.7:
+    if rng.random() < 0.7:
         level = power.max() * 10 ** rng.uniform(-7.0, -2.5)
         tilt = 10 ** (np.linspace(0, 1, 80)[:, None] * rng.uniform(-1.5, 0.5))
         power = power + (level * tilt * rng.exponential(size=power.shape)).astype(np.float32)
     end = power.shape[1] * FRAME_SECONDS
     return Utterance(tuple(each.digit for each in chosen), power, lead * FRAME_SECONDS, end)
+
+
+def _varied(power: Features, tract: float, pace: float) -> Features:
+    """The same word from a vocal tract of another length, and at another pace.
+
+    Frequencies are scaled by `tract` and time by `1 / pace`, both by linear interpolation: Jaitly
+    and Hinton, "Vocal Tract Length Perturbation (VTLP) improves speech recognition", 2013.
+    """
+    bands = np.interp(_CENTRES * tract, _CENTRES, np.arange(len(_CENTRES)))
+    length = max(2, round(power.shape[1] / pace))
+    return _sampled(_sampled(power, bands).T, np.linspace(0, power.shape[1] - 1, length)).T
+
+
+def _sampled(rows: Features, places: NDArray[np.float64]) -> Features:
+    """Rows at places between them."""
+    low = np.minimum(places.astype(np.int64), len(rows) - 2)
+    share = (places - low).astype(np.float32)[:, None]
+    mixed: Features = rows[low] * (1 - share) + rows[low + 1] * share
+    return mixed
+
+
+def _between(rng: np.random.Generator, low: float, high: float) -> float:
+    """A factor, evenly spread on a logarithmic scale."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))

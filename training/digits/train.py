@@ -1,17 +1,19 @@
 """Trains the recogniser: `python -m training.digits.train --data ARCHIVE --out DIRECTORY`.
 
-About twenty minutes of one idle processor. Most steps use recordings with little silence behind
-them; the last ones have the full 30 s that Whisper always sees. A second loss (CTC on the encoder's
-output) makes the attention of the decoder find the words sooner: Watanabe et al., "Hybrid
+About twenty minutes of one idle processor. Most steps use recordings with little behind them; of
+the second half, every eighth has the full 30 s that Whisper always sees. A second loss (CTC on the
+encoder's output) makes the attention of the decoder find the words sooner: Watanabe et al., "Hybrid
 CTC/Attention Architecture for End-to-End Speech Recognition", 2017.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +35,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="fsdd-recordings.tar.xz")
     parser.add_argument("--out", type=Path, required=True, help="where the model is written")
-    parser.add_argument("--steps", type=int, default=3500)
-    parser.add_argument("--full-steps", type=int, default=60)
+    parser.add_argument("--checkpoint", type=Path, help="default: OUT with .checkpoint behind it")
+    parser.add_argument("--steps", type=int, default=3600)
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--digits", type=int, default=5, help="the most in one utterance")
     parser.add_argument("--seed", type=int, default=7)
@@ -42,37 +44,67 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
-    rng = np.random.default_rng(arguments.seed)
     recordings = [
         each
         for each in load(arguments.data)
         if each.speaker != UNSEEN_SPEAKER and each.take not in TEST_TAKES
     ]
+    if not recordings:
+        raise SystemExit(f"{arguments.data} holds no recordings to train on")
     tokenizer = build_tokenizer()
     model = Recognizer(Shape(tokenizer.get_vocab_size()), classes=len(WORDS) + 1)
-    train(model, tokenizer, recordings, rng, arguments)
+    plan = Plan(arguments.steps, arguments.batch, arguments.digits, arguments.seed)
+    checkpoint = arguments.checkpoint or arguments.out.with_name(f"{arguments.out.name}.checkpoint")
+    train(model, tokenizer, recordings, plan, checkpoint)
     export(model.eval(), tokenizer, arguments.out)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained, and in what order."""
+
+    steps: int
+    batch: int
+    digits: int
+    """The most in one utterance."""
+    seed: int
 
 
 def train(
     model: Recognizer,
     tokenizer: Tokenizer,
     recordings: Sequence[Recording],
-    rng: np.random.Generator,
-    arguments: argparse.Namespace,
+    plan: Plan,
+    checkpoint: Path,
+    *,
+    every: int = 50,
 ) -> None:
-    """Runs all steps; prints the loss now and then."""
-    total = arguments.steps + arguments.full_steps
+    """Runs all steps, or those that are left of the run in `checkpoint`; prints the loss.
+
+    A run that was interrupted gives the same weights as one that was not: all that is random
+    comes from one generator, whose state is kept with the weights every `every` steps.
+    """
+    total = plan.steps
+    rng = np.random.default_rng(plan.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1.0, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: 3e-3 * min((step + 1) / 100, _cosine(step / total))
     )
-    began, average = time.monotonic(), 0.0
-    for step in range(total):
-        full = step >= arguments.steps
-        size = max(4, arguments.batch // 4) if full else arguments.batch
+    began, average, first = time.monotonic(), 0.0, 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        if state["plan"] != asdict(plan):
+            raise SystemExit(f"{checkpoint} belongs to another run; remove it")
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        rng.bit_generator.state = json.loads(state["rng"])
+        average, first = state["average"], state["step"]
+    for step in range(first, total):
+        full = step >= total // 2 and step % 8 == 0
+        size = max(4, plan.batch // 4) if full else plan.batch
         # Words one by one first, then in rows.
-        most = 1 + min(arguments.digits - 1, step * 2 * arguments.digits // arguments.steps)
+        most = 1 + min(plan.digits - 1, step * 2 * plan.digits // total)
         utterances = [utter(recordings, rng, most) for _ in range(size)]
         loss = _loss(model, tokenizer, utterances, rng, full)
         optimizer.zero_grad(set_to_none=True)
@@ -81,9 +113,23 @@ def train(
         optimizer.step()
         schedule.step()
         average += 0.02 * (loss.item() - average) if step else loss.item()
-        if step % 50 == 49 or step == total - 1:
+        if step % every == every - 1 or step == total - 1:
             seconds = time.monotonic() - began
             print(f"step {step + 1}/{total} loss {average:.3f} {seconds:.0f} s", flush=True)
+            unfinished = checkpoint.with_name(f"{checkpoint.name}.part")
+            torch.save(
+                {
+                    "plan": asdict(plan),
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "rng": json.dumps(rng.bit_generator.state),
+                    "average": average,
+                    "step": step + 1,
+                },
+                unfinished,
+            )
+            unfinished.replace(checkpoint)
 
 
 def _loss(
@@ -128,10 +174,11 @@ def _loss(
 
 
 def _padded(utterance: Utterance, frames: int, silent: bool) -> np.ndarray:
-    power = np.zeros((80, frames), dtype=np.float32)
+    """Features of one row; like faster-whisper, with zeros behind what was recorded."""
     spoken = utterance.power[:, :frames]
-    power[:, : spoken.shape[1]] = spoken * 1e-9 if silent else spoken
-    return normalized(power)
+    features = np.zeros((80, frames), dtype=np.float32)
+    features[:, : spoken.shape[1]] = normalized(spoken * np.float32(1e-9) if silent else spoken)
+    return features
 
 
 def _row(

@@ -61,8 +61,27 @@ def core_error(
         return internal_error()
     if mapped.status == 500 and info is None:
         return internal_error()
-    param = None
     field = field or (info.metadata.get("field", "") if info is not None else "")
+    return _api_error(mapped, message, field, parameter, retry_after)
+
+
+def reason_error(
+    reason: str, message: str, field: str, parameter: Callable[[str], str]
+) -> ApiError:
+    """What to tell of a failure inside of a stream: as `core_error`, of the reason's name."""
+    if reason not in REASONS:
+        return internal_error()
+    return _api_error(REASONS[reason], message, field, parameter, None)
+
+
+def _api_error(
+    mapped: HttpError,
+    message: str,
+    field: str,
+    parameter: Callable[[str], str],
+    retry_after: float | None,
+) -> ApiError:
+    param = None
     if field:
         param = parameter(field)
         message = message.replace(field, f"`{param}`")

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
 from contextlib import suppress
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends
 from fastapi.websockets import WebSocket, WebSocketDisconnect
-from pydantic import ValidationError
 from pydantic_core import to_json
 
 from sterna_rest.core import CoreLink, core_link
 from sterna_rest.errors import ApiError
 from sterna_rest.errors.api_error import internal_error
-from sterna_rest.errors.validation import validation_error
 from sterna_rest.http.request_context import request_context
-from sterna_rest.http.strict_json import parse_json
+from sterna_rest.http.websocket import POLICY_VIOLATION, origin_allowed, parsed, receive
 from sterna_rest.socket.conversation import Conversation
 from sterna_rest.socket.schemas import INCOMING, Cancel, ChatMessage
 
@@ -27,15 +23,12 @@ router = APIRouter()
 
 _logger = logging.getLogger("sterna.rest")
 
-_POLICY_VIOLATION = 1008
-
 
 @router.websocket("/v1/ws")
 async def converse(socket: WebSocket, core: Annotated[CoreLink, Depends(core_link)]) -> None:
     """One conversation, as long as the connection lasts. docs/rest.md has the events."""
-    if not _origin_allowed(socket, core.options.cors_origins):
-        # A browser lets any page open a socket to any server.
-        await socket.close(_POLICY_VIOLATION)
+    if not origin_allowed(socket, core.options.cors_origins):
+        await socket.close(POLICY_VIOLATION)
         return
     await socket.accept()
 
@@ -46,9 +39,9 @@ async def converse(socket: WebSocket, core: Annotated[CoreLink, Depends(core_lin
     answer: asyncio.Task[None] | None = None
     try:
         while True:
-            raw = await _receive(socket)
+            raw = await receive(socket)
             try:
-                incoming = _parse(raw, core.options.max_body_bytes)
+                incoming = parsed(raw, core.options.max_body_bytes, INCOMING)
                 running = answer is not None and not answer.done()
                 if isinstance(incoming, Cancel):
                     if answer is not None and running:
@@ -97,38 +90,5 @@ async def _stop(answer: asyncio.Task[None]) -> None:
         await answer
 
 
-async def _receive(socket: WebSocket) -> bytes:
-    event = await socket.receive()
-    if event["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect(event.get("code", 1005))
-    text: str | None = event.get("text")
-    return text.encode() if text is not None else event.get("bytes") or b""
-
-
-def _parse(raw: bytes, limit: int) -> ChatMessage | Cancel:
-    if len(raw) > limit:
-        raise ApiError(
-            413,
-            f"The message is larger than the limit of {limit} bytes; send less.",
-            code="request_too_large",
-        )
-    try:
-        return INCOMING.validate_python(parse_json(raw))
-    except ValidationError as error:
-        problems = error.errors(include_url=False)
-        raise validation_error([{**p, "loc": ("body", *p["loc"])} for p in problems]) from None
-
-
 def _error(error: ApiError) -> dict[str, Any]:
     return {"type": "error", "error": error.envelope()}
-
-
-def _origin_allowed(socket: WebSocket, others: Collection[str]) -> bool:
-    """Whether no page opened the socket, or one of this server or of the `others`."""
-    origin = socket.headers.get("origin")
-    return (
-        origin is None
-        or urlsplit(origin).netloc == socket.headers.get("host")
-        or origin in others
-        or "*" in others
-    )

@@ -16,6 +16,8 @@ class SpeechSettings(BaseModel):
     """Whether speech is recognised and made; needs the extra `voice` and `sterna pull --voice`."""
     voice_preload: bool = False
     """Start the speech workers with the server, and not with the first request."""
+    voice_keep_alive: float = Field(default=900.0, ge=-1, le=3650 * 86400)
+    """Seconds that a speech worker keeps its model in memory without a request; -1: for good."""
     voice_queue: int = Field(default=8, ge=0, le=1000)
     """Requests that wait for a speech worker; one more is refused."""
     voice_consent: bool = False
@@ -34,3 +36,5 @@ class SpeechSettings(BaseModel):
     """The largest recording that is taken, as it is uploaded."""
     max_audio_seconds: float = Field(default=1800.0, gt=0, le=86400)
     """The longest recording that is taken, decoded."""
+    conversation_idle: float = Field(default=300.0, gt=0, le=86400)
+    """Seconds without any input after which a spoken conversation ends."""

@@ -9,6 +9,8 @@ from sterna_service.speech.types import (
     AudioPart,
     Encoding,
     Interim,
+    PieceBegun,
+    PieceSpoken,
     RecognitionDone,
     RecognitionEvent,
     RecognitionStarted,
@@ -16,6 +18,7 @@ from sterna_service.speech.types import (
     SynthesisDone,
     SynthesisEvent,
     SynthesisStarted,
+    UtteranceDone,
     Word,
 )
 from sterna_service.speech.voices import Voice
@@ -30,8 +33,8 @@ _ENCODINGS = {
 }
 
 
-def transcribe_event(event: RecognitionEvent) -> speech_pb2.StreamTranscribeResponse:
-    """One event of a recognition."""
+def transcribe_event(event: RecognitionEvent) -> speech_pb2.StreamTranscribeResponse | None:
+    """One event of a recognition, if the protocol has a message for it."""
     response = speech_pb2.StreamTranscribeResponse
     match event:
         case RecognitionStarted():
@@ -47,6 +50,8 @@ def transcribe_event(event: RecognitionEvent) -> speech_pb2.StreamTranscribeResp
                 text=event.text, audio_duration=duration(event.duration)
             )
             return response(done=done)
+        case UtteranceDone():
+            return None
 
 
 class TranscriptBuilder:
@@ -85,8 +90,8 @@ def synthesis_started(event: SynthesisStarted) -> speech_pb2.SynthesisStarted:
     )
 
 
-def synthesize_event(event: SynthesisEvent) -> speech_pb2.SynthesizeResponse:
-    """One event of a synthesis."""
+def synthesize_event(event: SynthesisEvent) -> speech_pb2.SynthesizeResponse | None:
+    """One event of a synthesis, if the protocol has a message for it."""
     match event:
         case SynthesisStarted():
             return speech_pb2.SynthesizeResponse(started=synthesis_started(event))
@@ -94,10 +99,12 @@ def synthesize_event(event: SynthesisEvent) -> speech_pb2.SynthesizeResponse:
             return speech_pb2.SynthesizeResponse(audio=event.data)
         case SynthesisDone():
             return speech_pb2.SynthesizeResponse(done=_synthesis_done(event))
+        case PieceBegun() | PieceSpoken():
+            return None
 
 
-def stream_synthesize_event(event: SynthesisEvent) -> speech_pb2.StreamSynthesizeResponse:
-    """One event of a synthesis of text that is being written."""
+def stream_synthesize_event(event: SynthesisEvent) -> speech_pb2.StreamSynthesizeResponse | None:
+    """As `synthesize_event`, of text that is being written."""
     match event:
         case SynthesisStarted():
             return speech_pb2.StreamSynthesizeResponse(started=synthesis_started(event))
@@ -105,6 +112,8 @@ def stream_synthesize_event(event: SynthesisEvent) -> speech_pb2.StreamSynthesiz
             return speech_pb2.StreamSynthesizeResponse(audio=event.data)
         case SynthesisDone():
             return speech_pb2.StreamSynthesizeResponse(done=_synthesis_done(event))
+        case PieceBegun() | PieceSpoken():
+            return None
 
 
 def voice_message(voice: Voice) -> speech_pb2.Voice:

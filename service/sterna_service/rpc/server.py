@@ -93,7 +93,7 @@ class RpcServer:
         )
         inference_pb2_grpc.add_InferenceServiceServicer_to_server(inference, self._server)
         model_admin_pb2_grpc.add_ModelAdminServiceServicer_to_server(admin, self._server)
-        speaker = SpeechServicer(speech, models.events)  # type: ignore[abstract]
+        speaker = SpeechServicer(speech, models, sessions, harnesses, models.events)
         speech_pb2_grpc.add_SpeechServiceServicer_to_server(speaker, self._server)
         access_pb2_grpc.add_AccessServiceServicer_to_server(AccessServicer(gate), self._server)
         self._health = health_aio.HealthServicer()

@@ -1,4 +1,4 @@
-"""SpeechService: speech to text, text to speech, and voices."""
+"""SpeechService: speech to text, text to speech, voices, and spoken conversations."""
 
 from __future__ import annotations
 
@@ -9,9 +9,19 @@ from typing import Any
 from grpc.aio import ServicerContext
 
 from sterna.v1 import speech_pb2, speech_pb2_grpc
+from sterna_service.dialogue.dialogue import Dialogue
 from sterna_service.errors import Reason, ServiceError
+from sterna_service.inference.harness import Harnesses
+from sterna_service.inference.sessions import Sessions
 from sterna_service.models.events import EventKind, EventLog
+from sterna_service.models.registry import ModelRegistry
 from sterna_service.rpc.calls import current_call
+from sterna_service.rpc.converse import (
+    converse_event,
+    dialogue_config,
+    dialogue_inputs,
+    generator,
+)
 from sterna_service.rpc.from_speech import (
     TranscriptBuilder,
     stream_synthesize_event,
@@ -42,10 +52,23 @@ Context = ServicerContext[Any, Any]
 
 
 class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
-    """Recognition, synthesis and voices; without `speech`, refusals. `log` hears what was done."""
+    """Recognition, synthesis, voices, and conversations with `models`; without `speech`, refusals.
 
-    def __init__(self, speech: Speech | None, log: EventLog) -> None:
+    `log` hears what was done.
+    """
+
+    def __init__(
+        self,
+        speech: Speech | None,
+        models: ModelRegistry,
+        sessions: Sessions,
+        harnesses: Harnesses,
+        log: EventLog,
+    ) -> None:
         self._speech_or_none = speech
+        self._models = models
+        self._sessions = sessions
+        self._harnesses = harnesses
         self._log = log
 
     async def Transcribe(
@@ -76,7 +99,8 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         async with contextlib.aclosing(events):
             async for event in events:
                 await self._note_recognition(event)
-                yield transcribe_event(event)
+                if (response := transcribe_event(event)) is not None:
+                    yield response
 
     async def Synthesize(
         self, request: speech_pb2.SynthesizeRequest, context: Context
@@ -86,7 +110,8 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         async with contextlib.aclosing(events):
             async for event in events:
                 _note_synthesis(event)
-                yield synthesize_event(event)
+                if (response := synthesize_event(event)) is not None:
+                    yield response
 
     async def StreamSynthesize(
         self, request_iterator: AsyncIterator[speech_pb2.StreamSynthesizeRequest], context: Context
@@ -97,7 +122,20 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         async with contextlib.aclosing(events):
             async for event in events:
                 _note_synthesis(event)
-                yield stream_synthesize_event(event)
+                if (response := stream_synthesize_event(event)) is not None:
+                    yield response
+
+    async def Converse(
+        self, request_iterator: AsyncIterator[speech_pb2.ConverseRequest], context: Context
+    ) -> AsyncGenerator[speech_pb2.ConverseResponse]:
+        speech, requests = self._speech(), aiter(request_iterator)
+        first = await first_config(requests)
+        generate = generator(self._models, self._harnesses, first.generation.adapter_id)
+        dialogue = Dialogue(speech, self._sessions, generate)
+        events = dialogue.run(dialogue_config(first), dialogue_inputs(requests))
+        async with contextlib.aclosing(events):
+            async for event in events:
+                yield converse_event(event)
 
     async def GetVoice(
         self, request: speech_pb2.GetVoiceRequest, context: Context

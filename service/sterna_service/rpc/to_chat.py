@@ -64,10 +64,11 @@ def session_messages(request: inference_pb2.CreateSessionRequest) -> list[Messag
 
 
 def _messages(messages: Sequence[chat_pb2.ChatMessage], field: str) -> list[Message]:
-    return [_message(message, f"{field}[{index}]") for index, message in enumerate(messages)]
+    return [message_of(message, f"{field}[{index}]") for index, message in enumerate(messages)]
 
 
-def _message(message: chat_pb2.ChatMessage, field: str) -> Message:
+def message_of(message: chat_pb2.ChatMessage, field: str) -> Message:
+    """One message; `field` is where it stands in the request. Raises `ServiceError`."""
     role = _ROLES.get(message.role)
     if role is None:
         raise invalid(f"{field}.role", "is required: system, developer, user, assistant or tool")

@@ -29,6 +29,9 @@ class SpeechOptions:
     preload: bool = False
     """Start both workers with the server, and not with the first request."""
 
+    keep_alive_seconds: float = 900.0
+    """How long a worker stays without a request; negative: for good."""
+
     max_queue: int = 8
     """Requests that wait for a worker; one more is refused."""
     max_audio_bytes: int = 100 * MEBIBYTE
@@ -39,3 +42,5 @@ class SpeechOptions:
     """The most characters that one request may ask to be spoken."""
     upload_idle_seconds: float = 30.0
     """How long an upload may make no progress."""
+    conversation_idle_seconds: float = 300.0
+    """How long a spoken conversation may be silent on both sides, without even audio of silence."""

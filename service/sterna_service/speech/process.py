@@ -96,10 +96,11 @@ class WorkerProcess:
                     raise _error(message.header["error"])
                 yield message
         finally:
-            if finished or self._gone:
-                self._calls.pop(call_id, None)
-            else:
+            # What is not among the calls any more has its last answer, read or not.
+            if call_id in self._calls and not self._gone:
                 self._abandon(call_id)
+            else:
+                self._calls.pop(call_id, None)
 
     async def ask(self, op: str, *, data: bytes = b"", **fields: Any) -> wire.Message:
         """The result of an operation that has no events. Raises as `call`."""
@@ -145,6 +146,8 @@ class WorkerProcess:
                 if timer is None:
                     if (answers := self._calls.get(call_id)) is not None:
                         answers.put_nowait(message)
+                        if last:
+                            del self._calls[call_id]
                 elif last:
                     timer.cancel()
                     del self._abandoned[call_id]

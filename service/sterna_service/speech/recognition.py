@@ -9,27 +9,25 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import asdict
 from typing import Any
 
-from sterna_service.errors import out_of_range
+from sterna_service.errors import Reason, ServiceError, out_of_range
+from sterna_service.speech.listening import Listening, LivePart, segment_of
 from sterna_service.speech.models import SpeechModel, SpeechModels
 from sterna_service.speech.options import SpeechOptions
 from sterna_service.speech.types import (
-    Activity,
-    Interim,
     LiveFormat,
     RecognitionDone,
     RecognitionEvent,
     RecognitionRequest,
     RecognitionStarted,
-    Segment,
-    Word,
 )
 from sterna_service.speech.upload import Upload
 from sterna_service.speech.worker import Session, Worker
 
 LONGEST_PROMPT = 4096
-# Live audio is looked at in parts of this many seconds, so that messages of any size do.
-_LIVE_SECONDS = 0.25
-_LONGEST_SILENCE = 60.0
+LONGEST_SILENCE = 60.0
+"""Seconds without any live audio, not even silence, after which nobody is there any more."""
+# Suggested to who finds every stream of live audio taken.
+_RETRY_SECONDS = 5.0
 
 
 class Recognition:
@@ -41,6 +39,7 @@ class Recognition:
         self._options = options
         # One recording is decoded at a time: each may take hundreds of megabytes.
         self._recording = asyncio.Lock()
+        self._listening = 0
 
     async def transcribe(
         self, request: RecognitionRequest, parts: AsyncIterator[bytes]
@@ -66,49 +65,64 @@ class Recognition:
                     async for event in events:
                         yield event
 
-    async def listen(
-        self, request: RecognitionRequest, live: LiveFormat, parts: AsyncIterator[bytes]
-    ) -> AsyncGenerator[RecognitionEvent]:
-        """Recognises audio while it comes, until `parts` end.
+    @property
+    def listening(self) -> int:
+        """Streams of live audio that are open."""
+        return self._listening
 
-        Voice activity, interim texts when they are wanted, and a segment or more at the end of
-        every utterance.
+    def check(self, request: RecognitionRequest) -> None:
+        """Raises `ServiceError` when the request is out of range or the model is not here."""
+        self._checked(request)
+
+    async def listen(
+        self,
+        request: RecognitionRequest,
+        live: LiveFormat,
+        parts: AsyncIterator[LivePart],
+        patience: float | None = LONGEST_SILENCE,
+    ) -> AsyncGenerator[RecognitionEvent]:
+        """Recognises audio while it comes, until `parts` end or none come for `patience` seconds.
+
+        Voice activity as soon as it is noticed, interim texts when they are wanted, a segment or
+        more for every utterance, and an `UtteranceDone` after them.
 
         Raises:
             ServiceError: As `transcribe`.
         """
         model = self._checked(request)
-        with self._worker.place():
-            async with self._worker.session() as session:
-                await self._load(session, model)
-                await session.ask(
-                    "live_open",
-                    options=_options(model, request) | {"voice_activity_filter": False},
-                    rate=live.sample_rate,
-                    channels=live.channels,
-                    interim=live.interim,
-                )
-                yield RecognitionStarted(
-                    _new_id(), model.model_id, request.language, 1.0 if request.language else 0.0
-                )
-                texts: list[str] = []
-                duration = 0.0
-                size = int(live.sample_rate * _LIVE_SECONDS) * live.channels * 2
-                async with contextlib.aclosing(_blocks(parts, size)) as blocks:
-                    async for block in blocks:
-                        op = "live_feed" if block else "live_end"
-                        async with contextlib.aclosing(session.call(op, data=block)) as messages:
-                            async for message in messages:
-                                if "event" not in message.header:
-                                    duration = message.header["duration"]
-                                    continue
-                                event = _live_event(message.header, len(texts))
-                                if isinstance(event, Segment):
-                                    texts.append(event.text)
+        if self._listening > self._options.max_queue:
+            raise ServiceError(
+                Reason.QUEUE_FULL,
+                f"{self._listening} streams of live audio are open already; try again later",
+                metadata={"limit": str(self._options.max_queue + 1)},
+                retry_after=_RETRY_SECONDS,
+            )
+        self._listening += 1
+        try:
+            with self._worker.place() as place:
+                async with self._worker.session() as session:
+                    await self._load(session, model)
+                    await session.ask(
+                        "live_open",
+                        options=_options(model, request) | {"voice_activity_filter": False},
+                        rate=live.sample_rate,
+                        channels=live.channels,
+                        interim=live.interim,
+                        by_hand=live.by_hand,
+                    )
+                    yield RecognitionStarted(
+                        _new_id(),
+                        model.model_id,
+                        request.language,
+                        1.0 if request.language else 0.0,
+                    )
+                    with place.aside():
+                        stream = Listening(session, live, place)
+                        async with contextlib.aclosing(stream.events(parts, patience)) as events:
+                            async for event in events:
                                 yield event
-                        if not block:
-                            break
-                yield RecognitionDone("".join(texts).strip(), duration, session.busy_seconds)
+        finally:
+            self._listening -= 1
 
     async def preload(self) -> None:
         """Starts the worker and loads the configured model. Raises `ServiceError`."""
@@ -153,45 +167,14 @@ class Recognition:
             # Its last stretch is said to end with the window, beyond the recording.
             for each in (fields, *fields["words"]):
                 each["start"], each["end"] = min(each["start"], length), min(each["end"], length)
-            segment = _segment(fields, len(texts))
+            segment = segment_of(fields, len(texts))
             texts.append(segment.text)
             yield segment
         yield RecognitionDone("".join(texts).strip(), length, session.busy_seconds)
 
 
-async def _blocks(parts: AsyncIterator[bytes], size: int) -> AsyncGenerator[bytes]:
-    """Blocks of at most `size` bytes, and an empty one at the end.
-
-    Everything that is there leaves at once; nothing waits to be complete.
-    """
-    while True:
-        try:
-            part = await asyncio.wait_for(anext(parts), _LONGEST_SILENCE)
-        except (StopAsyncIteration, TimeoutError):
-            # Somebody who sends nothing for so long, not even silence, is not there any more.
-            yield b""
-            return
-        for begin in range(0, len(part), size):
-            yield part[begin : begin + size]
-
-
 def _options(model: SpeechModel, request: RecognitionRequest) -> dict[str, Any]:
     return asdict(request) | {"task": request.task.value, "model_id": model.model_id}
-
-
-def _live_event(header: dict[str, Any], index: int) -> RecognitionEvent:
-    match header["event"]:
-        case "activity":
-            return Activity(header["began"], header["offset"])
-        case "interim":
-            return Interim(header["text"], header["end"])
-        case _:
-            return _segment(header["segment"], index)
-
-
-def _segment(fields: dict[str, Any], index: int) -> Segment:
-    words = [Word(**word) for word in fields.pop("words")]
-    return Segment(index=index, words=words, **fields)
 
 
 def _new_id() -> str:

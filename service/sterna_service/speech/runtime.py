@@ -44,6 +44,7 @@ class Speech:
             threads=threads,
             gate=gate,
             max_queue=options.max_queue,
+            keep_alive=options.keep_alive_seconds if options.keep_alive_seconds >= 0 else None,
         )
         self.synthesizer = Worker(
             "synthesis",
@@ -51,6 +52,7 @@ class Speech:
             threads=1,
             gate=gate,
             max_queue=options.max_queue,
+            keep_alive=options.keep_alive_seconds if options.keep_alive_seconds >= 0 else None,
         )
         self.voices = Voices(
             options.voices_dir or home / "voices",
@@ -93,7 +95,12 @@ def check_options(options: SpeechOptions) -> None:
         )
     if options.max_queue < 0:
         raise StartupError(f"speech max_queue must be at least 0, got {options.max_queue}")
-    for name in ("max_audio_bytes", "max_audio_seconds", "upload_idle_seconds"):
+    for name in (
+        "max_audio_bytes",
+        "max_audio_seconds",
+        "upload_idle_seconds",
+        "conversation_idle_seconds",
+    ):
         value = getattr(options, name)
         if not value > 0:
             raise StartupError(f"{name} must be above 0, got {value}")

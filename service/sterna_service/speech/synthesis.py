@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
 
 from sterna_service.errors import invalid, out_of_range
 from sterna_service.speech.models import SpeechModel, SpeechModels
@@ -13,13 +14,15 @@ from sterna_service.speech.text import Splitter, checked_text, clean, pieces
 from sterna_service.speech.types import (
     AudioPart,
     Encoding,
+    PieceBegun,
+    PieceSpoken,
     SynthesisDone,
     SynthesisEvent,
     SynthesisRequest,
     SynthesisStarted,
 )
 from sterna_service.speech.voices import Voices
-from sterna_service.speech.worker import Session, Worker
+from sterna_service.speech.worker import Place, Session, Worker
 
 MOST_TEXT_AT_ONCE = 4096
 _LARGEST_PART = 64 * 1024
@@ -73,6 +76,10 @@ class Synthesis:
             async for event in events:
                 yield event
 
+    async def check(self, request: SynthesisRequest) -> None:
+        """Raises `ServiceError` when the request is out of range, or model or voice are missing."""
+        await self._checked(request)
+
     async def preload(self) -> None:
         """Starts the worker and loads the configured model. Raises `ServiceError`."""
         model = self._models.find("")
@@ -82,13 +89,8 @@ class Synthesis:
     async def _spoken(
         self, request: SynthesisRequest, texts: AsyncIterator[str], characters: int | _Counter
     ) -> AsyncGenerator[SynthesisEvent]:
-        rate = _checked_rate(request)
-        if not 0.25 <= request.speed <= 4.0:
-            raise out_of_range("config.speed", "0.25 to 4", request.speed)
-        self._worker.check_installed()
-        model = self._models.find(request.model)
-        voice_id, voice_file = await self._voices.find(request.voice, model.path)
-        with self._worker.place():
+        rate, model, voice_id, voice_file = await self._checked(request)
+        with self._worker.place() as place:
             async with self._worker.session() as session:
                 await session.ask("load", path=str(model.path))
                 opened = await session.ask(
@@ -99,31 +101,55 @@ class Synthesis:
                     speed=request.speed,
                 )
                 started = _started(request, model, voice_id, opened.header["rate"])
-                async with contextlib.aclosing(_audio(session, texts)) as audio:
+                async with contextlib.aclosing(_audio(session, texts, place)) as audio:
                     # What cannot be spoken is told before it is said that audio follows.
                     first = await anext(audio)
-                    yield started
-                    yield AudioPart(first)
+                    with place.aside():
+                        yield started
+                        yield first
                     async for part in audio:
-                        yield AudioPart(part)
+                        with place.aside():
+                            yield part
                 finished = await session.ask("finish")
                 for begin in range(0, len(finished.data), _LARGEST_PART):
-                    yield AudioPart(finished.data[begin : begin + _LARGEST_PART])
+                    with place.aside():
+                        yield AudioPart(finished.data[begin : begin + _LARGEST_PART])
                 count = characters if isinstance(characters, int) else characters.count
                 yield SynthesisDone(finished.header["duration"], count, session.busy_seconds)
 
+    async def _checked(self, request: SynthesisRequest) -> tuple[int, SpeechModel, str, Path]:
+        """The rate in Hz (0: the model's own), the model, and the voice with its file."""
+        rate = _checked_rate(request)
+        if not 0.25 <= request.speed <= 4.0:
+            raise out_of_range("config.speed", "0.25 to 4", request.speed)
+        self._worker.check_installed()
+        model = self._models.find(request.model)
+        return rate, model, *await self._voices.find(request.voice, model.path)
 
-async def _audio(session: Session, texts: AsyncIterator[str]) -> AsyncGenerator[bytes]:
-    """The bytes of the audio, without its end; at least once, if empty."""
+
+async def _audio(
+    session: Session, texts: AsyncIterator[str], place: Place
+) -> AsyncGenerator[AudioPart | PieceBegun | PieceSpoken]:
+    """The audio without its end, piece by piece; at least one event."""
     came = False
-    async for text in texts:
+    while True:
+        with place.aside():
+            text = await anext(texts, None)
+        if text is None:
+            break
+        begun = False
         async with contextlib.aclosing(session.call("say", text=text)) as messages:
             async for message in messages:
+                last = "event" not in message.header
+                if not begun and (message.data or last):
+                    came = begun = True
+                    yield PieceBegun(text)
                 for begin in range(0, len(message.data), _LARGEST_PART):
-                    came = True
-                    yield message.data[begin : begin + _LARGEST_PART]
+                    yield AudioPart(message.data[begin : begin + _LARGEST_PART])
+                if last:
+                    yield PieceSpoken(text, message.header["duration"])
     if not came:
-        yield b""
+        yield AudioPart(b"")
 
 
 class _Counter:

@@ -47,6 +47,8 @@ class LiveFormat:
     channels: int = 1
     interim: bool = False
     """Whether texts that may still change are wanted."""
+    by_hand: bool = False
+    """Whether the sender says where utterances end, and not the silence between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,14 @@ class Interim:
 
 
 @dataclass(frozen=True, slots=True)
+class UtteranceDone:
+    """Live audio: all segments of an utterance were told. The protocol has no message for it."""
+
+    end: float
+    """Seconds from the beginning of the audio."""
+
+
+@dataclass(frozen=True, slots=True)
 class RecognitionDone:
     """The end. `duration` is the length of the audio, `compute_seconds` the worker's time."""
 
@@ -110,7 +120,9 @@ class RecognitionDone:
     compute_seconds: float = 0.0
 
 
-RecognitionEvent = RecognitionStarted | Activity | Interim | Segment | RecognitionDone
+RecognitionEvent = (
+    RecognitionStarted | Activity | Interim | Segment | UtteranceDone | RecognitionDone
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,4 +164,20 @@ class SynthesisDone:
     compute_seconds: float = 0.0
 
 
-SynthesisEvent = SynthesisStarted | AudioPart | SynthesisDone
+@dataclass(frozen=True, slots=True)
+class PieceBegun:
+    """The audio that follows speaks this piece of the text. The protocol has no message for it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PieceSpoken:
+    """All audio of a piece of the text was told. The protocol has no message for it."""
+
+    text: str
+    end: float
+    """Seconds of audio so far."""
+
+
+SynthesisEvent = SynthesisStarted | AudioPart | PieceBegun | PieceSpoken | SynthesisDone

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 from sterna_service.errors import Reason, ServiceError
@@ -14,8 +15,10 @@ from sterna_service.speech import wire
 from sterna_service.speech.process import WorkerProcess, start_process
 from sterna_service.telemetry.spans import NO_SPAN, current_span, kind_of
 
-# Live audio comes in so many small parts that a span for each would hide the others.
-_UNTRACED = ("live_feed",)
+# Live audio is recognised again and again; a span for each pass would hide the others.
+_UNTRACED = ("live_recognize",)
+_log = logging.getLogger(__name__)
+
 INSTALL_COMMAND = 'pip install "sterna-server[voice]"'
 
 
@@ -38,22 +41,48 @@ class Session:
         async with self._turn(op):
             return await self._process.ask(op, data=data, stream=self._stream, **fields)
 
+    async def ask_now(self, op: str, *, data: bytes = b"", **fields: Any) -> wire.Message:
+        """As `ask`, without waiting for a turn: for what takes the worker no time."""
+        return await self._process.ask(op, data=data, stream=self._stream, **fields)
+
     async def call(
         self, op: str, *, data: bytes = b"", **fields: Any
     ) -> AsyncGenerator[wire.Message]:
         """Waits for a turn, then yields the events and the result of an operation.
 
+        The worker is free for others as soon as it is done, however slowly the caller takes what
+        it made; an operation makes little by design.
+
         Raises:
             ServiceError: The worker refused, or died.
         """
-        async with (
-            self._turn(op),
-            contextlib.aclosing(
-                self._process.call(op, data=data, stream=self._stream, **fields)
-            ) as messages,
-        ):
-            async for message in messages:
+        made: asyncio.Queue[wire.Message | ServiceError] = asyncio.Queue()
+
+        async def compute() -> None:
+            try:
+                async with (
+                    self._turn(op),
+                    contextlib.aclosing(
+                        self._process.call(op, data=data, stream=self._stream, **fields)
+                    ) as messages,
+                ):
+                    async for message in messages:
+                        made.put_nowait(message)
+            except ServiceError as error:
+                made.put_nowait(error)
+
+        computing = asyncio.create_task(compute())
+        try:
+            last = False
+            while not last:
+                message = await made.get()
+                if isinstance(message, ServiceError):
+                    raise message
+                last = "event" not in message.header
                 yield message
+        finally:
+            computing.cancel()
+            await asyncio.wait([computing])
 
     @contextlib.asynccontextmanager
     async def _turn(self, op: str) -> AsyncIterator[None]:
@@ -81,11 +110,37 @@ class Session:
             await self._process.post("close", stream=self._stream)
 
 
+class Place:
+    """A place in the queue of a worker."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Waits for something else than the worker, such as a slow client, and is not counted."""
+        self._worker.step_aside(1)
+        try:
+            yield
+        finally:
+            self._worker.step_aside(-1)
+
+    @contextlib.contextmanager
+    def back(self) -> Iterator[None]:
+        """Inside of `aside`: is counted again."""
+        self._worker.step_aside(-1)
+        try:
+            yield
+        finally:
+            self._worker.step_aside(1)
+
+
 class Worker:
     """Supervises one kind of worker.
 
     `gate` is shared with the other workers: it bounds how many of them compute at the same time.
-    At most `max_queue` requests wait beyond the one that is served.
+    At most `max_queue` requests wait beyond the one that is served. A process that nobody used for
+    `keep_alive` seconds is ended; with None it stays.
     """
 
     def __init__(
@@ -96,8 +151,13 @@ class Worker:
         threads: int,
         gate: asyncio.Semaphore,
         max_queue: int,
+        keep_alive: float | None = None,
     ) -> None:
         self.kind = kind
+        self._keep_alive = keep_alive
+        self._sessions = 0
+        self._expiry: asyncio.TimerHandle | None = None
+        self._unloading: asyncio.Task[None] | None = None
         self.threads = threads
         self._packages = packages
         self._gate = gate
@@ -123,7 +183,7 @@ class Worker:
         return self._places
 
     @contextlib.contextmanager
-    def place(self) -> Any:
+    def place(self) -> Iterator[Place]:
         """Holds a place in the queue.
 
         Raises:
@@ -132,9 +192,13 @@ class Worker:
         self.check_room()
         self._places += 1
         try:
-            yield
+            yield Place(self)
         finally:
             self._places -= 1
+
+    def step_aside(self, count: int) -> None:
+        """Gives `count` places free, or takes them back."""
+        self._places -= count
 
     def check_room(self) -> None:
         """Raises `ServiceError` when no further request can be taken."""
@@ -153,12 +217,17 @@ class Worker:
         Raises:
             ServiceError: The packages that the worker needs are not installed.
         """
-        session = Session(self, await self.running())
+        self._sessions += 1
         try:
-            yield session
+            session = Session(self, await self.running())
+            try:
+                yield session
+            finally:
+                # Even when the request was cancelled: the worker must not keep its audio.
+                await asyncio.shield(asyncio.ensure_future(session.close()))
         finally:
-            # Even when the request was cancelled: the worker must not keep its audio.
-            await asyncio.shield(asyncio.ensure_future(session.close()))
+            self._sessions -= 1
+            self._await_idleness()
 
     async def running(self) -> WorkerProcess:
         """The process, started if there is none. Raises `ServiceError`."""
@@ -192,9 +261,26 @@ class Worker:
             await process.settled()
             yield
 
+    def _await_idleness(self) -> None:
+        """Ends the process when nobody comes for `keep_alive` seconds from now."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        if self._sessions == 0 and self._keep_alive is not None and not self._closed:
+            loop = asyncio.get_running_loop()
+            self._expiry = loop.call_later(self._keep_alive, self._expire)
+
+    def _expire(self) -> None:
+        process = self._process
+        if self._sessions == 0 and process is not None and not process.gone:
+            self._process = None
+            _log.info("%s was idle and gives its memory back", self.kind)
+            self._unloading = asyncio.create_task(process.close())
+
     async def close(self) -> None:
         """Ends the process, and with it whatever it does."""
         self._closed = True
+        self._await_idleness()
         async with self._starting:
             if self._process is not None:
                 await self._process.close()

@@ -25,74 +25,90 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sterna.v1 import audio_pb2 as sterna_dot_v1_dot_audio__pb2
+from sterna.v1 import chat_pb2 as sterna_dot_v1_dot_chat__pb2
+from sterna.v1 import error_reason_pb2 as sterna_dot_v1_dot_error__reason__pb2
 from sterna.v1 import generation_pb2 as sterna_dot_v1_dot_generation__pb2
 from sterna.v1 import generation_event_pb2 as sterna_dot_v1_dot_generation__event__pb2
 from sterna.v1 import recognition_pb2 as sterna_dot_v1_dot_recognition__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16sterna/v1/speech.proto\x12\tsterna.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15sterna/v1/audio.proto\x1a\x1asterna/v1/generation.proto\x1a sterna/v1/generation_event.proto\x1a\x1bsterna/v1/recognition.proto\"_\n\x11TranscribeRequest\x12.\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1c.sterna.v1.RecognitionConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x42\t\n\x07payload\"\xa5\x01\n\x12TranscribeResponse\x12(\n\x04info\x18\x01 \x01(\x0b\x32\x1a.sterna.v1.RecognitionInfo\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x31\n\x0e\x61udio_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x08segments\x18\x04 \x03(\x0b\x32\x12.sterna.v1.Segment\"e\n\x17StreamTranscribeRequest\x12.\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1c.sterna.v1.RecognitionConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x42\t\n\x07payload\"\x84\x02\n\x18StreamTranscribeResponse\x12-\n\x07started\x18\x01 \x01(\x0b\x32\x1a.sterna.v1.RecognitionInfoH\x00\x12\x32\n\x0evoice_activity\x18\x02 \x01(\x0b\x32\x18.sterna.v1.VoiceActivityH\x00\x12)\n\x07interim\x18\x03 \x01(\x0b\x32\x16.sterna.v1.InterimTextH\x00\x12%\n\x07segment\x18\x04 \x01(\x0b\x32\x12.sterna.v1.SegmentH\x00\x12*\n\x04\x64one\x18\x05 \x01(\x0b\x32\x1a.sterna.v1.RecognitionDoneH\x00\x42\x07\n\x05\x65vent\"\x9a\x01\n\x0fSynthesisConfig\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x10\n\x08voice_id\x18\x02 \x01(\t\x12*\n\x08\x65ncoding\x18\x03 \x01(\x0e\x32\x18.sterna.v1.AudioEncoding\x12\x19\n\x11sample_rate_hertz\x18\x04 \x01(\x05\x12\x12\n\x05speed\x18\x05 \x01(\x02H\x00\x88\x01\x01\x42\x08\n\x06_speed\"M\n\x11SynthesizeRequest\x12*\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1a.sterna.v1.SynthesisConfig\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xaa\x01\n\x10SynthesisStarted\x12\x14\n\x0csynthesis_id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x10\n\x08voice_id\x18\x03 \x01(\t\x12*\n\x08\x65ncoding\x18\x04 \x01(\x0e\x32\x18.sterna.v1.AudioEncoding\x12\x19\n\x11sample_rate_hertz\x18\x05 \x01(\x05\x12\x15\n\rchannel_count\x18\x06 \x01(\x05\"[\n\rSynthesisDone\x12\x31\n\x0e\x61udio_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0f\x63haracter_count\x18\x02 \x01(\x05\"\x88\x01\n\x12SynthesizeResponse\x12.\n\x07started\x18\x01 \x01(\x0b\x32\x1b.sterna.v1.SynthesisStartedH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12(\n\x04\x64one\x18\x03 \x01(\x0b\x32\x18.sterna.v1.SynthesisDoneH\x00\x42\x07\n\x05\x65vent\"\x88\x01\n\x17StreamSynthesizeRequest\x12,\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1a.sterna.v1.SynthesisConfigH\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12$\n\x05\x66lush\x18\x03 \x01(\x0b\x32\x13.sterna.v1.SpeakNowH\x00\x42\t\n\x07payload\"\n\n\x08SpeakNow\"\x8e\x01\n\x18StreamSynthesizeResponse\x12.\n\x07started\x18\x01 \x01(\x0b\x32\x1b.sterna.v1.SynthesisStartedH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12(\n\x04\x64one\x18\x03 \x01(\x0b\x32\x18.sterna.v1.SynthesisDoneH\x00\x42\x07\n\x05\x65vent\"\xd3\x01\n\x12\x43onversationConfig\x12\x31\n\x0brecognition\x18\x01 \x01(\x0b\x32\x1c.sterna.v1.RecognitionConfig\x12-\n\ngeneration\x18\x02 \x01(\x0b\x32\x19.sterna.v1.GenerationSpec\x12-\n\tsynthesis\x18\x03 \x01(\x0b\x32\x1a.sterna.v1.SynthesisConfig\x12\x1a\n\rinterruptible\x18\x04 \x01(\x08H\x00\x88\x01\x01\x42\x10\n\x0e_interruptible\"\x99\x01\n\x0f\x43onverseRequest\x12/\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1d.sterna.v1.ConversationConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12)\n\tinterrupt\x18\x04 \x01(\x0b\x32\x14.sterna.v1.InterruptH\x00\x42\t\n\x07payload\"\x0b\n\tInterrupt\"\"\n\x0bInterrupted\x12\x13\n\x0bspoken_text\x18\x01 \x01(\t\"+\n\x08TurnDone\x12\x1f\n\x05usage\x18\x01 \x01(\x0b\x32\x10.sterna.v1.Usage\"\xae\x03\n\x10\x43onverseResponse\x12\x32\n\x0evoice_activity\x18\x01 \x01(\x0b\x32\x18.sterna.v1.VoiceActivityH\x00\x12)\n\x07interim\x18\x02 \x01(\x0b\x32\x16.sterna.v1.InterimTextH\x00\x12%\n\x07segment\x18\x03 \x01(\x0b\x32\x12.sterna.v1.SegmentH\x00\x12\x36\n\x0e\x61nswer_started\x18\x04 \x01(\x0b\x32\x1c.sterna.v1.GenerationStartedH\x00\x12\x32\n\x0c\x61nswer_delta\x18\x05 \x01(\x0b\x32\x1a.sterna.v1.GenerationDeltaH\x00\x12\x35\n\x0espeech_started\x18\x06 \x01(\x0b\x32\x1b.sterna.v1.SynthesisStartedH\x00\x12\x0f\n\x05\x61udio\x18\x07 \x01(\x0cH\x00\x12-\n\x0binterrupted\x18\x08 \x01(\x0b\x32\x16.sterna.v1.InterruptedH\x00\x12(\n\tturn_done\x18\t \x01(\x0b\x32\x13.sterna.v1.TurnDoneH\x00\x42\x07\n\x05\x65vent\"\xe5\x01\n\x05Voice\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12\x10\n\x08\x62uilt_in\x18\x02 \x01(\x08\x12\x11\n\tlanguages\x18\x03 \x03(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0fsample_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\x0c\x63onsent_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06usable\x18\x07 \x01(\x08\"#\n\x0fGetVoiceRequest\x12\x10\n\x08voice_id\x18\x01 \x01(\t\"3\n\x10GetVoiceResponse\x12\x1f\n\x05voice\x18\x01 \x01(\x0b\x32\x10.sterna.v1.Voice\":\n\x11ListVoicesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"O\n\x12ListVoicesResponse\x12 \n\x06voices\x18\x01 \x03(\x0b\x32\x10.sterna.v1.Voice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x0bVoiceConfig\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63onsent\x18\x02 \x01(\x08\x12\x10\n\x08language\x18\x03 \x01(\t\"Z\n\x12\x43reateVoiceRequest\x12(\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x16.sterna.v1.VoiceConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x42\t\n\x07payload\"6\n\x13\x43reateVoiceResponse\x12\x1f\n\x05voice\x18\x01 \x01(\x0b\x32\x10.sterna.v1.Voice\"&\n\x12\x44\x65leteVoiceRequest\x12\x10\n\x08voice_id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteVoiceResponse2\xe2\x05\n\rSpeechService\x12K\n\nTranscribe\x12\x1c.sterna.v1.TranscribeRequest\x1a\x1d.sterna.v1.TranscribeResponse(\x01\x12_\n\x10StreamTranscribe\x12\".sterna.v1.StreamTranscribeRequest\x1a#.sterna.v1.StreamTranscribeResponse(\x01\x30\x01\x12K\n\nSynthesize\x12\x1c.sterna.v1.SynthesizeRequest\x1a\x1d.sterna.v1.SynthesizeResponse0\x01\x12_\n\x10StreamSynthesize\x12\".sterna.v1.StreamSynthesizeRequest\x1a#.sterna.v1.StreamSynthesizeResponse(\x01\x30\x01\x12G\n\x08\x43onverse\x12\x1a.sterna.v1.ConverseRequest\x1a\x1b.sterna.v1.ConverseResponse(\x01\x30\x01\x12\x43\n\x08GetVoice\x12\x1a.sterna.v1.GetVoiceRequest\x1a\x1b.sterna.v1.GetVoiceResponse\x12I\n\nListVoices\x12\x1c.sterna.v1.ListVoicesRequest\x1a\x1d.sterna.v1.ListVoicesResponse\x12N\n\x0b\x43reateVoice\x12\x1d.sterna.v1.CreateVoiceRequest\x1a\x1e.sterna.v1.CreateVoiceResponse(\x01\x12L\n\x0b\x44\x65leteVoice\x12\x1d.sterna.v1.DeleteVoiceRequest\x1a\x1e.sterna.v1.DeleteVoiceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16sterna/v1/speech.proto\x12\tsterna.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15sterna/v1/audio.proto\x1a\x14sterna/v1/chat.proto\x1a\x1csterna/v1/error_reason.proto\x1a\x1asterna/v1/generation.proto\x1a sterna/v1/generation_event.proto\x1a\x1bsterna/v1/recognition.proto\"_\n\x11TranscribeRequest\x12.\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1c.sterna.v1.RecognitionConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x42\t\n\x07payload\"\xa5\x01\n\x12TranscribeResponse\x12(\n\x04info\x18\x01 \x01(\x0b\x32\x1a.sterna.v1.RecognitionInfo\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x31\n\x0e\x61udio_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x08segments\x18\x04 \x03(\x0b\x32\x12.sterna.v1.Segment\"e\n\x17StreamTranscribeRequest\x12.\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1c.sterna.v1.RecognitionConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x42\t\n\x07payload\"\x84\x02\n\x18StreamTranscribeResponse\x12-\n\x07started\x18\x01 \x01(\x0b\x32\x1a.sterna.v1.RecognitionInfoH\x00\x12\x32\n\x0evoice_activity\x18\x02 \x01(\x0b\x32\x18.sterna.v1.VoiceActivityH\x00\x12)\n\x07interim\x18\x03 \x01(\x0b\x32\x16.sterna.v1.InterimTextH\x00\x12%\n\x07segment\x18\x04 \x01(\x0b\x32\x12.sterna.v1.SegmentH\x00\x12*\n\x04\x64one\x18\x05 \x01(\x0b\x32\x1a.sterna.v1.RecognitionDoneH\x00\x42\x07\n\x05\x65vent\"\x9a\x01\n\x0fSynthesisConfig\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12\x10\n\x08voice_id\x18\x02 \x01(\t\x12*\n\x08\x65ncoding\x18\x03 \x01(\x0e\x32\x18.sterna.v1.AudioEncoding\x12\x19\n\x11sample_rate_hertz\x18\x04 \x01(\x05\x12\x12\n\x05speed\x18\x05 \x01(\x02H\x00\x88\x01\x01\x42\x08\n\x06_speed\"M\n\x11SynthesizeRequest\x12*\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1a.sterna.v1.SynthesisConfig\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xaa\x01\n\x10SynthesisStarted\x12\x14\n\x0csynthesis_id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x10\n\x08voice_id\x18\x03 \x01(\t\x12*\n\x08\x65ncoding\x18\x04 \x01(\x0e\x32\x18.sterna.v1.AudioEncoding\x12\x19\n\x11sample_rate_hertz\x18\x05 \x01(\x05\x12\x15\n\rchannel_count\x18\x06 \x01(\x05\"[\n\rSynthesisDone\x12\x31\n\x0e\x61udio_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0f\x63haracter_count\x18\x02 \x01(\x05\"\x88\x01\n\x12SynthesizeResponse\x12.\n\x07started\x18\x01 \x01(\x0b\x32\x1b.sterna.v1.SynthesisStartedH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12(\n\x04\x64one\x18\x03 \x01(\x0b\x32\x18.sterna.v1.SynthesisDoneH\x00\x42\x07\n\x05\x65vent\"\x88\x01\n\x17StreamSynthesizeRequest\x12,\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1a.sterna.v1.SynthesisConfigH\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12$\n\x05\x66lush\x18\x03 \x01(\x0b\x32\x13.sterna.v1.SpeakNowH\x00\x42\t\n\x07payload\"\n\n\x08SpeakNow\"\x8e\x01\n\x18StreamSynthesizeResponse\x12.\n\x07started\x18\x01 \x01(\x0b\x32\x1b.sterna.v1.SynthesisStartedH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12(\n\x04\x64one\x18\x03 \x01(\x0b\x32\x18.sterna.v1.SynthesisDoneH\x00\x42\x07\n\x05\x65vent\"\xa9\x02\n\x12\x43onversationConfig\x12\x31\n\x0brecognition\x18\x01 \x01(\x0b\x32\x1c.sterna.v1.RecognitionConfig\x12-\n\ngeneration\x18\x02 \x01(\x0b\x32\x19.sterna.v1.GenerationSpec\x12-\n\tsynthesis\x18\x03 \x01(\x0b\x32\x1a.sterna.v1.SynthesisConfig\x12\x1a\n\rinterruptible\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x15\n\rturns_by_hand\x18\x05 \x01(\x08\x12\x19\n\x0c\x61nswer_turns\x18\x06 \x01(\x08H\x01\x88\x01\x01\x12\x11\n\ttext_only\x18\x07 \x01(\x08\x42\x10\n\x0e_interruptibleB\x0f\n\r_answer_turns\"\xbd\x02\n\x0f\x43onverseRequest\x12/\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1d.sterna.v1.ConversationConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12)\n\tinterrupt\x18\x04 \x01(\x0b\x32\x14.sterna.v1.InterruptH\x00\x12(\n\x06\x63ommit\x18\x05 \x01(\x0b\x32\x16.sterna.v1.CommitAudioH\x00\x12&\n\x05\x63lear\x18\x06 \x01(\x0b\x32\x15.sterna.v1.ClearAudioH\x00\x12)\n\x07message\x18\x07 \x01(\x0b\x32\x16.sterna.v1.ChatMessageH\x00\x12%\n\x07respond\x18\x08 \x01(\x0b\x32\x12.sterna.v1.RespondH\x00\x42\t\n\x07payload\"?\n\tInterrupt\x12\x32\n\x0fplayed_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\r\n\x0b\x43ommitAudio\"\x0c\n\nClearAudio\"8\n\x07Respond\x12-\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1d.sterna.v1.ConversationConfig\"4\n\nConfigured\x12&\n\x07refused\x18\x01 \x01(\x0b\x32\x15.sterna.v1.TurnFailed\"\x18\n\x08UserTurn\x12\x0c\n\x04text\x18\x01 \x01(\t\"V\n\x0bInterrupted\x12\x13\n\x0bspoken_text\x18\x01 \x01(\t\x12\x32\n\x0fplayed_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"+\n\x08TurnDone\x12\x1f\n\x05usage\x18\x01 \x01(\x0b\x32\x10.sterna.v1.Usage\"\x8a\x02\n\nTurnFailed\x12&\n\x06reason\x18\x01 \x01(\x0e\x32\x16.sterna.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12.\n\x0bretry_delay\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x05stage\x18\x05 \x01(\x0e\x32\x1b.sterna.v1.TurnFailed.Stage\"X\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTAGE_INPUT\x10\x01\x12\x15\n\x11STAGE_RECOGNITION\x10\x02\x12\x10\n\x0cSTAGE_ANSWER\x10\x03\"\xb3\x04\n\x10\x43onverseResponse\x12\x32\n\x0evoice_activity\x18\x01 \x01(\x0b\x32\x18.sterna.v1.VoiceActivityH\x00\x12)\n\x07interim\x18\x02 \x01(\x0b\x32\x16.sterna.v1.InterimTextH\x00\x12%\n\x07segment\x18\x03 \x01(\x0b\x32\x12.sterna.v1.SegmentH\x00\x12\x36\n\x0e\x61nswer_started\x18\x04 \x01(\x0b\x32\x1c.sterna.v1.GenerationStartedH\x00\x12\x32\n\x0c\x61nswer_delta\x18\x05 \x01(\x0b\x32\x1a.sterna.v1.GenerationDeltaH\x00\x12\x35\n\x0espeech_started\x18\x06 \x01(\x0b\x32\x1b.sterna.v1.SynthesisStartedH\x00\x12\x0f\n\x05\x61udio\x18\x07 \x01(\x0cH\x00\x12-\n\x0binterrupted\x18\x08 \x01(\x0b\x32\x16.sterna.v1.InterruptedH\x00\x12(\n\tturn_done\x18\t \x01(\x0b\x32\x13.sterna.v1.TurnDoneH\x00\x12(\n\tuser_turn\x18\n \x01(\x0b\x32\x13.sterna.v1.UserTurnH\x00\x12,\n\x0bturn_failed\x18\x0b \x01(\x0b\x32\x15.sterna.v1.TurnFailedH\x00\x12+\n\nconfigured\x18\x0c \x01(\x0b\x32\x15.sterna.v1.ConfiguredH\x00\x42\x07\n\x05\x65vent\"\xe5\x01\n\x05Voice\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12\x10\n\x08\x62uilt_in\x18\x02 \x01(\x08\x12\x11\n\tlanguages\x18\x03 \x03(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0fsample_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\x0c\x63onsent_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06usable\x18\x07 \x01(\x08\"#\n\x0fGetVoiceRequest\x12\x10\n\x08voice_id\x18\x01 \x01(\t\"3\n\x10GetVoiceResponse\x12\x1f\n\x05voice\x18\x01 \x01(\x0b\x32\x10.sterna.v1.Voice\":\n\x11ListVoicesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"O\n\x12ListVoicesResponse\x12 \n\x06voices\x18\x01 \x03(\x0b\x32\x10.sterna.v1.Voice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x0bVoiceConfig\x12\x10\n\x08voice_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63onsent\x18\x02 \x01(\x08\x12\x10\n\x08language\x18\x03 \x01(\t\"Z\n\x12\x43reateVoiceRequest\x12(\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x16.sterna.v1.VoiceConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x42\t\n\x07payload\"6\n\x13\x43reateVoiceResponse\x12\x1f\n\x05voice\x18\x01 \x01(\x0b\x32\x10.sterna.v1.Voice\"&\n\x12\x44\x65leteVoiceRequest\x12\x10\n\x08voice_id\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteVoiceResponse2\xe2\x05\n\rSpeechService\x12K\n\nTranscribe\x12\x1c.sterna.v1.TranscribeRequest\x1a\x1d.sterna.v1.TranscribeResponse(\x01\x12_\n\x10StreamTranscribe\x12\".sterna.v1.StreamTranscribeRequest\x1a#.sterna.v1.StreamTranscribeResponse(\x01\x30\x01\x12K\n\nSynthesize\x12\x1c.sterna.v1.SynthesizeRequest\x1a\x1d.sterna.v1.SynthesizeResponse0\x01\x12_\n\x10StreamSynthesize\x12\".sterna.v1.StreamSynthesizeRequest\x1a#.sterna.v1.StreamSynthesizeResponse(\x01\x30\x01\x12G\n\x08\x43onverse\x12\x1a.sterna.v1.ConverseRequest\x1a\x1b.sterna.v1.ConverseResponse(\x01\x30\x01\x12\x43\n\x08GetVoice\x12\x1a.sterna.v1.GetVoiceRequest\x1a\x1b.sterna.v1.GetVoiceResponse\x12I\n\nListVoices\x12\x1c.sterna.v1.ListVoicesRequest\x1a\x1d.sterna.v1.ListVoicesResponse\x12N\n\x0b\x43reateVoice\x12\x1d.sterna.v1.CreateVoiceRequest\x1a\x1e.sterna.v1.CreateVoiceResponse(\x01\x12L\n\x0b\x44\x65leteVoice\x12\x1d.sterna.v1.DeleteVoiceRequest\x1a\x1e.sterna.v1.DeleteVoiceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sterna.v1.speech_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRANSCRIBEREQUEST']._serialized_start=216
-  _globals['_TRANSCRIBEREQUEST']._serialized_end=311
-  _globals['_TRANSCRIBERESPONSE']._serialized_start=314
-  _globals['_TRANSCRIBERESPONSE']._serialized_end=479
-  _globals['_STREAMTRANSCRIBEREQUEST']._serialized_start=481
-  _globals['_STREAMTRANSCRIBEREQUEST']._serialized_end=582
-  _globals['_STREAMTRANSCRIBERESPONSE']._serialized_start=585
-  _globals['_STREAMTRANSCRIBERESPONSE']._serialized_end=845
-  _globals['_SYNTHESISCONFIG']._serialized_start=848
-  _globals['_SYNTHESISCONFIG']._serialized_end=1002
-  _globals['_SYNTHESIZEREQUEST']._serialized_start=1004
-  _globals['_SYNTHESIZEREQUEST']._serialized_end=1081
-  _globals['_SYNTHESISSTARTED']._serialized_start=1084
-  _globals['_SYNTHESISSTARTED']._serialized_end=1254
-  _globals['_SYNTHESISDONE']._serialized_start=1256
-  _globals['_SYNTHESISDONE']._serialized_end=1347
-  _globals['_SYNTHESIZERESPONSE']._serialized_start=1350
-  _globals['_SYNTHESIZERESPONSE']._serialized_end=1486
-  _globals['_STREAMSYNTHESIZEREQUEST']._serialized_start=1489
-  _globals['_STREAMSYNTHESIZEREQUEST']._serialized_end=1625
-  _globals['_SPEAKNOW']._serialized_start=1627
-  _globals['_SPEAKNOW']._serialized_end=1637
-  _globals['_STREAMSYNTHESIZERESPONSE']._serialized_start=1640
-  _globals['_STREAMSYNTHESIZERESPONSE']._serialized_end=1782
-  _globals['_CONVERSATIONCONFIG']._serialized_start=1785
-  _globals['_CONVERSATIONCONFIG']._serialized_end=1996
-  _globals['_CONVERSEREQUEST']._serialized_start=1999
-  _globals['_CONVERSEREQUEST']._serialized_end=2152
-  _globals['_INTERRUPT']._serialized_start=2154
-  _globals['_INTERRUPT']._serialized_end=2165
-  _globals['_INTERRUPTED']._serialized_start=2167
-  _globals['_INTERRUPTED']._serialized_end=2201
-  _globals['_TURNDONE']._serialized_start=2203
-  _globals['_TURNDONE']._serialized_end=2246
-  _globals['_CONVERSERESPONSE']._serialized_start=2249
-  _globals['_CONVERSERESPONSE']._serialized_end=2679
-  _globals['_VOICE']._serialized_start=2682
-  _globals['_VOICE']._serialized_end=2911
-  _globals['_GETVOICEREQUEST']._serialized_start=2913
-  _globals['_GETVOICEREQUEST']._serialized_end=2948
-  _globals['_GETVOICERESPONSE']._serialized_start=2950
-  _globals['_GETVOICERESPONSE']._serialized_end=3001
-  _globals['_LISTVOICESREQUEST']._serialized_start=3003
-  _globals['_LISTVOICESREQUEST']._serialized_end=3061
-  _globals['_LISTVOICESRESPONSE']._serialized_start=3063
-  _globals['_LISTVOICESRESPONSE']._serialized_end=3142
-  _globals['_VOICECONFIG']._serialized_start=3144
-  _globals['_VOICECONFIG']._serialized_end=3210
-  _globals['_CREATEVOICEREQUEST']._serialized_start=3212
-  _globals['_CREATEVOICEREQUEST']._serialized_end=3302
-  _globals['_CREATEVOICERESPONSE']._serialized_start=3304
-  _globals['_CREATEVOICERESPONSE']._serialized_end=3358
-  _globals['_DELETEVOICEREQUEST']._serialized_start=3360
-  _globals['_DELETEVOICEREQUEST']._serialized_end=3398
-  _globals['_DELETEVOICERESPONSE']._serialized_start=3400
-  _globals['_DELETEVOICERESPONSE']._serialized_end=3421
-  _globals['_SPEECHSERVICE']._serialized_start=3424
-  _globals['_SPEECHSERVICE']._serialized_end=4162
+  _globals['_TRANSCRIBEREQUEST']._serialized_start=268
+  _globals['_TRANSCRIBEREQUEST']._serialized_end=363
+  _globals['_TRANSCRIBERESPONSE']._serialized_start=366
+  _globals['_TRANSCRIBERESPONSE']._serialized_end=531
+  _globals['_STREAMTRANSCRIBEREQUEST']._serialized_start=533
+  _globals['_STREAMTRANSCRIBEREQUEST']._serialized_end=634
+  _globals['_STREAMTRANSCRIBERESPONSE']._serialized_start=637
+  _globals['_STREAMTRANSCRIBERESPONSE']._serialized_end=897
+  _globals['_SYNTHESISCONFIG']._serialized_start=900
+  _globals['_SYNTHESISCONFIG']._serialized_end=1054
+  _globals['_SYNTHESIZEREQUEST']._serialized_start=1056
+  _globals['_SYNTHESIZEREQUEST']._serialized_end=1133
+  _globals['_SYNTHESISSTARTED']._serialized_start=1136
+  _globals['_SYNTHESISSTARTED']._serialized_end=1306
+  _globals['_SYNTHESISDONE']._serialized_start=1308
+  _globals['_SYNTHESISDONE']._serialized_end=1399
+  _globals['_SYNTHESIZERESPONSE']._serialized_start=1402
+  _globals['_SYNTHESIZERESPONSE']._serialized_end=1538
+  _globals['_STREAMSYNTHESIZEREQUEST']._serialized_start=1541
+  _globals['_STREAMSYNTHESIZEREQUEST']._serialized_end=1677
+  _globals['_SPEAKNOW']._serialized_start=1679
+  _globals['_SPEAKNOW']._serialized_end=1689
+  _globals['_STREAMSYNTHESIZERESPONSE']._serialized_start=1692
+  _globals['_STREAMSYNTHESIZERESPONSE']._serialized_end=1834
+  _globals['_CONVERSATIONCONFIG']._serialized_start=1837
+  _globals['_CONVERSATIONCONFIG']._serialized_end=2134
+  _globals['_CONVERSEREQUEST']._serialized_start=2137
+  _globals['_CONVERSEREQUEST']._serialized_end=2454
+  _globals['_INTERRUPT']._serialized_start=2456
+  _globals['_INTERRUPT']._serialized_end=2519
+  _globals['_COMMITAUDIO']._serialized_start=2521
+  _globals['_COMMITAUDIO']._serialized_end=2534
+  _globals['_CLEARAUDIO']._serialized_start=2536
+  _globals['_CLEARAUDIO']._serialized_end=2548
+  _globals['_RESPOND']._serialized_start=2550
+  _globals['_RESPOND']._serialized_end=2606
+  _globals['_CONFIGURED']._serialized_start=2608
+  _globals['_CONFIGURED']._serialized_end=2660
+  _globals['_USERTURN']._serialized_start=2662
+  _globals['_USERTURN']._serialized_end=2686
+  _globals['_INTERRUPTED']._serialized_start=2688
+  _globals['_INTERRUPTED']._serialized_end=2774
+  _globals['_TURNDONE']._serialized_start=2776
+  _globals['_TURNDONE']._serialized_end=2819
+  _globals['_TURNFAILED']._serialized_start=2822
+  _globals['_TURNFAILED']._serialized_end=3088
+  _globals['_TURNFAILED_STAGE']._serialized_start=3000
+  _globals['_TURNFAILED_STAGE']._serialized_end=3088
+  _globals['_CONVERSERESPONSE']._serialized_start=3091
+  _globals['_CONVERSERESPONSE']._serialized_end=3654
+  _globals['_VOICE']._serialized_start=3657
+  _globals['_VOICE']._serialized_end=3886
+  _globals['_GETVOICEREQUEST']._serialized_start=3888
+  _globals['_GETVOICEREQUEST']._serialized_end=3923
+  _globals['_GETVOICERESPONSE']._serialized_start=3925
+  _globals['_GETVOICERESPONSE']._serialized_end=3976
+  _globals['_LISTVOICESREQUEST']._serialized_start=3978
+  _globals['_LISTVOICESREQUEST']._serialized_end=4036
+  _globals['_LISTVOICESRESPONSE']._serialized_start=4038
+  _globals['_LISTVOICESRESPONSE']._serialized_end=4117
+  _globals['_VOICECONFIG']._serialized_start=4119
+  _globals['_VOICECONFIG']._serialized_end=4185
+  _globals['_CREATEVOICEREQUEST']._serialized_start=4187
+  _globals['_CREATEVOICEREQUEST']._serialized_end=4277
+  _globals['_CREATEVOICERESPONSE']._serialized_start=4279
+  _globals['_CREATEVOICERESPONSE']._serialized_end=4333
+  _globals['_DELETEVOICEREQUEST']._serialized_start=4335
+  _globals['_DELETEVOICEREQUEST']._serialized_end=4373
+  _globals['_DELETEVOICERESPONSE']._serialized_start=4375
+  _globals['_DELETEVOICERESPONSE']._serialized_end=4396
+  _globals['_SPEECHSERVICE']._serialized_start=4399
+  _globals['_SPEECHSERVICE']._serialized_end=5137
 # @@protoc_insertion_point(module_scope)

@@ -3,10 +3,13 @@ import datetime
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sterna.v1 import audio_pb2 as _audio_pb2
+from sterna.v1 import chat_pb2 as _chat_pb2
+from sterna.v1 import error_reason_pb2 as _error_reason_pb2
 from sterna.v1 import generation_pb2 as _generation_pb2
 from sterna.v1 import generation_event_pb2 as _generation_event_pb2
 from sterna.v1 import recognition_pb2 as _recognition_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -137,38 +140,82 @@ class StreamSynthesizeResponse(_message.Message):
     def __init__(self, started: _Optional[_Union[SynthesisStarted, _Mapping]] = ..., audio: _Optional[bytes] = ..., done: _Optional[_Union[SynthesisDone, _Mapping]] = ...) -> None: ...
 
 class ConversationConfig(_message.Message):
-    __slots__ = ("recognition", "generation", "synthesis", "interruptible")
+    __slots__ = ("recognition", "generation", "synthesis", "interruptible", "turns_by_hand", "answer_turns", "text_only")
     RECOGNITION_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     SYNTHESIS_FIELD_NUMBER: _ClassVar[int]
     INTERRUPTIBLE_FIELD_NUMBER: _ClassVar[int]
+    TURNS_BY_HAND_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_TURNS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_ONLY_FIELD_NUMBER: _ClassVar[int]
     recognition: _recognition_pb2.RecognitionConfig
     generation: _generation_pb2.GenerationSpec
     synthesis: SynthesisConfig
     interruptible: bool
-    def __init__(self, recognition: _Optional[_Union[_recognition_pb2.RecognitionConfig, _Mapping]] = ..., generation: _Optional[_Union[_generation_pb2.GenerationSpec, _Mapping]] = ..., synthesis: _Optional[_Union[SynthesisConfig, _Mapping]] = ..., interruptible: _Optional[bool] = ...) -> None: ...
+    turns_by_hand: bool
+    answer_turns: bool
+    text_only: bool
+    def __init__(self, recognition: _Optional[_Union[_recognition_pb2.RecognitionConfig, _Mapping]] = ..., generation: _Optional[_Union[_generation_pb2.GenerationSpec, _Mapping]] = ..., synthesis: _Optional[_Union[SynthesisConfig, _Mapping]] = ..., interruptible: _Optional[bool] = ..., turns_by_hand: _Optional[bool] = ..., answer_turns: _Optional[bool] = ..., text_only: _Optional[bool] = ...) -> None: ...
 
 class ConverseRequest(_message.Message):
-    __slots__ = ("config", "audio", "text", "interrupt")
+    __slots__ = ("config", "audio", "text", "interrupt", "commit", "clear", "message", "respond")
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     AUDIO_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     INTERRUPT_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
+    CLEAR_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    RESPOND_FIELD_NUMBER: _ClassVar[int]
     config: ConversationConfig
     audio: bytes
     text: str
     interrupt: Interrupt
-    def __init__(self, config: _Optional[_Union[ConversationConfig, _Mapping]] = ..., audio: _Optional[bytes] = ..., text: _Optional[str] = ..., interrupt: _Optional[_Union[Interrupt, _Mapping]] = ...) -> None: ...
+    commit: CommitAudio
+    clear: ClearAudio
+    message: _chat_pb2.ChatMessage
+    respond: Respond
+    def __init__(self, config: _Optional[_Union[ConversationConfig, _Mapping]] = ..., audio: _Optional[bytes] = ..., text: _Optional[str] = ..., interrupt: _Optional[_Union[Interrupt, _Mapping]] = ..., commit: _Optional[_Union[CommitAudio, _Mapping]] = ..., clear: _Optional[_Union[ClearAudio, _Mapping]] = ..., message: _Optional[_Union[_chat_pb2.ChatMessage, _Mapping]] = ..., respond: _Optional[_Union[Respond, _Mapping]] = ...) -> None: ...
 
 class Interrupt(_message.Message):
+    __slots__ = ("played_duration",)
+    PLAYED_DURATION_FIELD_NUMBER: _ClassVar[int]
+    played_duration: _duration_pb2.Duration
+    def __init__(self, played_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class CommitAudio(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class ClearAudio(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Respond(_message.Message):
+    __slots__ = ("config",)
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    config: ConversationConfig
+    def __init__(self, config: _Optional[_Union[ConversationConfig, _Mapping]] = ...) -> None: ...
+
+class Configured(_message.Message):
+    __slots__ = ("refused",)
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    refused: TurnFailed
+    def __init__(self, refused: _Optional[_Union[TurnFailed, _Mapping]] = ...) -> None: ...
+
+class UserTurn(_message.Message):
+    __slots__ = ("text",)
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    def __init__(self, text: _Optional[str] = ...) -> None: ...
+
 class Interrupted(_message.Message):
-    __slots__ = ("spoken_text",)
+    __slots__ = ("spoken_text", "played_duration")
     SPOKEN_TEXT_FIELD_NUMBER: _ClassVar[int]
+    PLAYED_DURATION_FIELD_NUMBER: _ClassVar[int]
     spoken_text: str
-    def __init__(self, spoken_text: _Optional[str] = ...) -> None: ...
+    played_duration: _duration_pb2.Duration
+    def __init__(self, spoken_text: _Optional[str] = ..., played_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class TurnDone(_message.Message):
     __slots__ = ("usage",)
@@ -176,8 +223,32 @@ class TurnDone(_message.Message):
     usage: _generation_event_pb2.Usage
     def __init__(self, usage: _Optional[_Union[_generation_event_pb2.Usage, _Mapping]] = ...) -> None: ...
 
+class TurnFailed(_message.Message):
+    __slots__ = ("reason", "message", "field", "retry_delay", "stage")
+    class Stage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STAGE_UNSPECIFIED: _ClassVar[TurnFailed.Stage]
+        STAGE_INPUT: _ClassVar[TurnFailed.Stage]
+        STAGE_RECOGNITION: _ClassVar[TurnFailed.Stage]
+        STAGE_ANSWER: _ClassVar[TurnFailed.Stage]
+    STAGE_UNSPECIFIED: TurnFailed.Stage
+    STAGE_INPUT: TurnFailed.Stage
+    STAGE_RECOGNITION: TurnFailed.Stage
+    STAGE_ANSWER: TurnFailed.Stage
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    RETRY_DELAY_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    reason: _error_reason_pb2.ErrorReason
+    message: str
+    field: str
+    retry_delay: _duration_pb2.Duration
+    stage: TurnFailed.Stage
+    def __init__(self, reason: _Optional[_Union[_error_reason_pb2.ErrorReason, str]] = ..., message: _Optional[str] = ..., field: _Optional[str] = ..., retry_delay: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., stage: _Optional[_Union[TurnFailed.Stage, str]] = ...) -> None: ...
+
 class ConverseResponse(_message.Message):
-    __slots__ = ("voice_activity", "interim", "segment", "answer_started", "answer_delta", "speech_started", "audio", "interrupted", "turn_done")
+    __slots__ = ("voice_activity", "interim", "segment", "answer_started", "answer_delta", "speech_started", "audio", "interrupted", "turn_done", "user_turn", "turn_failed", "configured")
     VOICE_ACTIVITY_FIELD_NUMBER: _ClassVar[int]
     INTERIM_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
@@ -187,6 +258,9 @@ class ConverseResponse(_message.Message):
     AUDIO_FIELD_NUMBER: _ClassVar[int]
     INTERRUPTED_FIELD_NUMBER: _ClassVar[int]
     TURN_DONE_FIELD_NUMBER: _ClassVar[int]
+    USER_TURN_FIELD_NUMBER: _ClassVar[int]
+    TURN_FAILED_FIELD_NUMBER: _ClassVar[int]
+    CONFIGURED_FIELD_NUMBER: _ClassVar[int]
     voice_activity: _recognition_pb2.VoiceActivity
     interim: _recognition_pb2.InterimText
     segment: _recognition_pb2.Segment
@@ -196,7 +270,10 @@ class ConverseResponse(_message.Message):
     audio: bytes
     interrupted: Interrupted
     turn_done: TurnDone
-    def __init__(self, voice_activity: _Optional[_Union[_recognition_pb2.VoiceActivity, _Mapping]] = ..., interim: _Optional[_Union[_recognition_pb2.InterimText, _Mapping]] = ..., segment: _Optional[_Union[_recognition_pb2.Segment, _Mapping]] = ..., answer_started: _Optional[_Union[_generation_event_pb2.GenerationStarted, _Mapping]] = ..., answer_delta: _Optional[_Union[_generation_event_pb2.GenerationDelta, _Mapping]] = ..., speech_started: _Optional[_Union[SynthesisStarted, _Mapping]] = ..., audio: _Optional[bytes] = ..., interrupted: _Optional[_Union[Interrupted, _Mapping]] = ..., turn_done: _Optional[_Union[TurnDone, _Mapping]] = ...) -> None: ...
+    user_turn: UserTurn
+    turn_failed: TurnFailed
+    configured: Configured
+    def __init__(self, voice_activity: _Optional[_Union[_recognition_pb2.VoiceActivity, _Mapping]] = ..., interim: _Optional[_Union[_recognition_pb2.InterimText, _Mapping]] = ..., segment: _Optional[_Union[_recognition_pb2.Segment, _Mapping]] = ..., answer_started: _Optional[_Union[_generation_event_pb2.GenerationStarted, _Mapping]] = ..., answer_delta: _Optional[_Union[_generation_event_pb2.GenerationDelta, _Mapping]] = ..., speech_started: _Optional[_Union[SynthesisStarted, _Mapping]] = ..., audio: _Optional[bytes] = ..., interrupted: _Optional[_Union[Interrupted, _Mapping]] = ..., turn_done: _Optional[_Union[TurnDone, _Mapping]] = ..., user_turn: _Optional[_Union[UserTurn, _Mapping]] = ..., turn_failed: _Optional[_Union[TurnFailed, _Mapping]] = ..., configured: _Optional[_Union[Configured, _Mapping]] = ...) -> None: ...
 
 class Voice(_message.Message):
     __slots__ = ("voice_id", "built_in", "languages", "create_time", "sample_duration", "consent_time", "usable")

@@ -129,8 +129,10 @@ class SpeechServiceServicer:
 
     def Converse(self, request_iterator, context):
         """Holds a spoken conversation: microphone audio in; texts, answers and spoken answers out. New
-        speech, or an `interrupt`, stops the answer in progress. Errors: those of StreamTranscribe,
-        InferenceService.StreamGenerate and Synthesize.
+        speech, or an `interrupt`, stops the answer in progress. When the input ends, the turn in
+        progress is still answered. What concerns one turn is told as `turn_failed`, and the
+        conversation goes on. Errors: those of StreamTranscribe, InferenceService.StreamGenerate and
+        Synthesize for the configuration; DEADLINE_EXCEEDED when nothing comes for too long.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

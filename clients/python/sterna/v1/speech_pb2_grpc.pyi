@@ -58,8 +58,10 @@ class SpeechServiceStub:
     """
     Converse: _grpc.StreamStreamMultiCallable[_speech_pb2.ConverseRequest, _speech_pb2.ConverseResponse]
     """Holds a spoken conversation: microphone audio in; texts, answers and spoken answers out. New
-    speech, or an `interrupt`, stops the answer in progress. Errors: those of StreamTranscribe,
-    InferenceService.StreamGenerate and Synthesize.
+    speech, or an `interrupt`, stops the answer in progress. When the input ends, the turn in
+    progress is still answered. What concerns one turn is told as `turn_failed`, and the
+    conversation goes on. Errors: those of StreamTranscribe, InferenceService.StreamGenerate and
+    Synthesize for the configuration; DEADLINE_EXCEEDED when nothing comes for too long.
     """
     GetVoice: _grpc.UnaryUnaryMultiCallable[_speech_pb2.GetVoiceRequest, _speech_pb2.GetVoiceResponse]
     """Returns a voice. Error: VOICE_NOT_FOUND."""
@@ -103,8 +105,10 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
     """
     Converse: _aio.StreamStreamMultiCallable[_speech_pb2.ConverseRequest, _speech_pb2.ConverseResponse]  # type: ignore[assignment]
     """Holds a spoken conversation: microphone audio in; texts, answers and spoken answers out. New
-    speech, or an `interrupt`, stops the answer in progress. Errors: those of StreamTranscribe,
-    InferenceService.StreamGenerate and Synthesize.
+    speech, or an `interrupt`, stops the answer in progress. When the input ends, the turn in
+    progress is still answered. What concerns one turn is told as `turn_failed`, and the
+    conversation goes on. Errors: those of StreamTranscribe, InferenceService.StreamGenerate and
+    Synthesize for the configuration; DEADLINE_EXCEEDED when nothing comes for too long.
     """
     GetVoice: _aio.UnaryUnaryMultiCallable[_speech_pb2.GetVoiceRequest, _speech_pb2.GetVoiceResponse]  # type: ignore[assignment]
     """Returns a voice. Error: VOICE_NOT_FOUND."""
@@ -175,8 +179,10 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_speech_pb2.ConverseResponse], _abc.AsyncIterator[_speech_pb2.ConverseResponse]]:
         """Holds a spoken conversation: microphone audio in; texts, answers and spoken answers out. New
-        speech, or an `interrupt`, stops the answer in progress. Errors: those of StreamTranscribe,
-        InferenceService.StreamGenerate and Synthesize.
+        speech, or an `interrupt`, stops the answer in progress. When the input ends, the turn in
+        progress is still answered. What concerns one turn is told as `turn_failed`, and the
+        conversation goes on. Errors: those of StreamTranscribe, InferenceService.StreamGenerate and
+        Synthesize for the configuration; DEADLINE_EXCEEDED when nothing comes for too long.
         """
 
     @_abc_1.abstractmethod

@@ -34,10 +34,10 @@ def main() -> None:
     connection = socket.socket(fileno=descriptor)
     if kind == "recognition":
         os.nice(5)  # nobody waits for it in real time
-        from sterna_service.speech.workers.recognizer import operations
+        from sterna_service.speech.workers.recognizer import LIGHT, operations
     else:
-        from sterna_service.speech.workers.synthesizer import operations
-    WorkerLoop(connection, operations()).run()
+        from sterna_service.speech.workers.synthesizer import LIGHT, operations
+    WorkerLoop(connection, operations(), LIGHT).run()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ from sterna_service.speech.workers.serve import Call, Operation, WorkerError
 
 RATE = 16_000
 
+LIGHT: tuple[str, ...] = ("live_feed", "live_commit", "live_clear")
+"""Operations that pass by the others: voice activity is told while something is recognised."""
+
 # What is tried in turn when a text is too repetitive or too unlikely (Whisper's own list).
 _TEMPERATURES = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 
@@ -86,21 +89,37 @@ class Recognizer:
             rate=call.header["rate"],
             channels=call.header["channels"],
             interim=call.header["interim"],
+            by_hand=call.header["by_hand"],
         )
 
     def live_feed(self, call: Call) -> dict[str, Any]:
-        """Takes raw audio; emits what can be said about it."""
-        live = self._live[call.stream]
-        for event, fields in live.feed(call.data):
-            call.emit(event, **fields)
-        return {"duration": live.seconds}
+        """Takes raw audio; tells what happened in it, and whether to recognise something now."""
+        live = self._live.get(call.stream)
+        if live is None:  # it was closed meanwhile
+            return {"events": [], "due": False, "duration": 0.0}
+        return {"events": list(live.feed(call.data)), "due": live.due, "duration": live.seconds}
 
-    def live_end(self, call: Call) -> dict[str, Any]:
-        """Ends the audio; emits what is left."""
-        live = self._live[call.stream]
-        for event, fields in live.finish():
+    def live_commit(self, call: Call) -> dict[str, Any]:
+        """Ends the utterance in progress; with `end`, the audio, too."""
+        live = self._live.get(call.stream)
+        if live is None:
+            return {"events": [], "due": False, "duration": 0.0}
+        events = live.finish() if call.header.get("end") else live.commit()
+        return {"events": list(events), "due": live.due, "duration": live.seconds}
+
+    def live_clear(self, call: Call) -> dict[str, Any]:
+        """Forgets the utterance in progress."""
+        live = self._live.get(call.stream)
+        events = [] if live is None else list(live.clear())
+        return {"events": events, "due": False, "duration": live.seconds if live else 0.0}
+
+    def live_recognize(self, call: Call) -> None:
+        """Recognises what is due; emits the texts."""
+        live = self._live.get(call.stream)
+        for event, fields in live.recognize_due() if live is not None else ():
             call.emit(event, **fields)
-        return {"duration": live.seconds}
+            if call.cancelled.is_set():
+                return
 
     def sample(self, call: Call) -> tuple[dict[str, Any], bytes]:
         """Checks the file as the sample of a voice; its data are float32 samples at `rate` Hz."""
@@ -182,8 +201,8 @@ def operations() -> dict[str, Operation]:
     """What this worker does."""
     worker = Recognizer()
     plain = (worker.load, worker.feed, worker.decode, worker.begin, worker.next, worker.close)
-    live = (worker.live_open, worker.live_feed, worker.live_end)
-    return {each.__name__: each for each in (*plain, *live, worker.sample)}
+    live = (worker.live_open, worker.live_feed, worker.live_commit, worker.live_clear)
+    return {each.__name__: each for each in (*plain, *live, worker.live_recognize, worker.sample)}
 
 
 def _finite(value: float) -> float:

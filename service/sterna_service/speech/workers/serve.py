@@ -1,8 +1,9 @@
 """The loop of a worker: one thread reads messages, one does the work, in order.
 
 Work is short by design (one window of speech, one sentence), so that whoever waits behind it does
-not wait long. A call that was cancelled hears of it through its `Call.cancelled` event; one that
-was cancelled before its turn is not begun.
+not wait long. What takes no time but must not wait, such as noticing that somebody speaks, is done
+on a thread of its own, also in order. A call that was cancelled hears of it through its
+`Call.cancelled` event; one that was cancelled before its turn is not begun.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import queue
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from sterna_service.speech import wire
@@ -50,12 +51,20 @@ Operation = Callable[[Call], dict[str, Any] | tuple[dict[str, Any], bytes] | Non
 
 
 class WorkerLoop:
-    """Serves operations on a socket until the server goes away."""
+    """Serves operations on a socket until the server goes away; `light` are the names of those
+    that pass by the others."""
 
-    def __init__(self, connection: socket.socket, operations: Mapping[str, Operation]) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        operations: Mapping[str, Operation],
+        light: Collection[str] = (),
+    ) -> None:
         self._connection = connection
         self._operations = operations
+        self._light = frozenset(light)
         self._work: queue.SimpleQueue[Call] = queue.SimpleQueue()
+        self._light_work: queue.SimpleQueue[Call] = queue.SimpleQueue()
         self._calls: dict[int, Call] = {}
         self._sending = threading.Lock()
 
@@ -73,7 +82,8 @@ class WorkerLoop:
         It ends without ceremony, because threads of the libraries that are still at work abort a
         process that is torn down around them.
         """
-        threading.Thread(target=self._do_work, name="work", daemon=True).start()
+        for name, work in (("work", self._work), ("light work", self._light_work)):
+            threading.Thread(target=self._do_work, args=(work,), name=name, daemon=True).start()
         try:
             with self._connection.makefile("rb") as stream:
                 while (message := wire.receive_blocking(stream)) is not None:
@@ -91,12 +101,13 @@ class WorkerLoop:
         call = Call(self, message)
         if call_id:
             self._calls[call_id] = call
-        self._work.put(call)
+        light = message.header["op"] in self._light
+        (self._light_work if light else self._work).put(call)
 
-    def _do_work(self) -> None:
+    def _do_work(self, work: queue.SimpleQueue[Call]) -> None:
         try:
             while True:
-                self._do(self._work.get())
+                self._do(work.get())
         except BaseException:
             _log.exception("the speech worker failed")
             os._exit(1)

@@ -20,6 +20,9 @@ from sterna_service.speech.workers.serve import Call, Operation, WorkerError
 _FRAMES_PER_CHUNK = 4
 _MOST_VOICES = 8
 
+LIGHT: tuple[str, ...] = ()
+"""Operations that pass by the others: none."""
+
 
 class Synthesizer:
     """The operations of the synthesis worker."""

@@ -1,0 +1,1 @@
+"""Spoken conversations: recognition, generation and synthesis in one stream."""
