@@ -77,6 +77,7 @@ BUILT = {
     "StreamSynthesize",
     "GetVoice",
     "ListVoices",
+    "Converse",
     "CreateVoice",
     "DeleteVoice",
 }
