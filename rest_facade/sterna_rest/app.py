@@ -10,6 +10,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
+from sterna_rest.access.headers import EXPOSED_HEADERS
 from sterna_rest.access.middleware import AdmissionMiddleware
 from sterna_rest.api.router import router as api_router
 from sterna_rest.api.schemas import ApiChunk
@@ -52,18 +53,6 @@ __all__ = ["FacadeOptions", "create_app"]
 # What is under `/api`: one or the other.
 _OLLAMA = (ollama_router, ollama_models_router)
 _MYLLM = (api_router, myllm_lifecycle_router, myllm_embeddings_router)
-# What scripts of other origins may read of an answer. (Some browsers know no `*` here.)
-EXPOSED_HEADERS = (
-    "x-request-id",
-    "retry-after",
-    "retry-after-ms",
-    "x-should-retry",
-    *(
-        f"x-ratelimit-{part}-{kind}"
-        for kind in ("requests", "tokens")
-        for part in ("limit", "remaining", "reset")
-    ),
-)
 # What a form holds besides its file: boundaries, and fields such as a prompt.
 _FORM_OVERHEAD = 256 * 1024
 # The core takes samples of voices up to this size.
@@ -119,7 +108,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
             "/v1/voices": min(upload, _MOST_SAMPLE_BYTES + _FORM_OVERHEAD),
         },
     )
-    if options.keys:
+    if options.asks_core:
         app.add_middleware(AdmissionMiddleware)
     if options.cors_origins:
         # Outside of the admission: a browser asks whether it may call without a key.
@@ -128,6 +117,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
             allow_origins=list(options.cors_origins),
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
+            # Some browsers know no `*` here.
             expose_headers=["*", *EXPOSED_HEADERS],
             max_age=600,
         )

@@ -35,6 +35,8 @@ class CoreLink:
 
     def __init__(self, options: FacadeOptions) -> None:
         self.options = options
+        self.untrusted = False
+        """Whether the core has said that this façade may not speak for its clients."""
         self._channel = _channel(options)
         self.access = access_pb2_grpc.AccessServiceStub(self._channel)
         self.inference = inference_pb2_grpc.InferenceServiceStub(self._channel)

@@ -8,9 +8,37 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp
 
 from sterna import Tls
+from sterna.v1.access_pb2 import Limits
+from sterna_rest.access.client import Network
 from sterna_rest.http.metrics import HttpMetrics
 
 MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerLimits:
+    """What each client of a listener may do; 0 is no limit."""
+
+    requests: int = 0
+    """Requests per minute."""
+    tokens: int = 0
+    """Tokens per minute, of prompts and answers together."""
+    concurrent: int = 0
+    """Requests at the same time."""
+    streams: int = 0
+    """Streamed answers at the same time."""
+    upload: int = 0
+    """Bytes of one request."""
+
+    def message(self) -> Limits:
+        """As the protocol says it; all fields say something."""
+        return Limits(
+            requests_per_minute=self.requests,
+            tokens_per_minute=self.tokens,
+            concurrent_requests=self.concurrent,
+            concurrent_streams=self.streams,
+            upload_bytes=self.upload,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +69,15 @@ class FacadeOptions:
     keys: bool = False
     """Every request needs an API key. The core, which knows them, must be told, too."""
 
+    listener: str = "rest"
+    """The name of the listener: clients without a key are counted for each name apart."""
+
+    limits: ListenerLimits = ListenerLimits()
+    """Of each client; those of its key come before them."""
+
+    trusted_proxies: tuple[Network, ...] = ()
+    """Proxies whose `X-Forwarded-For` is believed."""
+
     generation_timeout_seconds: float = 600.0
     """Deadline of one generation call, from request to last token."""
 
@@ -67,6 +104,11 @@ class FacadeOptions:
 
     prompt_concurrency: int = 8
     """How many prompts of one completion request are with the core at the same time."""
+
+    @property
+    def asks_core(self) -> bool:
+        """Whether the core must let each request in."""
+        return self.keys or self.limits != ListenerLimits()
 
     def __post_init__(self) -> None:
         if not self.core_address:

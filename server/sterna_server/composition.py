@@ -6,7 +6,9 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from sterna_rest.access.client import parse_networks
 from sterna_rest.options import FacadeOptions
+from sterna_server.limiting import grpc_limits, rest_limits
 from sterna_server.sections.listener import Listener
 from sterna_server.settings import Settings
 from sterna_server.telemetry import Telemetry
@@ -36,6 +38,9 @@ def core_options(
         # A core that no network reaches belongs to the process that started it.
         keys=settings.auth == "keys" and tcp,
         certificates=grpc_files(settings) if tcp else None,
+        limits=grpc_limits(settings),
+        limits_storage=settings.limits_storage.get_secret_value(),
+        trusted_proxies=tuple(settings.trusted_proxies),
         harness=settings.harness,
         search_provider=settings.search_provider,
         search_endpoint=settings.search_endpoint,
@@ -116,6 +121,9 @@ def facade_options(
         trace=telemetry.traces.http.wrap if telemetry.traces else None,
         show_metrics=settings.metrics and not settings.metrics_listen,
         keys=settings.auth == "keys",
+        listener=f"{listener.host}:{listener.port}",
+        limits=rest_limits(settings, listener),
+        trusted_proxies=parse_networks(settings.trusted_proxies),
         cors_origins=tuple(settings.cors_origins),
         tls=None if core_address.startswith("unix:") else core_tls(settings),
         generation_timeout_seconds=settings.request_timeout,

@@ -33,6 +33,7 @@ from sterna_server.sections.access import AccessSettings
 from sterna_server.sections.embeddings import EmbeddingSettings
 from sterna_server.sections.engine import EngineSettings
 from sterna_server.sections.kinds import DEFAULT_HOME
+from sterna_server.sections.limits import LimitSettings
 from sterna_server.sections.listeners import ListenerSettings
 from sterna_server.sections.models import ModelSettings
 from sterna_server.sections.requests import RequestSettings
@@ -62,6 +63,7 @@ class Settings(
     SpeechSettings,
     EngineSettings,
     TlsSettings,
+    LimitSettings,
     AccessSettings,
     ListenerSettings,
     EmbeddingSettings,

@@ -9,7 +9,7 @@ import logging
 import math
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
+from sterna_service.access.addresses import parse_networks
+from sterna_service.access.counters import Counters
+from sterna_service.access.limiter import Limiter
+from sterna_service.access.limits import NO_LIMITS, Limits
 from sterna_service.encoders.encoder import EncoderOptions
 from sterna_service.encoders.traits import Pooling
 from sterna_service.engine.host import inspect_host
@@ -36,7 +40,7 @@ from sterna_service.models.registry import ModelRegistry, RegistryOptions
 from sterna_service.models.resident import FOR_GOOD
 from sterna_service.models.store import Store
 from sterna_service.network.certificates import CertificateFiles
-from sterna_service.rpc.gate import Gate
+from sterna_service.rpc.gate import Gate, GateOptions
 from sterna_service.rpc.model_admin import server_version
 from sterna_service.rpc.server import RpcServer, ServerLimits
 from sterna_service.search.providers import make_provider
@@ -86,6 +90,13 @@ class CoreOptions:
     """With them, the TCP listener speaks TLS. The Unix socket never does."""
     keys: bool = False
     """Whether every call needs an API key of the database."""
+    limits: Limits = NO_LIMITS
+    """Of each client of the TCP listener; those of its key come before them."""
+    limits_storage: str = ""
+    """A Redis (`redis://host:port`) in which several cores count together; empty: each for
+    itself."""
+    trusted_proxies: Sequence[str] = ()
+    """Addresses and networks of façades that say who their clients are; Unix sockets always may."""
 
     autoload: bool = True
     """Whether a request for a model of the store loads it."""
@@ -343,7 +354,7 @@ async def _listen(
         metrics,
         options.tracing,
         ServerLimits(options.max_call_seconds, options.max_message_bytes),
-        Gate(kept.keyring if options.keys else None),
+        _gate(options, kept),
         with_reflection=options.reflection,
     )
     metrics.registry.register(
@@ -389,6 +400,14 @@ def _keep_options(options: CoreOptions) -> KeepOptions:
         session_ttl=timedelta(seconds=options.session_ttl_seconds),
         answer_ttl=timedelta(seconds=options.answer_ttl_seconds),
         webhooks=options.webhooks,
+    )
+
+
+def _gate(options: CoreOptions, kept: Kept) -> Gate:
+    return Gate(
+        kept.keyring if options.keys else None,
+        Limiter(Counters(options.limits_storage)),
+        GateOptions(options.limits, parse_networks(options.trusted_proxies)),
     )
 
 

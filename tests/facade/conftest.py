@@ -29,6 +29,7 @@ class Live:
 
     url: str
     core_address: str
+    unix_address: str
     admin: ModelAdminServiceAsyncStub
 
     async def engine(self) -> EngineStatus:
@@ -57,7 +58,7 @@ async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
             facade_server(create_app(options)) as url,
             grpc.aio.insecure_channel(core.address) as channel,
         ):
-            yield Live(url, core.address, ModelAdminServiceStub(channel))
+            yield Live(url, core.address, core.unix_address, ModelAdminServiceStub(channel))
     finally:
         await core.stop(0)
 

@@ -6,6 +6,7 @@ import logging
 
 import grpc
 from fastapi.requests import HTTPConnection
+from starlette.types import Scope
 
 from sterna.v1.access_pb2 import AdmitRequest, AdmitResponse
 from sterna_rest.core import CoreLink
@@ -46,6 +47,8 @@ class Admission:
             # The end of the stream, without an error.
             raise internal_error()
         admission.response = response
+        if not response.admission_id:
+            _warn_once(core)
         if core.options.keys and not response.keys_required:
             call.cancel()
             _logger.error("the core does not ask for API keys although this façade is told to")
@@ -62,9 +65,19 @@ class Admission:
         self._call.cancel()
 
 
-def admission_of(connection: HTTPConnection) -> Admission | None:
-    """The admission of a request; None where none is needed."""
-    found = connection.scope.get(STATE_KEY)
+def _warn_once(core: CoreLink) -> None:
+    """Says that the core counts this façade, and not its clients."""
+    if not core.untrusted:
+        core.untrusted = True
+        _logger.warning(
+            "the core does not trust this façade to tell its clients apart: limits hold for all of "
+            "them together; list this façade in the core's trusted_proxies"
+        )
+
+
+def admission_of(scope: Scope) -> Admission | None:
+    """The admission of the request that `scope` describes; None where none is needed."""
+    found = scope.get(STATE_KEY)
     return found if isinstance(found, Admission) else None
 
 
@@ -74,7 +87,7 @@ def require_scope(connection: HTTPConnection, scope: str, *others: str) -> None:
 
     Where keys are off, everything is allowed.
     """
-    admission = admission_of(connection)
+    admission = admission_of(connection.scope)
     if admission is None or not admission.response.keys_required:
         return
     scopes = admission.response.scopes

@@ -117,6 +117,8 @@ class ApiError(HTTPException):
         if self.retry_after is not None:
             headers["retry-after"] = str(max(1, math.ceil(self.retry_after)))
             headers["retry-after-ms"] = str(max(1, math.ceil(self.retry_after * 1000)))
+        if self.status_code == 429:
+            headers["x-should-retry"] = "true"
         if self.status_code == 501 or self.code in _PERMANENT:
             # Clients of OpenAI repeat every 5xx; these will not change by themselves.
             headers["x-should-retry"] = "false"

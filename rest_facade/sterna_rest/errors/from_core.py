@@ -87,7 +87,24 @@ def _api_error(
         message = message.replace(field, f"`{param}`")
     elif mapped.code == "model_not_found":
         param = "model"
-    return ApiError(mapped.status, message, code=mapped.code, param=param, retry_after=retry_after)
+    return ApiError(
+        mapped.status,
+        message,
+        code=mapped.code,
+        param=param,
+        retry_after=retry_after,
+        headers=_limit_headers(error),
+    )
+
+
+def _limit_headers(error: grpc.aio.AioRpcError) -> dict[str, str] | None:
+    """The state of the client's limits, which goes on to it as it is."""
+    found = {
+        key: value
+        for key, value in error.trailing_metadata() or ()
+        if key.startswith("x-ratelimit-") and isinstance(value, str)
+    }
+    return found or None
 
 
 def reason_of(error: grpc.aio.AioRpcError) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sterna_rest.access.admission import admission_of
 from sterna_rest.errors.api_error import ApiError
 
 
@@ -26,6 +27,9 @@ class BodyLimitMiddleware:
             await self._app(scope, receive, send)
             return
         limit = self._limits.get(scope["path"], self._limit)
+        admission = admission_of(scope)
+        if admission is not None and admission.response.limits.upload_bytes:
+            limit = min(limit, admission.response.limits.upload_bytes)
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
             await _too_large(limit).response(scope["path"])(scope, receive, send)

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends
 from fastapi.websockets import WebSocket, WebSocketDisconnect
 from pydantic_core import to_json
 
+from sterna_rest.access.middleware import admitted
 from sterna_rest.core import CoreLink, core_link
 from sterna_rest.errors import ApiError
 from sterna_rest.errors.api_error import internal_error
@@ -72,7 +73,8 @@ async def _answer(
     """One answer, or the event that says why there is none."""
     try:
         try:
-            await conversation.answer(body)
+            async with admitted(socket):
+                await conversation.answer(body)
         except ApiError as error:
             await send(_error(error))
         except (WebSocketDisconnect, OSError):

@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
 _FORM = "should be HOST:PORT, or HOST:PORT,OPTION,…"
 _SWITCHES = ("ollama", "plain")
+_NUMBERS = ("requests", "tokens", "concurrent", "streams")
 _FILES = ("cert", "key", "client_ca")
 
 
@@ -25,6 +28,12 @@ class Listener:
     """A certificate of its own."""
     key: Path | None = None
     client_ca: Path | None = None
+    requests: int | None = None
+    """Limits of its own; None: those of all listeners."""
+    tokens: int | None = None
+    concurrent: int | None = None
+    streams: int | None = None
+    upload: int | None = None
 
 
 def listener(text: str) -> Listener:
@@ -49,5 +58,19 @@ def _option(text: str) -> dict[str, Any]:
         return {name: True}
     if name in _FILES and value:
         return {name: Path(value).expanduser()}
-    known = ", ".join((*_SWITCHES, *(f"{each}=FILE" for each in _FILES)))
+    if name in _NUMBERS and value.isdecimal() and len(value) < 16:
+        return {name: int(value)}
+    if name == "upload" and value:
+        try:
+            return {name: int(TypeAdapter(ByteSize).validate_python(value))}
+        except ValidationError:
+            raise ValueError(f"{text!r} should be a size such as upload=20MiB") from None
+    known = ", ".join(
+        (
+            *_SWITCHES,
+            *(f"{each}=FILE" for each in _FILES),
+            *(f"{each}=N" for each in _NUMBERS),
+            "upload=SIZE",
+        )
+    )
     raise ValueError(f"{text!r} is no option of a listener; there are {known}")

@@ -12,7 +12,7 @@ from typing import Any
 from grpc.aio import ServicerContext
 
 from sterna_service.errors import Reason, ServiceError
-from sterna_service.rpc.gate import NOBODY, Caller
+from sterna_service.rpc.gate import NOBODY, Caller, allowance_headers
 from sterna_service.telemetry.record import CallRecord
 
 REQUEST_ID_KEY = "x-request-id"
@@ -33,6 +33,8 @@ class Call:
     request_id: str
     record: CallRecord
     caller: Caller = NOBODY
+    spent: int = 0
+    """Tokens computed so far, of prompt and answer."""
     notes: dict[str, object] = field(default_factory=dict)
     _greeted: bool = False
 
@@ -40,7 +42,9 @@ class Call:
         """Sends the initial metadata now, if that was not done before."""
         if not self._greeted:
             self._greeted = True
-            await context.send_initial_metadata(((REQUEST_ID_KEY, self.request_id),))
+            visit = self.caller.visit
+            state = allowance_headers(visit.requests, visit.tokens) if visit is not None else ()
+            await context.send_initial_metadata(((REQUEST_ID_KEY, self.request_id), *state))
 
 
 def current_call() -> Call:

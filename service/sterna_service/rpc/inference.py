@@ -13,7 +13,7 @@ from sterna.v1 import inference_pb2, inference_pb2_grpc
 from sterna_service.errors import out_of_range
 from sterna_service.inference.conversation import generate_in_session
 from sterna_service.inference.embedding import Embedder, dimensions_of, embed
-from sterna_service.inference.events import Accepted, GenerationEvent, Started, Usage
+from sterna_service.inference.events import Accepted, Delta, GenerationEvent, Started, Usage
 from sterna_service.inference.generation import encode_prompt
 from sterna_service.inference.harness import Harnesses
 from sterna_service.inference.loaded_model import LoadedModel
@@ -226,6 +226,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                 async for event in events:
                     if isinstance(event, Started):
                         call.record.started(event.queue_seconds, event.prefill_seconds)
+                        call.spent += event.prompt_tokens
+                    elif isinstance(event, Delta):
+                        call.spent += len(event.token_ids)
                     elif isinstance(event, Accepted):
                         call.notes["response_id"] = event.response_id
                         await call.greet(context)
@@ -286,6 +289,8 @@ def _note_usage(usage: Usage, choices: int) -> None:
             usage.decode_seconds,
         )
     )
+    # What was counted along the way is for answers that are broken off.
+    call.spent = usage.prompt_tokens + usage.completion_tokens
     notes = call.notes
     notes["prompt_tokens"] = usage.prompt_tokens
     notes["completion_tokens"] = usage.completion_tokens

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -19,6 +19,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc.aio import AbortError, ServicerContext
 
+from sterna_service.access.limiter import OverLimitError
 from sterna_service.errors import Reason, ServiceError, not_implemented
 from sterna_service.rpc.calls import (
     REQUEST_ID_KEY,
@@ -27,7 +28,7 @@ from sterna_service.rpc.calls import (
     enter_call,
     request_id_of,
 )
-from sterna_service.rpc.gate import Gate
+from sterna_service.rpc.gate import ADMIT, Gate, allowance_headers
 from sterna_service.rpc.status import DETAILS_KEY, STATUS_OF, status_of
 from sterna_service.telemetry.metrics import CoreMetrics
 from sterna_service.telemetry.record import CallRecord
@@ -38,8 +39,6 @@ _log = logging.getLogger(__name__)
 
 _OURS = "/sterna.v1."
 _ADMIN = "/sterna.v1.ModelAdminService/"
-# It lasts as long as the request of which it tells, and that one's calls are waited for.
-_ADMIT = "/sterna.v1.AccessService/Admit"
 # What an operator asks of a server that is stopping.
 _QUESTIONS = ("Get", "List")
 
@@ -82,9 +81,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if handler is None or not method.startswith(_OURS):
             return handler
         make, behavior = _parts(handler)
+        streams = bool(handler.response_streaming)
 
         async def serve(request: Any, context: Context) -> Any:
-            return await self._serve(method, behavior, request, context)
+            return await self._serve(method, behavior, streams, request, context)
 
         return make(
             serve,
@@ -93,7 +93,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         )
 
     async def _serve(
-        self, method: str, behavior: Callable[..., Any], request: Any, context: Context
+        self,
+        method: str,
+        behavior: Callable[..., Any],
+        streams: bool,
+        request: Any,
+        context: Context,
     ) -> Any:
         call = Call(method, request_id_of(context), CallRecord(self._metrics, method))
         enter_call(call)
@@ -104,8 +109,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             call.caller = await self._gate.admit(method, context)
             if call.caller.key is not None:
                 call.notes["key"] = call.caller.key.key_id
-            entered = self._book.enter(is_work=_is_work(method), is_waited_for=method != _ADMIT)
-            return await self._run(call, behavior, request, context)
+            entered = self._book.enter(is_work=_is_work(method), is_waited_for=method != ADMIT)
+            async with self._counted(call, streams):
+                return await self._run(call, behavior, request, context)
         except ServiceError as error:
             outcome, status = error.reason.value, STATUS_OF[error.reason].name
             if STATUS_OF[error.reason] is not grpc.StatusCode.CANCELLED:
@@ -113,10 +119,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             await _abort(error, call, context)
         except asyncio.CancelledError:
             # An admission lasts until it is cancelled: that is how it ends well.
-            if method != _ADMIT:
+            if method != ADMIT:
                 outcome = status = "CANCELLED"
             raise
         finally:
+            call.caller.leave()
             if entered:
                 self._book.leave()
             reason = "" if outcome == "OK" else outcome
@@ -124,7 +131,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             span.set({"rpc.response.status_code": status})
             span.end(error=reason)
             _access.log(
-                logging.DEBUG if method == _ADMIT and not reason else logging.INFO,
+                logging.DEBUG if method == ADMIT and not reason else logging.INFO,
                 "call",
                 extra={
                     "method": method,
@@ -135,6 +142,22 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     **call.notes,
                 },
             )
+
+    @contextlib.asynccontextmanager
+    async def _counted(self, call: Call, streams: bool) -> AsyncIterator[None]:
+        """Counts a call's stream while it runs, and its tokens when it has ended."""
+        visit = call.caller.visit
+        if visit is None:
+            yield
+            return
+        if streams:
+            self._gate.open_stream(visit)
+        try:
+            yield
+        finally:
+            if streams:
+                self._gate.close_stream(visit)
+            await self._gate.charge(visit, call.spent)
 
     def _begin_span(self, call: Call, context: Context) -> Span:
         if self._tracing is None:
@@ -159,6 +182,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     "be UTF-8",
                     metadata={"field": ""},
                 )
+            upload = call.caller.upload_limit
+            if upload and hasattr(request, "__aiter__"):
+                request = _bounded(request, upload)
             async with asyncio.timeout(self._cap) as limit:
                 return await _drive(call, behavior, request, context)
         except (ServiceError, AbortError):
@@ -191,6 +217,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             raise _internal() from None
 
 
+async def _bounded(messages: AsyncIterable[Any], limit: int) -> AsyncGenerator[Any]:
+    """The messages of an upload, as long as they do not exceed the client's limit in bytes."""
+    seen = 0
+    async for message in messages:
+        if not isinstance(message, _Malformed):
+            seen += message.ByteSize()
+        if seen > limit:
+            raise ServiceError(
+                Reason.AUDIO_TOO_LARGE,
+                f"the upload is larger than the limit of {limit} bytes; send less",
+                metadata={"limit_bytes": str(limit)},
+            )
+        yield message
+
+
 async def _drive(call: Call, behavior: Callable[..., Any], request: Any, context: Context) -> Any:
     result = behavior(request, context)
     if inspect.isasyncgen(result):
@@ -208,12 +249,16 @@ async def _drive(call: Call, behavior: Callable[..., Any], request: Any, context
 
 async def _abort(error: ServiceError, call: Call, context: Context) -> NoReturn:
     status = status_of(error, call.request_id)
+    state: tuple[tuple[str, str], ...] = ()
+    if isinstance(error, OverLimitError):
+        state = allowance_headers(error.requests, error.tokens)
     await context.abort(
         STATUS_OF[error.reason],
         status.message,
         (
             (DETAILS_KEY, status.SerializeToString()),
             (REQUEST_ID_KEY, call.request_id),
+            *state,
         ),
     )
 

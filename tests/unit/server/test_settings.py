@@ -107,6 +107,7 @@ def test_every_setting_is_an_option_of_serve_or_rest() -> None:
         "default_temperature",
         "default_top_p",
         "hub_token",
+        "limits_storage",
         "max_audio_bytes",
         "max_audio_seconds",
         "max_body_bytes",
