@@ -151,6 +151,10 @@ async def test_a_scope_is_missing(stand: Stand) -> None:
 async def test_the_socket(stand: Stand) -> None:
     done = await stand.socket_answer(additional_headers=dict(bearer(stand.key)))
     assert done["text"] == PARIS
+    # As a browser does, which cannot set headers.
+    protocols = ["realtime", f"openai-insecure-api-key.{stand.key}"]
+    async with connect(f"{stand.url.replace('http', 'ws', 1)}/v1/realtime", subprotocols=protocols):  # type: ignore[arg-type]
+        pass
     with pytest.raises(InvalidStatus) as caught:
         await stand.socket_answer()
     assert caught.value.response.status_code == 401

@@ -6,6 +6,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -28,6 +29,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 
+_KEY_PROTOCOL = "openai-insecure-api-key."
 # What gRPC takes as a value.
 _VISIBLE = re.compile(r"[\x20-\x7e]+", re.ASCII)
 
@@ -76,6 +78,8 @@ class RequestContextMiddleware:
             await self._app(scope, receive, send)
             return
         context = _read_context(Headers(scope=scope))
+        if scope["type"] == "websocket" and not context.credentials:
+            context.credentials = _offered_key(scope.get("subprotocols", ()))
         scope[_STATE_KEY] = context
         started = False
         status = CLIENT_LEFT
@@ -122,6 +126,14 @@ def _log_request(scope: Scope, context: RequestContext, status: int, seconds: fl
         "client": client[0] if client else "",
     }
     _access.log(level, "request", extra=extra)
+
+
+def _offered_key(subprotocols: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """The key of a browser, which cannot set headers of a WebSocket: OpenAI's pages offer it so."""
+    for each in subprotocols:
+        if each.startswith(_KEY_PROTOCOL):
+            return (("authorization", f"Bearer {each.removeprefix(_KEY_PROTOCOL)}"),)
+    return ()
 
 
 def _read_context(headers: Headers) -> RequestContext:
