@@ -190,7 +190,7 @@ async def test_unknown_paths_need_a_key(stand: Stand) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["Bearer", "Basic YTpi", "Bearer \x7f", "Bearer " + "k" * 7000, "bearer a b"],
+    ["Bearer", "Basic YTpi", "Bearer " + "k" * 7000, "bearer a b"],
 )
 async def test_odd_headers_are_refused(stand: Stand, header: str) -> None:
     async with httpx.AsyncClient(base_url=stand.url, timeout=60) as client:

@@ -62,7 +62,7 @@ def core_error(
     if mapped.status == 500 and info is None:
         return internal_error()
     field = field or (info.metadata.get("field", "") if info is not None else "")
-    return _api_error(mapped, message, field, parameter, retry_after)
+    return _api_error(mapped, message, field, parameter, retry_after, _limit_headers(error))
 
 
 def reason_error(
@@ -71,7 +71,7 @@ def reason_error(
     """What to tell of a failure inside of a stream: as `core_error`, of the reason's name."""
     if reason not in REASONS:
         return internal_error()
-    return _api_error(REASONS[reason], message, field, parameter, None)
+    return _api_error(REASONS[reason], message, field, parameter, None, None)
 
 
 def _api_error(
@@ -80,6 +80,7 @@ def _api_error(
     field: str,
     parameter: Callable[[str], str],
     retry_after: float | None,
+    headers: dict[str, str] | None,
 ) -> ApiError:
     param = None
     if field:
@@ -93,7 +94,7 @@ def _api_error(
         code=mapped.code,
         param=param,
         retry_after=retry_after,
-        headers=_limit_headers(error),
+        headers=headers,
     )
 
 
