@@ -13,6 +13,7 @@ import pytest
 
 from sterna_service.models.catalogue import Catalogue
 from tests.e2e.conftest import FREE_PORTS
+from tests.support.certificates import Authority
 from tests.support.server_process import ServerProcess, run_sterna
 
 pytestmark = pytest.mark.e2e
@@ -136,3 +137,27 @@ def test_an_address_that_others_reach_without_keys(tmp_path: Path) -> None:
     status, found = _doctor(tmp_path, *FREE_PORTS, "--host", "0.0.0.0")
     assert status == 1
     assert "keys" in found["exposure"]["message"]
+
+
+def test_certificates(tmp_path: Path) -> None:
+    issued = Authority(tmp_path, "ours").issue("localhost", "127.0.0.1")
+    other = Authority(tmp_path, "theirs").issue("localhost")
+    flags = [*FREE_PORTS, "--tls-cert", str(issued.chain), "--tls-key"]
+    status, found = _doctor(tmp_path, *flags, str(issued.key))
+    assert (status, found["TLS"]["verdict"]) == (0, "ok")
+    status, found = _doctor(tmp_path, *flags, str(other.key))
+    assert (status, found["TLS"]["verdict"]) == (1, "error")
+    assert str(issued.chain) in found["TLS"]["message"]
+
+
+def test_a_server_that_runs_with_tls_is_no_problem(home: Path, tmp_path: Path) -> None:
+    issued = Authority(tmp_path, "ours").issue("localhost", "127.0.0.1")
+    flags = ["--tls-cert", str(issued.chain), "--tls-key", str(issued.key)]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ports = ["--port", str(port), "--grpc-port", "0"]
+    with ServerProcess(["serve", *ports, *flags], home=home):
+        status, found = _doctor(home, *ports, *flags)
+    assert status == 0
+    assert found["REST port"]["facts"]["running"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import sqlite3
+import ssl
 from collections.abc import Iterator
 from contextlib import closing
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
 import sqlalchemy as sa
 
@@ -16,9 +17,10 @@ from sterna_server.composition import database_place
 from sterna_server.doctor.finding import Finding, error, ok
 from sterna_server.errors import CommandError
 from sterna_server.listing import size_text
-from sterna_server.sections.listener import listener
+from sterna_server.sections.listener import Listener, listener
 from sterna_server.settings import Settings
 from sterna_server.store.models import find
+from sterna_server.tls import grpc_files, rest_files
 from sterna_service.errors import ServiceError, StartupError
 from sterna_service.models.description import ModelDescription, describe
 from sterna_service.speech.catalogue import Kind
@@ -100,6 +102,27 @@ def check_extras(settings: Settings) -> Iterator[Finding]:
             )
 
 
+def check_certificates(settings: Settings) -> Iterator[Finding]:
+    """Whether the certificates of the listeners can be read, and fit their keys."""
+    wanted: list[tuple[str, Listener | None]] = [("TLS", None)]
+    for text in settings.listen:
+        each = listener(text)
+        if each.cert is not None or each.client_ca is not None:
+            wanted.append((f"TLS {text}", each))
+    for check, each_listener in wanted:
+        try:
+            files = (
+                grpc_files(settings)
+                if each_listener is None
+                else rest_files(settings, each_listener)
+            )
+            if files is not None:
+                files.read()
+                yield ok(check, f"{files.chain} and its key", certificate=str(files.chain))
+        except (CommandError, StartupError) as problem:
+            yield error(check, str(problem), "name PEM files that the server's user can read")
+
+
 def check_ports(settings: Settings) -> Iterator[Finding]:
     """Whether each address can be listened on. A Sterna server that already does is no problem."""
     wanted = [
@@ -113,7 +136,7 @@ def check_ports(settings: Settings) -> Iterator[Finding]:
         each = listener(settings.metrics_listen)
         host, port = each.host, each.port
         wanted.append(("metrics port", host, port, "--metrics-listen"))
-    running = _answers(settings.host, settings.port)
+    running = _answers(settings)
     for check, host, port, flag in wanted:
         try:
             ports.check_free(host, port, flag=flag)
@@ -197,13 +220,18 @@ def _is_installed(module: str) -> bool:
         return False
 
 
-def _answers(host: str, port: int) -> bool:
-    """Whether a Sterna server answers there."""
-    if not port:
+def _answers(settings: Settings) -> bool:
+    """Whether a Sterna server answers at the address of the REST listener."""
+    if not settings.port:
         return False
-    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    connection = HTTPConnection(host, settings.port, timeout=2.0)
+    if settings.tls_cert is not None:
+        # Whoever listens there is only asked what it is; nothing is told to it.
+        context = ssl._create_unverified_context()
+        connection = HTTPSConnection(host, settings.port, timeout=2.0, context=context)
     try:
-        with closing(HTTPConnection(address, port, timeout=2.0)) as connection:
+        with closing(connection):
             connection.request("GET", "/health")
             answer = connection.getresponse()
             return answer.status == 200 and "uptime" in json.loads(answer.read())

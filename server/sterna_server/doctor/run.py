@@ -90,6 +90,7 @@ def _checks(settings: Settings) -> Iterator[Callable[[], Iterator[Finding]]]:
     yield lambda: parts.check_speech(settings)
     yield lambda: parts.check_extras(settings)
     yield lambda: parts.check_database(settings)
+    yield lambda: parts.check_certificates(settings)
     yield lambda: parts.check_ports(settings)
     yield lambda: _exposure(settings)
 
