@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from sterna_service.errors import StartupError
-from sterna_service.state.faults import may_repeat, refusal_of, unavailable
+from sterna_service.state.faults import is_locked, may_repeat, refusal_of, unavailable
 from sterna_service.state.migrate import migrate
 from sterna_service.state.place import POSTGRES_THREADS, Place, make_engine, place_of
 
@@ -154,8 +155,7 @@ def _open_blocking(where: Path | str) -> Database:
     place = place_of(where)
     engine = make_engine(place)
     try:
-        with engine.begin() as connection:
-            migrate(connection, place.name)
+        _migrate_blocking(engine, place)
     except sa.exc.DBAPIError as error:
         engine.dispose()
         problem = " ".join(str(error.orig).split())[:300]
@@ -171,6 +171,20 @@ def _open_blocking(where: Path | str) -> Database:
         engine.dispose()
         raise
     return Database(place, engine)
+
+
+def _migrate_blocking(engine: sa.Engine, place: Place) -> None:
+    deadline = time.monotonic() + _MOST_WAIT_SECONDS
+    while True:
+        try:
+            with engine.begin() as connection:
+                migrate(connection, place.name)
+            return
+        except sa.exc.OperationalError as error:
+            # Two that make the same new file do not wait for each other, whatever its timeout.
+            if not is_locked(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def _file_id(place: Place) -> tuple[int, int] | None:

@@ -39,6 +39,11 @@ def may_repeat(error: sa.exc.DBAPIError) -> bool:
     return getattr(error.orig, "sqlstate", None) in _POSTGRES_AGAIN
 
 
+def is_locked(error: sa.exc.DBAPIError) -> bool:
+    """Whether another process holds the file of SQLite."""
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (5, 6)
+
+
 def refusal_of(error: sa.exc.SQLAlchemyError, name: str) -> ServiceError | None:
     """What callers are told; None when the database is not to blame. `name` is shown for it."""
     if isinstance(error, sa.exc.TimeoutError):
