@@ -65,4 +65,4 @@ export STERNA_TEST_POSTGRES=postgresql://sterna@127.0.0.1:$port/postgres
 
 # shellcheck disable=SC2086
 "$venv/bin/python" -m pytest -q ${TESTS:-tests/state tests/contract/test_sessions.py \
-  tests/contract/test_stored_answers.py tests/contract/test_webhooks.py} ${PYTEST:-}
+  tests/contract/test_stored_answers.py tests/contract/test_webhooks.py tests/contract/test_usage.py} ${PYTEST:-}

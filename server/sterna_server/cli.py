@@ -18,6 +18,7 @@ from sterna_server.commands import (
     serve,
     speech,
     store,
+    usage,
     version,
 )
 from sterna_server.errors import CommandError
@@ -39,6 +40,7 @@ for module in (
     core,
     rest,
     keys,
+    usage,
     chat,
     models,
     store,

@@ -355,6 +355,7 @@ async def _listen(
         options.tracing,
         ServerLimits(options.max_call_seconds, options.max_message_bytes),
         _gate(options, kept),
+        kept.usage,
         with_reflection=options.reflection,
     )
     metrics.registry.register(

@@ -16,6 +16,7 @@ from sterna_service.state.keys import SqlKeyRepository
 from sterna_service.state.locks import locks_of
 from sterna_service.state.sessions import SqlSessionRepository
 from sterna_service.state.sweeper import Sweeper
+from sterna_service.telemetry.usage import Usage
 from sterna_service.webhooks.options import WebhookOptions
 from sterna_service.webhooks.webhooks import Webhooks
 
@@ -43,6 +44,7 @@ class Kept:
         self.answers = Answers(SqlAnswerRepository(database), options.answer_ttl)
         self.keyring = Keyring(SqlKeyRepository(database))
         self.webhooks = Webhooks(database, options.webhooks)
+        self.usage = Usage(database)
         self._sweeper = Sweeper(
             {
                 "sessions": self.sessions.purge,
@@ -64,6 +66,7 @@ class Kept:
         """Begins to record `events` and to send webhooks; `port` is where the core speaks gRPC."""
         self.webhooks.start(port)
         events.record_in(self.webhooks.recorder)
+        self.usage.book.start()
         self._sweeper.start()
 
     async def close(self) -> None:
@@ -71,6 +74,7 @@ class Kept:
         try:
             await self._sweeper.close()
             await self.webhooks.close()
+            await self.usage.book.close()
             await self.keyring.close()
             await self._locks.close()
         finally:

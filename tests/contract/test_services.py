@@ -71,6 +71,7 @@ BUILT = {
     "DeleteWebhook",
     "RotateWebhookSecret",
     "ListWebhookDeliveries",
+    "ListUsage",
     "Transcribe",
     "StreamTranscribe",
     "Synthesize",

@@ -8,40 +8,13 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from sterna_service.errors import StartupError
 from sterna_service.state.database import Database
-from sterna_service.state.migrate import NEWEST_REVISION
-from sterna_service.state.tables import metadata
 
 
 def insert_one(connection: sa.Connection) -> None:
     connection.execute(sa.text("INSERT INTO sessions VALUES ('a', '', 0, 0, 0, 0, 0)"))
-
-
-def scripts() -> ScriptDirectory:
-    config = Config()
-    config.set_main_option("script_location", "sterna_service.state:migrations")
-    return ScriptDirectory.from_config(config)
-
-
-def test_the_newest_revision_is_the_last_migration() -> None:
-    assert scripts().get_heads() == [NEWEST_REVISION]
-
-
-async def test_migrations_make_the_schema_that_the_code_expects(tmp_path: Path) -> None:
-    database = await Database.open(tmp_path / "state.db")
-    try:
-        differences = await database.run(
-            lambda connection: compare_metadata(MigrationContext.configure(connection), metadata)
-        )
-    finally:
-        await database.close()
-    assert differences == []
 
 
 async def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> None:

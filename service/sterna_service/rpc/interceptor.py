@@ -33,6 +33,7 @@ from sterna_service.rpc.status import DETAILS_KEY, STATUS_OF, status_of
 from sterna_service.telemetry.metrics import CoreMetrics
 from sterna_service.telemetry.record import CallRecord
 from sterna_service.telemetry.spans import NO_SPAN, Span, Tracing, enter_span
+from sterna_service.telemetry.usage import UsageBook
 
 _access = logging.getLogger("sterna_service.access")
 _log = logging.getLogger(__name__)
@@ -59,12 +60,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self,
         book: CallBook,
         gate: Gate,
+        usage: UsageBook,
         metrics: CoreMetrics,
         tracing: Tracing | None,
         max_call_seconds: float,
     ) -> None:
         self._book = book
         self._gate = gate
+        self._usage = usage
         self._metrics = metrics
         self._tracing = tracing
         self._cap = max_call_seconds
@@ -128,6 +131,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 self._book.leave()
             reason = "" if outcome == "OK" else outcome
             call.record.end(status, reason)
+            self._usage.note(call.notes)
             span.set({"rpc.response.status_code": status})
             span.end(error=reason)
             _access.log(

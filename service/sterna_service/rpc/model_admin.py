@@ -37,8 +37,10 @@ from sterna_service.rpc.to_models import (
     pull_source,
     watch,
 )
+from sterna_service.rpc.usage import UsageMethods
 from sterna_service.rpc.webhooks import WebhookMethods
 from sterna_service.telemetry.host import CpuMeter, memory
+from sterna_service.telemetry.usage import Usage
 from sterna_service.webhooks.webhooks import Webhooks
 
 Context = ServicerContext[Any, Any]
@@ -68,7 +70,9 @@ class Endpoint:
         return kind(protocol=protocol, address=self.address, port=self.port)
 
 
-class ModelAdminServicer(WebhookMethods, model_admin_pb2_grpc.ModelAdminServiceServicer):
+class ModelAdminServicer(
+    WebhookMethods, UsageMethods, model_admin_pb2_grpc.ModelAdminServiceServicer
+):
     """Models, status and webhooks."""
 
     def __init__(
@@ -76,11 +80,13 @@ class ModelAdminServicer(WebhookMethods, model_admin_pb2_grpc.ModelAdminServiceS
         models: ModelRegistry,
         pulls: Pulls,
         webhooks: Webhooks,
+        usage: Usage,
         harnesses: Harnesses,
         book: CallBook,
         endpoints: Callable[[], Sequence[Endpoint]],
     ) -> None:
         WebhookMethods.__init__(self, webhooks)
+        UsageMethods.__init__(self, usage)
         self._models = models
         self._pulls = pulls
         self._harnesses = harnesses

@@ -56,6 +56,7 @@ _SERVICES: dict[str, dict[str, frozenset[Scope]]] = {
         "DeleteWebhook": _ADMIN,
         "RotateWebhookSecret": _ADMIN,
         "ListWebhookDeliveries": _ADMIN,
+        "ListUsage": _ADMIN,
     },
     "sterna.v1.SpeechService": {
         "Transcribe": _SPEECH,

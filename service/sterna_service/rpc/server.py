@@ -38,6 +38,7 @@ from sterna_service.rpc.tls import server_credentials
 from sterna_service.speech.runtime import Speech
 from sterna_service.telemetry.metrics import CoreMetrics
 from sterna_service.telemetry.spans import Tracing
+from sterna_service.telemetry.usage import Usage
 from sterna_service.webhooks.webhooks import Webhooks
 
 _ACCESS = access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name
@@ -73,6 +74,7 @@ class RpcServer:
         tracing: Tracing | None,
         limits: ServerLimits,
         gate: Gate,
+        usage: Usage,
         *,
         with_reflection: bool,
     ) -> None:
@@ -81,7 +83,9 @@ class RpcServer:
         self._endpoints: list[Endpoint] = []
         self._server = grpc.aio.server(
             interceptors=(
-                CallInterceptor(self.book, gate, metrics, tracing, limits.max_call_seconds),
+                CallInterceptor(
+                    self.book, gate, usage.book, metrics, tracing, limits.max_call_seconds
+                ),
             ),
             options=_options(limits.max_message_bytes),
         )
@@ -89,7 +93,7 @@ class RpcServer:
         # leaves out; the interceptor makes NOT_IMPLEMENTED of that.
         inference = InferenceServicer(models, sessions, answers, harnesses)
         admin = ModelAdminServicer(  # type: ignore[abstract]
-            models, pulls, webhooks, harnesses, self.book, lambda: self._endpoints
+            models, pulls, webhooks, usage, harnesses, self.book, lambda: self._endpoints
         )
         inference_pb2_grpc.add_InferenceServiceServicer_to_server(inference, self._server)
         model_admin_pb2_grpc.add_ModelAdminServiceServicer_to_server(admin, self._server)

@@ -153,3 +153,19 @@ api_keys = Table(
     Column("revoke_time", BigInteger),
     Column("last_use_time", BigInteger),
 )
+
+usage = Table(
+    "usage",
+    metadata,
+    # Of the calls' ends, in UTC: YYYY-MM-DD.
+    Column("day", String(10), primary_key=True),
+    # Empty: no model was needed.
+    Column("model_id", String(512), primary_key=True),
+    # Empty: nobody had to show a key.
+    Column("key_id", String(64), primary_key=True),
+    Column("request_count", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("audio_milliseconds", BigInteger, nullable=False),
+)

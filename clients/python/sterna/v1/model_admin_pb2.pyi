@@ -6,6 +6,7 @@ from sterna.v1 import generation_pb2 as _generation_pb2
 from sterna.v1 import model_pb2 as _model_pb2
 from sterna.v1 import pull_pb2 as _pull_pb2
 from sterna.v1 import server_status_pb2 as _server_status_pb2
+from sterna.v1 import usage_pb2 as _usage_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -331,3 +332,27 @@ class ListWebhookDeliveriesResponse(_message.Message):
     deliveries: _containers.RepeatedCompositeFieldContainer[_event_pb2.WebhookDelivery]
     next_page_token: str
     def __init__(self, deliveries: _Optional[_Iterable[_Union[_event_pb2.WebhookDelivery, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ListUsageRequest(_message.Message):
+    __slots__ = ("first_day", "last_day", "model_id", "key_id", "page_size", "page_token")
+    FIRST_DAY_FIELD_NUMBER: _ClassVar[int]
+    LAST_DAY_FIELD_NUMBER: _ClassVar[int]
+    MODEL_ID_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    first_day: str
+    last_day: str
+    model_id: str
+    key_id: str
+    page_size: int
+    page_token: str
+    def __init__(self, first_day: _Optional[str] = ..., last_day: _Optional[str] = ..., model_id: _Optional[str] = ..., key_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListUsageResponse(_message.Message):
+    __slots__ = ("usage", "next_page_token")
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    usage: _containers.RepeatedCompositeFieldContainer[_usage_pb2.DailyUsage]
+    next_page_token: str
+    def __init__(self, usage: _Optional[_Iterable[_Union[_usage_pb2.DailyUsage, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

@@ -135,6 +135,11 @@ class ModelAdminServiceStub:
                 request_serializer=sterna_dot_v1_dot_model__admin__pb2.ListWebhookDeliveriesRequest.SerializeToString,
                 response_deserializer=sterna_dot_v1_dot_model__admin__pb2.ListWebhookDeliveriesResponse.FromString,
                 _registered_method=True)
+        self.ListUsage = channel.unary_unary(
+                '/sterna.v1.ModelAdminService/ListUsage',
+                request_serializer=sterna_dot_v1_dot_model__admin__pb2.ListUsageRequest.SerializeToString,
+                response_deserializer=sterna_dot_v1_dot_model__admin__pb2.ListUsageResponse.FromString,
+                _registered_method=True)
 
 
 class ModelAdminServiceServicer:
@@ -292,6 +297,13 @@ class ModelAdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUsage(self, request, context):
+        """Lists what was used, latest day first, then by model and key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelAdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -394,6 +406,11 @@ def add_ModelAdminServiceServicer_to_server(servicer, server):
                     servicer.ListWebhookDeliveries,
                     request_deserializer=sterna_dot_v1_dot_model__admin__pb2.ListWebhookDeliveriesRequest.FromString,
                     response_serializer=sterna_dot_v1_dot_model__admin__pb2.ListWebhookDeliveriesResponse.SerializeToString,
+            ),
+            'ListUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsage,
+                    request_deserializer=sterna_dot_v1_dot_model__admin__pb2.ListUsageRequest.FromString,
+                    response_serializer=sterna_dot_v1_dot_model__admin__pb2.ListUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -937,6 +954,33 @@ class ModelAdminService:
             '/sterna.v1.ModelAdminService/ListWebhookDeliveries',
             sterna_dot_v1_dot_model__admin__pb2.ListWebhookDeliveriesRequest.SerializeToString,
             sterna_dot_v1_dot_model__admin__pb2.ListWebhookDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sterna.v1.ModelAdminService/ListUsage',
+            sterna_dot_v1_dot_model__admin__pb2.ListUsageRequest.SerializeToString,
+            sterna_dot_v1_dot_model__admin__pb2.ListUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -89,6 +89,8 @@ class ModelAdminServiceStub:
     """Gives a webhook a new secret; for 24 hours both sign. Error: WEBHOOK_NOT_FOUND."""
     ListWebhookDeliveries: _grpc.UnaryUnaryMultiCallable[_model_admin_pb2.ListWebhookDeliveriesRequest, _model_admin_pb2.ListWebhookDeliveriesResponse]
     """Lists the attempts to tell a webhook something, latest first. Error: WEBHOOK_NOT_FOUND."""
+    ListUsage: _grpc.UnaryUnaryMultiCallable[_model_admin_pb2.ListUsageRequest, _model_admin_pb2.ListUsageResponse]
+    """Lists what was used, latest day first, then by model and key."""
 
 @_typing.type_check_only
 class ModelAdminServiceAsyncStub(ModelAdminServiceStub):
@@ -151,6 +153,8 @@ class ModelAdminServiceAsyncStub(ModelAdminServiceStub):
     """Gives a webhook a new secret; for 24 hours both sign. Error: WEBHOOK_NOT_FOUND."""
     ListWebhookDeliveries: _aio.UnaryUnaryMultiCallable[_model_admin_pb2.ListWebhookDeliveriesRequest, _model_admin_pb2.ListWebhookDeliveriesResponse]  # type: ignore[assignment]
     """Lists the attempts to tell a webhook something, latest first. Error: WEBHOOK_NOT_FOUND."""
+    ListUsage: _aio.UnaryUnaryMultiCallable[_model_admin_pb2.ListUsageRequest, _model_admin_pb2.ListUsageResponse]  # type: ignore[assignment]
+    """Lists what was used, latest day first, then by model and key."""
 
 class ModelAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """The models, and the server itself. Errors that any call may have: as InferenceService."""
@@ -330,5 +334,13 @@ class ModelAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_admin_pb2.ListWebhookDeliveriesResponse, _abc.Awaitable[_model_admin_pb2.ListWebhookDeliveriesResponse]]:
         """Lists the attempts to tell a webhook something, latest first. Error: WEBHOOK_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListUsage(
+        self,
+        request: _model_admin_pb2.ListUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_admin_pb2.ListUsageResponse, _abc.Awaitable[_model_admin_pb2.ListUsageResponse]]:
+        """Lists what was used, latest day first, then by model and key."""
 
 def add_ModelAdminServiceServicer_to_server(servicer: ModelAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
