@@ -155,7 +155,8 @@ def adapted(checkpoint: Path, recipe: Recipe, directory: Path) -> Any:
 
 
 def versions() -> dict[str, str]:
-    return base.versions() | {"peft": peft.__version__}
+    found: dict[str, str] = base.versions() | {"peft": peft.__version__}
+    return found
 
 
 def golden_recipe(name: str) -> dict[str, Any]:

@@ -49,15 +49,20 @@ class Rotary:
             name = "long_factor" if tokens > self.original else "short_factor"
             factors: Array = np.array(self.scaling[name])
             return plain / factors
+        kept: Array
         if self.kind == "llama3":
             low, high = self.scaling["low_freq_factor"], self.scaling["high_freq_factor"]
             turns = self.original * plain / (2 * math.pi)  # over the original context
-            kept: Array = np.clip((turns - low) / (high - low), 0, 1)
-            return plain * kept + plain / self.factor * (1 - kept)
+            kept = np.clip((turns - low) / (high - low), 0, 1)
+            return self._between(plain, kept)
         if self.kind == "yarn":
             kept = 1 - self._ramp()
-            return plain * kept + plain / self.factor * (1 - kept)
+            return self._between(plain, kept)
         return plain
+
+    def _between(self, plain: Array, kept: Array) -> Array:
+        mixed: Array = plain * kept + plain / self.factor * (1 - kept)
+        return mixed
 
     def _ramp(self) -> Array:
         """From 0 where a dimension turns often to 1 where it hardly turns."""
