@@ -1,0 +1,95 @@
+"""What is measured and traced of speech."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+import pytest_asyncio
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from sterna.v1 import recognition_pb2, speech_pb2, speech_pb2_grpc
+from sterna_service.app import CoreOptions, start_core
+from sterna_service.speech.options import SpeechOptions
+from sterna_service.telemetry.otel import CallTracing
+from tests.support.metrics import Scrape, scrape
+from tests.support.speech import messages, recording
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PATIENCE = 120.0
+TEXT = "Terns fly from one end of the world to the other."
+
+
+Told = tuple[Scrape, list[ReadableSpan], float, float]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def told(voice_home: Path) -> AsyncIterator[Told]:
+    """The metrics and the spans of a transcription and a synthesis, and their audio in seconds."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    options = CoreOptions(
+        home=voice_home,
+        port=0,
+        threads=1,
+        speech=SpeechOptions(recognition_model="digits"),
+        tracing=CallTracing(provider),
+    )
+    core = await start_core(options)
+    try:
+        async with grpc.aio.insecure_channel(core.address) as channel:
+            stub = speech_pb2_grpc.SpeechServiceStub(channel)
+            config = recognition_pb2.RecognitionConfig(language="en")
+            upload = messages(speech_pb2.TranscribeRequest, config, recording(7))
+            answer = await stub.Transcribe(upload, timeout=PATIENCE)
+            request = speech_pb2.SynthesizeRequest(text=TEXT)
+            events = [event async for event in stub.Synthesize(request, timeout=PATIENCE)]
+        heard = answer.audio_duration.ToTimedelta().total_seconds()
+        spoken = events[-1].done.audio_duration.ToTimedelta().total_seconds()
+        yield scrape(core.metrics.registry), list(exporter.get_finished_spans()), heard, spoken
+    finally:
+        await core.stop(0)
+
+
+async def test_audio_and_the_real_time_factor_are_measured(told: Told) -> None:
+    page, _, heard, spoken = told
+    for operation, seconds in (("recognition", heard), ("synthesis", spoken)):
+        audio = page.value("sterna_speech_audio_seconds_total", operation=operation)
+        assert audio == pytest.approx(seconds, abs=0.01)
+        factors = "sterna_speech_real_time_factor"
+        assert page.value(f"{factors}_count", operation=operation) == 1
+        busy = page.value("sterna_speech_worker_busy_seconds_total", worker=operation)
+        assert page.value(f"{factors}_sum", operation=operation) * seconds == pytest.approx(
+            busy, rel=0.05
+        )
+        assert page.value("sterna_speech_worker_up", worker=operation) == 1
+        assert page.value("sterna_speech_worker_starts_total", worker=operation) == 1
+        assert page.value("sterna_speech_worker_requests", worker=operation) == 0
+        memory = page.value("sterna_speech_worker_resident_memory_bytes", worker=operation)
+        assert memory > 1_000_000
+
+
+async def test_the_steps_of_the_workers_are_spans_of_their_call(told: Told) -> None:
+    _, spans, _, _ = told
+    calls = {span.name: span for span in spans if span.parent is None}
+    assert set(calls) == {
+        "sterna.v1.SpeechService/Transcribe",
+        "sterna.v1.SpeechService/Synthesize",
+    }
+    parents = {call.context.span_id: name for name, call in calls.items() if call.context}
+    below: dict[str, set[str]] = {name: set() for name in calls}
+    for span in spans:
+        if span.parent is not None:
+            below[parents[span.parent.span_id]].add(span.name)
+    assert {"recognition decode", "recognition next"} <= below["sterna.v1.SpeechService/Transcribe"]
+    assert {"synthesis open", "synthesis say"} <= below["sterna.v1.SpeechService/Synthesize"]
+    for span in spans:
+        values = " ".join(str(value) for value in (span.attributes or {}).values())
+        assert "Terns" not in values
+        assert "seven" not in values
