@@ -57,6 +57,7 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+// Without the scales of groups, which are a sixteenth of it at most.
 Span span_of(const TernaryMatrix& w) {
   return {w.tiles, static_cast<std::size_t>(w.row_tiles()) * w.col_blocks() * kTileBytes};
 }
@@ -77,6 +78,7 @@ std::vector<Span> head_spans(const LoadedModel& model) {
   if (const SplitMatrix* split = model.split_head(); split != nullptr) {
     return {{split->high, static_cast<std::size_t>(split->rows) * split->stride}};
   }
+  if (model.ternary_head() != nullptr) return {span_of(*model.ternary_head())};
   const DenseMatrix& head = *model.head();
   const bool bf16 = head.bf16 != nullptr;
   const void* data = bf16 ? static_cast<const void*>(head.bf16) : head.f32;

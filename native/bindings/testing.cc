@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <iterator>
 #include <numeric>
 #include <string>
 
@@ -78,7 +79,9 @@ py::tuple linear(const std::shared_ptr<Model>& model, const std::string& name, F
   require_matrix(x, weight.cols);
   const py::ssize_t rows = x.shape(0);
   py::array_t<std::int8_t> codes({rows, static_cast<py::ssize_t>(weight.cols)});
-  py::array_t<float> steps(rows);
+  const auto groups = static_cast<py::ssize_t>(weight.groups());
+  py::array_t<float> steps(groups == 1 ? std::vector<py::ssize_t>{rows}
+                                       : std::vector<py::ssize_t>{rows, groups});
   py::array_t<float> y({rows, static_cast<py::ssize_t>(weight.rows)});
   bench.transformer.linear(weight, x.data(), static_cast<int>(rows), y.mutable_data(),
                            codes.mutable_data(), steps.mutable_data());
@@ -115,6 +118,7 @@ py::array_t<float> logits(const std::shared_ptr<Model>& model, const std::vector
     }
     bench.rows[i].token = tokens[i];
     bench.rows[i].adapter = loaded(adapter);
+    bench.rows[i].long_text = needs_long_factors(config, std::ssize(tokens));
   }
   py::array_t<float> out(
       {static_cast<py::ssize_t>(tokens.size()), static_cast<py::ssize_t>(config.vocab_size)});
@@ -147,7 +151,8 @@ py::dict sparsity(const std::shared_ptr<Model>& model, const std::vector<TokenId
 void bind_testing(py::module_& module) {
   py::module_ testing = module.def_submodule("testing", "Single steps of the model, for tests.");
   testing.def("linear", &linear, py::arg("model"), py::arg("name"), py::arg("x"),
-              "(codes int8[m, in], steps float32[m], y float32[m, out]) of x float32[m, in]; "
+              "(codes int8[m, in], steps float32[m] or [m, groups], y float32[m, out]) of x "
+              "float32[m, in]; "
               "name is e.g. 'layers.0.q'.");
   testing.def("layer", &layer, py::arg("model"), py::arg("index"), py::arg("x"),
               py::arg("adapter") = nullptr,

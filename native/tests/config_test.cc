@@ -161,8 +161,8 @@ TEST(unknown_keys_are_refused_unless_null) {
   unsupported(bitnet_config(), "embedding_multiplier", 1.0);
   CHECK_EQ(parse(with(bitnet_config(), "logit_softcapping", nullptr)).model.layers, 30);
   json config = bitnet_config();
-  config["quantization_config"]["group_size"] = 128;
-  check_refused(config, ErrorCode::kUnsupportedModel, "quantization_config.group_size", "");
+  config["quantization_config"]["surprise"] = 128;
+  check_refused(config, ErrorCode::kUnsupportedModel, "quantization_config.surprise", "");
 }
 
 TEST(quantization_is_checked) {

@@ -84,7 +84,7 @@ TEST(a_bare_decoder_has_names_without_a_prefix) {
 TEST(latent_weights_with_norms_need_no_declaration) {
   TestCheckpoint checkpoint = make_checkpoint(Family::kBitnetOnline);
   checkpoint.config.erase("quantization_config");
-  check_refused(checkpoint, "quantization_config", "is missing");
+  check_refused(checkpoint, "model.layers.0.self_attn.q_proj.weight", "no \"quantization_config\"");
   add_projection_norms(checkpoint, "norm");
   const TempDir out;
   pack(checkpoint, out / "bundle");

@@ -24,7 +24,7 @@ from transformers.integrations import bitnet
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "service")]
 
-from scripts.checkpoint_presets import PRESETS, TINY_PRESETS  # noqa: E402
+from scripts.checkpoint_presets import GROUPED_PRESETS, PRESETS, TINY_PRESETS  # noqa: E402
 from sterna_service.models.synthetic.checkpoint import make_checkpoint  # noqa: E402
 from tests.golden.reference_form import to_reference_form  # noqa: E402
 
@@ -38,7 +38,16 @@ LAYER_PROMPTS = range(100, 130)  # candidates for the captured run
 CLEAR_MARGIN = 3e-5  # LAYER_BOUNDARY of the tests
 # Less of what is wide, and of variants of what is recorded in full, to keep the files small.
 WIDE = ("bitnet-multiply-wide",)
-VARIANTS = ("qwen3-embedding",)
+VARIANTS = (
+    "qwen3-embedding",
+    "bitnet-old",
+    "llama-linear",
+    "llama-llama3",
+    "llama-yarn",
+    "llama-longrope",
+    "llama-longrope-short",
+    *GROUPED_PRESETS,
+)
 FEW_SEEDS = (0, 1)
 FEW_LINEAR_ROWS = 2
 FEW_LAYER_TOKENS = 5
@@ -192,6 +201,8 @@ def rounding_margin(x: Any, scale: Any) -> Any:
 
 def clear_rows(values: dict[str, Any]) -> int:
     """How many rows of a captured run stay clear of boundaries, attention to others included."""
+    if "layer/margin" not in values:
+        return 0
     margin = values["layer/margin"].copy()
     margin[:, 0] = np.minimum.accumulate(margin[:, 0], axis=-1)
     return int((margin.min(axis=1) > CLEAR_MARGIN).sum())
@@ -216,15 +227,17 @@ def record_layers(model: Any, tokens: list[int], rows: int) -> dict[str, Any]:
     values: dict[str, Any] = {
         "layer/tokens": np.array(tokens, np.int32),
         "layer/hidden": np.stack(recorder.hidden),
-        "layer/margin": np.stack(
-            [[recorder.margin(index, stage) for stage in PROJECTIONS] for index in range(layers)]
-        ),
     }
+    if recorder.codes:
+        values["layer/margin"] = np.stack(
+            [[recorder.margin(index, stage) for stage in PROJECTIONS] for index in range(layers)]
+        )
     # The last rows: their attention saw every position before them.
     for stage, x in recorder.inputs.items():
         values[f"linear/{stage}/x"] = x[-rows:]
-        values[f"linear/{stage}/codes"] = recorder.codes[stage][-rows:]
-        values[f"linear/{stage}/scale"] = recorder.scales[stage][-rows:]
+        if stage in recorder.codes:  # activations of models with groups are floats
+            values[f"linear/{stage}/codes"] = recorder.codes[stage][-rows:]
+            values[f"linear/{stage}/scale"] = recorder.scales[stage][-rows:]
     for stage, x in recorder.normed.items():
         values[f"linear/{stage}/normed"] = x[-rows:]
     for name, y in recorder.outputs.items():
@@ -301,7 +314,8 @@ def golden_preset(preset: str) -> dict[str, Any]:
                 runs = [record_layers(model, prompt, rows) for prompt in prompts]
                 clearest: dict[str, Any] = max(runs, key=clear_rows)
                 values |= clearest
-                values |= record_edges(model)
+                if not shape.has_groups:
+                    values |= record_edges(model)
             tokens = prompt_tokens(shape.vocab, seed, PROMPT_TOKENS)
             values |= record_logits(model, seed, tokens, LOGIT_ROWS)
     values["meta"] = np.array(json.dumps(versions() | {"preset": preset, "sha256": digests}))
@@ -362,7 +376,7 @@ def main() -> None:
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
     options.output.mkdir(parents=True, exist_ok=True)
-    for name in options.names or [*TINY_PRESETS, "embedded"]:
+    for name in options.names or [*TINY_PRESETS, *GROUPED_PRESETS, "embedded"]:
         values = golden_embedded(options.embedded) if name == "embedded" else golden_preset(name)
         path = options.output / f"{name}.npz"
         np.savez_compressed(path, **values)

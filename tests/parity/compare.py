@@ -40,6 +40,11 @@ LAYER_BOUNDARY = 3e-5  # the same inside a layer: some ulps of an activation nea
 FLIPPED_LAYER = 0.05
 EXACT_LOGITS = 1e-4
 FLIPPED_LOGITS = 0.3
+# Models that were trained with float activations, whose inputs are rounded here by groups: a code
+# is off by half a step, and a step is a fiftieth of its group's deviation, or more where values are
+# far apart, as behind SwiGLU. For one projection or layer:
+ROUNDED = 0.1  # the largest
+ROUNDED_MEAN = 0.02  # the root of the mean square
 TOP1 = 0.9  # share of positions
 EXACT_SHARE = 0.5  # of the rows of a layer, and of the prompts of all shapes together
 
@@ -145,6 +150,16 @@ def compare_linear(model: Oracle, golden: Golden, index: int, name: str) -> Line
         step_error=float(np.abs(steps.astype(np.float64) * scale - 1).max()),
         error=float(error.max() / expected.std()) if error.size else 0.0,
     )
+
+
+def compare_values(actual: Array, expected: Array) -> float:
+    """The largest difference, in deviations."""
+    return float(np.abs(actual - expected).max() / expected.std())
+
+
+def compare_means(actual: Array, expected: Array) -> float:
+    """The root of the mean squared difference, in deviations."""
+    return float(np.sqrt(np.square(actual - expected).mean()) / expected.std())
 
 
 def compare_edges(model: Oracle, golden: Golden) -> tuple[int, float]:

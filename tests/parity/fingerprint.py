@@ -11,12 +11,12 @@ import tempfile
 from pathlib import Path
 
 from tests.parity.driver import collect, make_request, open_engine
-from tests.parity.fixtures import EMBEDDED_NAME, KV_CACHE_DTYPES, NAMES, NativeModel, Workbench
+from tests.parity.fixtures import ALL_NAMES, EMBEDDED_NAME, KV_CACHE_DTYPES, NativeModel, Workbench
 
 
 def fingerprints(workbench: Workbench) -> dict[str, str]:
     result = {}
-    for name in NAMES:
+    for name in ALL_NAMES:
         golden = workbench.golden(name)
         tokens = golden.values["logits/0/tokens"].tolist()
         for dtype in KV_CACHE_DTYPES:

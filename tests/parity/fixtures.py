@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scripts.checkpoint_presets import PRESETS, TINY_PRESETS
+from scripts.checkpoint_presets import GROUPED_PRESETS, PRESETS, TINY_PRESETS
 from sterna_service.engine import _native
 from sterna_service.models.synthetic.checkpoint import make_checkpoint
 from tests.parity.compare import Golden
@@ -21,6 +21,7 @@ GOLDEN = REPOSITORY / "tests" / "data" / "golden"
 EMBEDDED = REPOSITORY / "service" / "sterna_service" / "models" / "embedded"
 EMBEDDED_NAME = "embedded"
 NAMES = (*TINY_PRESETS, EMBEDDED_NAME)
+ALL_NAMES = (*NAMES, *GROUPED_PRESETS)
 
 KV_CACHE_DTYPES = ("f32", "bf16", "int8")
 

@@ -89,10 +89,47 @@ class TernaryLinear:
         return codes, steps, (codes @ self.ternary.T) * (steps * self.scale)
 
 
-class NumpyModel:
-    """The supported architectures with ternary projections."""
+@dataclass(frozen=True)
+class GroupedLinear:
+    """Ternary as it is, by groups of columns; its input is rounded by groups, or not at all."""
 
-    def __init__(self, directory: Path, dtype: type[np.floating[Any]] = np.float32) -> None:
+    weight: Array  # [out, in]
+    group: int
+    rounded: bool
+
+    def __call__(self, x: Array) -> tuple[Array, Array, Array]:
+        """float [t, in] -> (codes [t, in], steps [t, groups], y [t, out])."""
+        if not self.rounded:
+            return x, np.ones((len(x), 1), x.dtype), x @ self.weight.T
+        pieces = [
+            quantize_rows(x[:, begin : begin + self.group])
+            for begin in range(0, x.shape[1], self.group)
+        ]
+        values = np.concatenate([codes * step for codes, step in pieces], axis=1)
+        return (
+            np.concatenate([codes for codes, _ in pieces], axis=1),
+            np.concatenate([step for _, step in pieces], axis=1),
+            values @ self.weight.T,
+        )
+
+
+class NumpyModel:
+    """The supported architectures with ternary projections.
+
+    Models with scales by groups were trained with float activations: `rounded` says whether to
+    round them by groups, as the engine does, or to leave them, as the reference library does.
+    """
+
+    GROUP = 128
+    _ternary_head: GroupedLinear | None = None
+
+    def __init__(
+        self,
+        directory: Path,
+        dtype: type[np.floating[Any]] = np.float32,
+        *,
+        rounded: bool = True,
+    ) -> None:
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         self.dtype = dtype
         (architecture,) = config["architectures"]
@@ -106,6 +143,7 @@ class NumpyModel:
         self.eps = dtype(config["rms_norm_eps"])
         self.rotary = Rotary(config, self.head_dim)
         self._quantization = config.get("quantization_config", {})
+        self._rounded = rounded
         self._tensors = read_safetensors(directory / "model.safetensors")
         self.prefix = "model." if "model.norm.weight" in self._tensors else ""
         self._linears = {
@@ -116,26 +154,25 @@ class NumpyModel:
         self.embedding = self._float(f"{self.prefix}embed_tokens.weight")
         tied = config["tie_word_embeddings"]
         self.head = self.embedding if tied else self._float("lm_head.weight")
+        grouped = isinstance(self._linears["layers.0.q"], GroupedLinear)
+        if grouped and len(np.unique(np.abs(self.head[:1, : self.GROUP]))) <= 2:
+            self._ternary_head = GroupedLinear(self.head, self.GROUP, rounded)
 
     def _float(self, name: str) -> Array:
         return self._tensors[name].astype(self.dtype)
 
-    def _load_linear(self, name: str) -> TernaryLinear:
+    def _load_linear(self, name: str) -> TernaryLinear | GroupedLinear:
         weight = self._tensors[f"{name}.weight"]
-        norm = next(
-            (
-                self._float(key)
-                for key in self._tensors
-                if key.startswith(f"{name}.") and "norm" in key
-            ),
-            None,
-        )
+        own = [key for key in self._tensors if key.startswith(f"{name}.") and "norm" in key]
+        norm = self._float(own[0]) if own else None
         if weight.dtype == np.uint8:
             scale = self.dtype(self._tensors[f"{name}.weight_scale"][0])
             ternary = unpack_codes(weight).astype(self.dtype)
             multiply = self._quantization.get("linear_class") == "autobitlinear"
             factor = scale if multiply else self.dtype(1) / scale
             return TernaryLinear(ternary, factor, norm, self.eps)
+        if not (self._quantization or self.old or own):
+            return GroupedLinear(weight.astype(self.dtype), self.GROUP, self._rounded)
         # Latent floats: the nearest of {-1, 0, 1} after division by the mean magnitude.
         mean = np.maximum(np.abs(weight).mean(dtype=np.float64), 1e-5).astype(np.float32)
         ternary = np.clip(np.rint(weight * (np.float32(1) / mean)), -1, 1)
@@ -144,7 +181,7 @@ class NumpyModel:
     def linear(self, name: str, x: Array) -> tuple[Array, Array, Array]:
         """Projection `layers.{i}.{q,k,v,o,gate,up,down}`: codes [t, in], steps [t], y [t, out]."""
         codes, steps, y = self._linears[name](x.astype(self.dtype))
-        return codes.astype(np.int8), steps[:, 0], y
+        return codes.astype(np.int8), steps[:, 0] if steps.shape[1] == 1 else steps, y
 
     def _project(self, name: str, x: Array) -> Array:
         return self._linears[name](x)[2]
@@ -212,7 +249,8 @@ class NumpyModel:
         x = self.embedding[np.asarray(tokens)]
         for index in range(self.layers):
             x = self.layer(index, x)
-        return self._norm(x, "norm") @ self.head.T
+        x = self._norm(x, "norm")
+        return x @ self.head.T if self._ternary_head is None else self._ternary_head(x)[2]
 
     def greedy(self, prompt: list[int], max_tokens: int, stop: frozenset[int]) -> list[int]:
         """The most likely continuation, without the stop token; the lowest id wins a tie."""

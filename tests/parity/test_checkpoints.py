@@ -12,7 +12,7 @@ import pytest
 from safetensors import safe_open
 from tokenizers import Tokenizer
 
-from scripts.checkpoint_presets import PRESETS, TINY_PRESETS
+from scripts.checkpoint_presets import GROUPED_PRESETS, PRESETS, TINY_PRESETS
 from sterna_service.models.synthetic.checkpoint import RandomStream, tensor_plans, to_bfloat16
 from tests.parity.fixtures import REPOSITORY, Workbench
 from tests.parity.numpy_model import read_safetensors, unpack_codes
@@ -25,7 +25,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("name", TINY_PRESETS)
+@pytest.mark.parametrize("name", [*TINY_PRESETS, *GROUPED_PRESETS])
 def test_checkpoint_is_what_the_golden_values_belong_to(name: str, workbench: Workbench) -> None:
     directory = workbench.checkpoint(name)  # compares the SHA-256
     config = json.loads((directory / "config.json").read_text(encoding="utf-8"))

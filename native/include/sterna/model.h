@@ -49,6 +49,12 @@ struct ModelConfig {
   bool projection_norms = false;
   float projection_norm_eps = 0.0f;
   bool tied_embeddings = false;  // the output head is the embedding table
+  // Columns of a row that share a scale, in every ternary matrix; 0: a matrix has one scale. With
+  // groups, which come from models that were trained with float activations, activations are
+  // rounded by groups, too.
+  int weight_group = 0;
+  bool ternary_embedding = false;  // only with groups, as is the next
+  bool ternary_head = false;       // of an output head of its own
 };
 
 class Model {

@@ -92,7 +92,7 @@ void Bundle::check_structure() {
   };
   for (const DenseSpec& spec : layout.dense) {
     // Only the output head is worth it: the last of the tables.
-    if (&spec == &layout.dense.back() && is_split(spec.name)) {
+    if (spec.name == layout.head && is_split(spec.name)) {
       check_split(spec, take);
     } else {
       take(expect(file_, spec.name, {Dtype::kBF16, Dtype::kF32}, {spec.rows, spec.cols}));
@@ -102,16 +102,25 @@ void Bundle::check_structure() {
     take(expect(file_, spec.name, {Dtype::kF32}, {spec.size}));
   }
   for (const TernarySpec& spec : layout.linears) {
-    TernaryMatrix matrix;
-    matrix.rows = spec.rows;
-    matrix.cols = spec.cols;
+    TernaryMatrix matrix = spec.matrix();
     const TensorView& tiles = expect(file_, spec.name + ".tiles", {Dtype::kU8},
                                      {matrix.row_tiles(), matrix.col_blocks(), kTileBytes});
-    const TensorView& scale = expect(file_, spec.name + ".scale", {Dtype::kF32}, {1});
     take(tiles);
-    take(scale);
     matrix.tiles = tiles.bytes.data();
-    matrix.scale = *floats(scale);
+    if (spec.group == 0) {
+      const TensorView& scale = expect(file_, spec.name + ".scale", {Dtype::kF32}, {1});
+      take(scale);
+      matrix.scale = *floats(scale);
+    } else {
+      const TensorView& scales = expect(file_, spec.name + ".scales", {Dtype::kF16, Dtype::kF32},
+                                        {matrix.row_tiles(), matrix.groups(), kTileRows});
+      take(scales);
+      if (scales.dtype == Dtype::kF16) {
+        matrix.half_scales = reinterpret_cast<const std::uint16_t*>(scales.bytes.data());
+      } else {
+        matrix.float_scales = floats(scales);
+      }
+    }
     linears_.emplace(spec.name, matrix);
   }
   for (const TensorView& tensor : file_.tensors()) {

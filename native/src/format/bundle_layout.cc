@@ -8,8 +8,17 @@ BundleLayout bundle_layout(const ModelConfig& config) {
   const int queries = config.heads * config.head_dim;
   const int keys = config.kv_heads * config.head_dim;
   BundleLayout layout;
-  layout.dense.push_back({"embed_tokens", config.vocab_size, hidden});
-  if (!config.tied_embeddings) layout.dense.push_back({"lm_head", config.vocab_size, hidden});
+  layout.head = config.tied_embeddings ? "embed_tokens" : "lm_head";
+  const int group = config.weight_group;
+  const auto add_table = [&](const char* name, bool ternary) {
+    if (ternary) {
+      layout.linears.push_back({name, config.vocab_size, hidden, group});
+    } else {
+      layout.dense.push_back({name, config.vocab_size, hidden});
+    }
+  };
+  add_table("embed_tokens", config.ternary_embedding);
+  if (!config.tied_embeddings) add_table("lm_head", config.ternary_head);
   layout.norms.push_back({"norm", hidden});
   for (int i = 0; i < config.layers; ++i) {
     const std::string layer = "layers." + std::to_string(i) + ".";
@@ -23,10 +32,11 @@ BundleLayout bundle_layout(const ModelConfig& config) {
       layout.norms.push_back({layer + "q_norm", config.head_dim});
       layout.norms.push_back({layer + "k_norm", config.head_dim});
     }
-    const TernarySpec linears[] = {{layer + "q", queries, hidden},  {layer + "k", keys, hidden},
-                                   {layer + "v", keys, hidden},     {layer + "o", hidden, queries},
-                                   {layer + "gate", inner, hidden}, {layer + "up", inner, hidden},
-                                   {layer + "down", hidden, inner}};
+    const TernarySpec linears[] = {
+        {layer + "q", queries, hidden, group},  {layer + "k", keys, hidden, group},
+        {layer + "v", keys, hidden, group},     {layer + "o", hidden, queries, group},
+        {layer + "gate", inner, hidden, group}, {layer + "up", inner, hidden, group},
+        {layer + "down", hidden, inner, group}};
     for (const TernarySpec& linear : linears) {
       if (config.projection_norms) layout.norms.push_back({linear.name + ".norm", linear.cols});
       layout.linears.push_back(linear);

@@ -5,11 +5,13 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/kernels.h"
 #include "sterna/model.h"
 
 namespace sterna {
 
-// "embed_tokens", "lm_head": BF16 or F32 [rows, cols], or in halves (split_rows.h): see kHigh.
+// "embed_tokens", "lm_head", unless they are ternary: BF16 or F32 [rows, cols], or in halves
+// (split_rows.h): see kHigh.
 struct DenseSpec {
   std::string name;
   int rows = 0;
@@ -21,13 +23,26 @@ struct NormSpec {  // "norm", "layers.N.input_norm", "layers.N.q.norm", ...: F32
   int size = 0;
 };
 
-struct TernarySpec {  // "layers.N.q", ...: <name>.tiles U8 and <name>.scale F32 [1]
+// "layers.N.q", ..., and tables that are ternary: <name>.tiles U8 and either <name>.scale F32 [1]
+// or, with groups of columns, <name>.scales F16 or F32 [row_tiles, groups, 16].
+struct TernarySpec {
   std::string name;
   int rows = 0;  // outputs
   int cols = 0;  // inputs
+  int group = 0;
+
+  // Without weights: its sizes.
+  TernaryMatrix matrix() const {
+    TernaryMatrix sizes;
+    sizes.rows = rows;
+    sizes.cols = cols;
+    sizes.group = group;
+    return sizes;
+  }
 };
 
 struct BundleLayout {
+  std::string head;  // the table that is the output head
   std::vector<DenseSpec> dense;
   std::vector<NormSpec> norms;
   std::vector<TernarySpec> linears;

@@ -1,6 +1,12 @@
 #include "format/checkpoint_form.h"
 
+#include <cmath>
+#include <optional>
+
 #include "base/quoted.h"
+#include "format/bundle_layout.h"
+#include "format/ternary_groups.h"
+#include "model/config_reader.h"
 #include "model/families.h"
 #include "sterna/error.h"
 
@@ -37,6 +43,29 @@ constexpr ModuleName kOldModules[] = {
 
 constexpr std::string_view kOwnNorm = ".norm";  // "layers.3.q.norm" in a bundle
 
+constexpr int kGroups[] = {128, 64};
+
+// The float tensor of these sizes; null when there is none.
+const TensorView* floats_of(const Checkpoint& checkpoint, const std::string& name, int rows,
+                            int cols) {
+  const TensorView* tensor = checkpoint.find(name);
+  const bool fits = tensor != nullptr && is_float(tensor->dtype) &&
+                    tensor->shape == std::vector<std::int64_t>{rows, cols};
+  return fits ? tensor : nullptr;
+}
+
+Error not_ternary(const Checkpoint& checkpoint, const std::string& name, const GroupScan& scan) {
+  return Error(ErrorCode::kUnsupportedModel,
+               checkpoint.directory() + ": tensor " + in_quotes(name) + " is not ternary: row " +
+                   std::to_string(scan.row) + " holds " + shown(nlohmann::json(scan.value)) +
+                   " in column " + std::to_string(scan.col) +
+                   " beside other magnitudes, and config.json has no \"quantization_config\"; if "
+                   "these are the latent weights of a model with ternary ones, add "
+                   "\"quantization_config\": {\"quant_method\": \"bitnet\", \"linear_class\": "
+                   "\"autobitlinear\", \"quantization_mode\": \"online\"}",
+               name);
+}
+
 }  // namespace
 
 CheckpointForm::CheckpointForm(const Checkpoint& checkpoint)
@@ -56,15 +85,58 @@ void CheckpointForm::complete(const Checkpoint& checkpoint) {
     model.projection_norms = true;
     model.projection_norm_eps = model.rms_norm_eps;
   }
-  if (config_.storage != WeightStorage::kUndeclared) return;
-  if (!find_family(model.architecture)->latent && !model.projection_norms) {
-    throw Error(ErrorCode::kUnsupportedModel,
-                checkpoint.config_path() +
-                    ": \"quantization_config\" is missing; supported: {\"quant_method\": "
-                    "\"bitnet\", ...}, a model with ternary weights",
-                "quantization_config");
+  if (config_.storage == WeightStorage::kUndeclared) {
+    if (find_family(model.architecture)->latent || model.projection_norms) {
+      config_.storage = WeightStorage::kLatent;
+    } else {
+      find_groups(checkpoint);
+      config_.storage = WeightStorage::kTernary;
+    }
   }
-  config_.storage = WeightStorage::kLatent;
+  if (model.weight_group != 0) find_ternary_tables(checkpoint);
+}
+
+void CheckpointForm::find_groups(const Checkpoint& checkpoint) {
+  ModelConfig& model = config_.model;
+  std::optional<Error> failure;
+  for (const int group : kGroups) {
+    failure.reset();
+    half_scales_ = true;
+    for (const TernarySpec& spec : bundle_layout(model).linears) {
+      const TensorView* tensor =
+          floats_of(checkpoint, weight_name(spec.name), spec.rows, spec.cols);
+      if (tensor == nullptr) continue;  // the packer says what is wrong with it
+      const GroupScan scan = scan_groups(*tensor, group);
+      half_scales_ &= scan.half_scales;
+      if (scan.ternary) continue;
+      if (!std::isfinite(scan.value)) {
+        checkpoint.refuse(tensor->name, "holds a value that is not finite");
+      }
+      failure = not_ternary(checkpoint, tensor->name, scan);
+      break;
+    }
+    if (!failure) {
+      model.weight_group = group;
+      return;
+    }
+  }
+  throw *failure;
+}
+
+void CheckpointForm::find_ternary_tables(const Checkpoint& checkpoint) {
+  ModelConfig& model = config_.model;
+  const auto is_ternary = [&](const char* name) {
+    const TensorView* packed = checkpoint.find(weight_name(name));
+    if (packed != nullptr && packed->dtype == Dtype::kU8) return true;
+    const TensorView* tensor =
+        floats_of(checkpoint, weight_name(name), model.vocab_size, model.hidden_size);
+    if (tensor == nullptr || config_.storage != WeightStorage::kTernary) return false;
+    const GroupScan scan = scan_groups(*tensor, model.weight_group);
+    if (scan.ternary) half_scales_ &= scan.half_scales;
+    return scan.ternary;
+  };
+  model.ternary_embedding = is_ternary("embed_tokens");
+  model.ternary_head = !model.tied_embeddings && is_ternary("lm_head");
 }
 
 std::string CheckpointForm::weight_name(std::string_view bundle_name) const {

@@ -11,10 +11,9 @@
 #include "format/bundle_layout.h"
 #include "format/checkpoint.h"
 #include "format/checkpoint_form.h"
+#include "format/pack_linear.h"
 #include "format/safetensors_writer.h"
 #include "format/split_rows.h"
-#include "format/ternarize.h"
-#include "kernels/packing.h"
 #include "model/config.h"
 #include "sterna/error.h"
 #include "sterna/model.h"
@@ -42,7 +41,8 @@ class Packer {
         layout_(bundle_layout(config_.model)),
         writer_(bundle_path, {{"format", std::string(kBundleFormat)},
                               {"version", std::string(kBundleVersion)},
-                              {"config", config_to_json(config_.model)}}) {}
+                              {"config", config_to_json(config_.model)}}),
+        linears_(checkpoint, form_, writer_) {}
 
   void run() {
     check_tensors();
@@ -56,7 +56,7 @@ class Packer {
       }
     }
     for (const NormSpec& spec : layout_.norms) write_norm(spec);
-    for (const TernarySpec& spec : layout_.linears) write_linear(spec);
+    for (const TernarySpec& spec : layout_.linears) linears_.write(spec);
     writer_.commit();
   }
 
@@ -93,19 +93,7 @@ class Packer {
     for (const NormSpec& spec : layout_.norms) {
       expect(weight_name(spec.name), {Dtype::kBF16, Dtype::kF16, Dtype::kF32}, {spec.size});
     }
-    for (const TernarySpec& spec : layout_.linears) {
-      const std::string name = weight_name(spec.name);
-      if (config_.storage == WeightStorage::kLatent) {
-        expect(name, {Dtype::kBF16, Dtype::kF16, Dtype::kF32}, {spec.rows, spec.cols});
-        continue;
-      }
-      if (spec.rows % 4 != 0) {
-        checkpoint_.refuse(name, "cannot be packed: config.json gives " +
-                                     std::to_string(spec.rows) + " rows, not a multiple of 4");
-      }
-      expect(name, {Dtype::kU8}, {spec.rows / 4, spec.cols});
-      check_scale(spec);
-    }
+    for (const TernarySpec& spec : layout_.linears) check_linear(spec);
     check_tied_head();
     for (const std::string& name : checkpoint_.names()) {
       if (!known_.contains(name) && !is_harmless(name)) {
@@ -116,12 +104,27 @@ class Packer {
     }
   }
 
-  void check_scale(const TernarySpec& spec) {
-    const std::string name = scale_name(spec.name);
-    const TensorView& tensor = checkpoint_.get(name);
-    expect(name, {Dtype::kBF16, Dtype::kF16, Dtype::kF32},
-           tensor.shape.empty() ? std::vector<std::int64_t>{} : std::vector<std::int64_t>{1});
-    linear_scale(spec);
+  void check_linear(const TernarySpec& spec) {
+    const std::string name = weight_name(spec.name);
+    if (config_.storage != WeightStorage::kPacked) {
+      expect(name, {Dtype::kBF16, Dtype::kF16, Dtype::kF32}, {spec.rows, spec.cols});
+      return;
+    }
+    if (spec.rows % 4 != 0) {
+      checkpoint_.refuse(name, "cannot be packed: config.json gives " + std::to_string(spec.rows) +
+                                   " rows, not a multiple of 4");
+    }
+    expect(name, {Dtype::kU8}, {spec.rows / 4, spec.cols});
+    const std::string scale = scale_name(spec.name);
+    const TensorView& tensor = checkpoint_.get(scale);
+    std::vector<std::int64_t> shape;
+    if (spec.group != 0) {
+      shape = {spec.rows, spec.matrix().groups()};
+    } else if (!tensor.shape.empty()) {
+      shape = {1};
+    }
+    expect(scale, {Dtype::kBF16, Dtype::kF16, Dtype::kF32}, shape);
+    linears_.check(spec);
   }
 
   // A tied checkpoint may repeat the embedding as the head, but not contradict it.
@@ -158,12 +161,7 @@ class Packer {
     for (const NormSpec& spec : layout_.norms) {
       writer_.declare(spec.name, Dtype::kF32, {spec.size});
     }
-    for (const TernarySpec& spec : layout_.linears) {
-      const TernaryMatrix matrix{nullptr, spec.rows, spec.cols};
-      writer_.declare(spec.name + ".scale", Dtype::kF32, {1});
-      writer_.declare(spec.name + ".tiles", Dtype::kU8,
-                      {matrix.row_tiles(), matrix.col_blocks(), kTileBytes});
-    }
+    for (const TernarySpec& spec : layout_.linears) linears_.declare(spec);
   }
 
   // Calls body(offset, floats) on the tensor's elements, widened, piece by piece.
@@ -211,7 +209,7 @@ class Packer {
 
   // Whether the table is the output head, in bf16, and wanted in halves.
   bool is_split(const DenseSpec& spec) const {
-    if (&spec != &layout_.dense.back() || dense_dtypes_.at(spec.name) != Dtype::kBF16 ||
+    if (spec.name != layout_.head || dense_dtypes_.at(spec.name) != Dtype::kBF16 ||
         spec.cols > kMostSplitCols || options_.head_layout == HeadLayout::kPlain) {
       return false;
     }
@@ -302,65 +300,16 @@ class Packer {
     });
   }
 
-  // What the integer product is multiplied with, from the checkpoint's weight_scale.
-  float linear_scale(const TernarySpec& spec) {
-    const std::string name = scale_name(spec.name);
-    const TensorView& tensor = checkpoint_.get(name);
-    float stored = 0.0f;
-    widen(tensor.dtype, tensor.bytes.data(), 1, &stored);
-    const float scale = config_.scale_rule == ScaleRule::kDivide ? 1.0f / stored : stored;
-    if (!(std::isfinite(stored) && stored > 0.0f && std::isfinite(scale) && scale > 0.0f)) {
-      checkpoint_.refuse(name, "is " + std::to_string(stored) + ", must be finite and positive");
-    }
-    return scale;
-  }
-
-  void write_linear(const TernarySpec& spec) {
-    const std::string name = weight_name(spec.name);
-    const TensorView& tensor = checkpoint_.get(name);
-    float scale = 0.0f;
-    float k = 0.0f;
-    if (config_.storage == WeightStorage::kLatent) {
-      const AbsMean mean = absmean(tensor.dtype, tensor.bytes.data(), spec.rows, spec.cols);
-      if (!mean.finite) checkpoint_.refuse(name, "holds a value that is not finite");
-      scale = mean.scale;
-      k = mean.k;
-    } else {
-      if (has_invalid_code(tensor.bytes)) {
-        checkpoint_.refuse(name, "holds the code 3, which is not a ternary weight");
-      }
-      scale = linear_scale(spec);
-    }
-    writer_.write(spec.name + ".scale", 0, as_bytes(&scale, 1));
-
-    // Whole row tiles at a time; they stand one behind the other in the packed matrix.
-    const int step =
-        std::max(static_cast<int>(kChunkElements) / spec.cols / kTileRows, 1) * kTileRows;
-    for (int begin = 0; begin < spec.rows; begin += step) {
-      const int end = std::min(begin + step, spec.rows);
-      trits_.resize(static_cast<std::size_t>(end - begin) * static_cast<std::size_t>(spec.cols));
-      if (config_.storage == WeightStorage::kLatent) {
-        ternarize_rows(tensor.dtype, tensor.bytes.data(), spec.cols, begin, end, k, trits_.data());
-      } else {
-        unpack_rows(tensor.bytes.data(), spec.rows, spec.cols, begin, end, trits_.data());
-      }
-      tiles_.resize(packed_bytes(end - begin, spec.cols));
-      pack_ternary(trits_.data(), end - begin, spec.cols, tiles_.data());
-      writer_.write(spec.name + ".tiles", packed_bytes(begin, spec.cols), tiles_);
-    }
-  }
-
   const Checkpoint& checkpoint_;
   const PackOptions options_;
   const CheckpointForm form_;
   const CheckpointConfig& config_;
   const BundleLayout layout_;
   SafetensorsWriter writer_;
+  LinearPacker linears_;
   std::set<std::string> known_;  // tensors of the checkpoint that the bundle is made from
   std::map<std::string, Dtype> dense_dtypes_;  // as declared
   std::vector<float> floats_;
-  std::vector<std::int8_t> trits_;
-  std::vector<std::uint8_t> tiles_;
   std::vector<std::uint32_t> exception_starts_;
   std::vector<std::uint16_t> exception_columns_;
   std::vector<std::uint16_t> exception_bits_;

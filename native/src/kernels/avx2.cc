@@ -387,9 +387,12 @@ constexpr TileKernel kTiles[kMostRows + 1] = {nullptr, nullptr, ternary_tile<2>,
 
 #endif
 
+#include "kernels/grouped_avx2.inc"
+
 void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_begin, int tile_end,
                     float* y, std::size_t y_stride) {
   if (x.rows <= 0) return;
+  if (w.group != 0) return grouped_matmul(w, x, tile_begin, tile_end, y, y_stride);
   const int passes = pass_count(x.rows, kMostRows);
   const std::int8_t* codes = interleave_rows(x, w.cols, passes);
   const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;

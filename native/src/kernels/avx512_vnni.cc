@@ -302,9 +302,12 @@ void ternary_group(const Pass& pass, int rows, int tile, int tile_end, const std
   for (; tile < tile_end; ++tile) kSingles[rows](pass, tile, next);
 }
 
+#include "kernels/grouped_avx512.inc"
+
 void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_begin, int tile_end,
                     float* y, std::size_t y_stride) {
   if (x.rows <= 0) return;
+  if (w.group != 0) return grouped_matmul(w, x, tile_begin, tile_end, y, y_stride);
   const int passes = pass_count(x.rows, kMostRows);
   const std::int8_t* codes = interleave_rows(x, w.cols, passes);
   const std::size_t blocks = (static_cast<std::size_t>(w.cols) + kTileCols - 1) / kTileCols;

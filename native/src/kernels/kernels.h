@@ -62,6 +62,13 @@ struct TernaryMatrix {
   int cols = 0;
   float scale = 1.0f;  // y = integer sum * step * scale
   TernaryLayout layout = TernaryLayout::kTiles;
+  // Columns of a row that share a scale, a multiple of 64; the last group may be shorter. 0:
+  // `scale` is that of the whole matrix. With groups, one of the two is set,
+  // [row_tiles][groups][16], and the layout is kTiles. Rows beyond the matrix may have any scale.
+  int group = 0;
+  const std::uint16_t* half_scales = nullptr;  // IEEE half
+  const float* float_scales = nullptr;
+  int groups() const { return group == 0 ? 1 : (cols + group - 1) / group; }
   int row_tiles() const { return (rows + kTileRows - 1) / kTileRows; }
   int col_blocks() const { return (cols + kTileCols - 1) / kTileCols; }
   // Of one row (kRows) or one column (kColumns).
@@ -69,7 +76,8 @@ struct TernaryMatrix {
   std::size_t line_bytes() const { return static_cast<std::size_t>(line_count()) * 64; }
 };
 
-// Rows of int8 activations, quantized one by one: x ~ codes * step.
+// Rows of int8 activations, quantized one by one: x ~ codes * step. For a matrix with groups, each
+// group of a row's columns is quantized by itself: steps and sums are [rows][groups].
 struct QuantizedRows {
   std::int8_t* codes = nullptr;  // [rows][stride], 64-byte aligned, zero beyond cols
   float* steps = nullptr;        // [rows], max|x| / 127
@@ -164,7 +172,8 @@ struct Kernels {
                        std::int32_t* sum);
   // With w in kTiles: y[m * y_stride + row] = float(sum_k t[row][k] * codes[m][k]) * (step[m] *
   // scale), for every m < x.rows and the rows of tiles [tile_begin, tile_end). Rows beyond w.rows
-  // are not written.
+  // are not written. With groups: y = fma(float(sum over group g), step[m][g] * scale[row][g], y)
+  // for g = 0, 1, 2, ... from +0.
   void (*ternary_matmul)(const TernaryMatrix& w, const QuantizedRows& x, int tile_begin,
                          int tile_end, float* y, std::size_t y_stride);
   // y[m * y_stride + row] = dot(w[row], x[m]) for rows [row_begin, row_end) of a row-major

@@ -286,9 +286,12 @@ constexpr TileKernel kPasses[kMostRows] = {ternary_tile<1>, ternary_tile<2>, ter
 #include "kernels/i8mm_tiles.inc"
 #endif
 
+#include "kernels/grouped_neon.inc"
+
 void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_begin, int tile_end,
                     float* y, std::size_t y_stride) {
   if (x.rows <= 0) return;
+  if (w.group != 0) return grouped_matmul(w, x, tile_begin, tile_end, y, y_stride);
 #if defined(STERNA_I8MM)
   if (x.rows > 2) {
     matrix_matmul(w, x, tile_begin, tile_end, y, y_stride);

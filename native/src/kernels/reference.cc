@@ -91,21 +91,47 @@ void quantize_row(const float* x, int n, std::int8_t* codes, int stride, float* 
   *step = 1.0f / scale;
 }
 
+// The sum over columns [begin, end) of one row.
+std::int32_t ternary_sum(const TernaryMatrix& w, int row, const std::int8_t* codes, int begin,
+                         int end) {
+  std::int32_t total = 0;
+  for (int col = begin; col < end; ++col) {
+    const std::size_t block = static_cast<std::size_t>(row / kTileRows) * w.col_blocks() +
+                              static_cast<std::size_t>(col / kTileCols);
+    const int c = col % kTileCols;
+    const std::uint8_t byte = w.tiles[block * kTileBytes + 4 * (row % kTileRows) + c % 4];
+    total += ((byte >> (2 * (c / 4)) & 3) - 1) * codes[col];
+  }
+  return total;
+}
+
+float group_scale(const TernaryMatrix& w, int row, int group) {
+  const std::size_t at =
+      (static_cast<std::size_t>(row / kTileRows) * w.groups() + group) * kTileRows +
+      row % kTileRows;
+  return w.half_scales != nullptr ? f16_to_f32(w.half_scales[at]) : w.float_scales[at];
+}
+
 void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_begin, int tile_end,
                     float* y, std::size_t y_stride) {
   const int row_end = std::min(w.rows, tile_end * kTileRows);
   for (int m = 0; m < x.rows; ++m) {
     const std::int8_t* codes = x.codes + static_cast<std::size_t>(m) * x.stride;
     for (int row = tile_begin * kTileRows; row < row_end; ++row) {
-      std::int32_t total = 0;
-      for (int col = 0; col < w.cols; ++col) {
-        const std::size_t block = static_cast<std::size_t>(row / kTileRows) * w.col_blocks() +
-                                  static_cast<std::size_t>(col / kTileCols);
-        const int c = col % kTileCols;
-        const std::uint8_t byte = w.tiles[block * kTileBytes + 4 * (row % kTileRows) + c % 4];
-        total += ((byte >> (2 * (c / 4)) & 3) - 1) * codes[col];
+      float& out = y[m * y_stride + row];
+      if (w.group == 0) {
+        const std::int32_t total = ternary_sum(w, row, codes, 0, w.cols);
+        out = static_cast<float>(total) * (x.steps[m] * w.scale);
+        continue;
       }
-      y[m * y_stride + row] = static_cast<float>(total) * (x.steps[m] * w.scale);
+      out = 0.0f;
+      for (int g = 0; g < w.groups(); ++g) {
+        const int begin = g * w.group;
+        const std::int32_t total =
+            ternary_sum(w, row, codes, begin, std::min(begin + w.group, w.cols));
+        const float step = x.steps[static_cast<std::size_t>(m) * w.groups() + g];
+        out = std::fma(static_cast<float>(total), step * group_scale(w, row, g), out);
+      }
     }
   }
 }

@@ -259,6 +259,11 @@ std::string config_to_json(const ModelConfig& config) {
   if (config.rope_scaling.type != RopeType::kDefault) {
     root["rope_scaling"] = rope_scaling_to_json(config.rope_scaling);
   }
+  if (config.weight_group != 0) {
+    root["weight_group"] = config.weight_group;
+    root["ternary_embedding"] = config.ternary_embedding;
+    root["ternary_head"] = config.ternary_head;
+  }
   if (config.projection_norms) root["projection_norm_eps"] = config.projection_norm_eps;
   return root.dump();
 }
@@ -271,6 +276,12 @@ ModelConfig config_from_json(std::string_view text, const std::string& source) {
   config.projection_norms = reader.has("projection_norm_eps");
   if (config.projection_norms) {
     config.projection_norm_eps = read_eps(reader, "projection_norm_eps");
+  }
+  if (reader.has("weight_group")) {
+    config.weight_group = reader.integer("weight_group", 64, kMaxWidth);
+    if (config.weight_group % 64 != 0) reader.invalid("weight_group", "must be a multiple of 64");
+    config.ternary_embedding = reader.boolean("ternary_embedding");
+    config.ternary_head = reader.boolean("ternary_head");
   }
   reader.refuse_unknown({});
   return config;

@@ -13,6 +13,7 @@ namespace sterna {
 enum class WeightStorage {
   kPacked,      // U8 codes [out / 4, in] and a scale
   kLatent,      // floats [out, in], made ternary when the checkpoint is packed into a bundle
+  kTernary,     // floats [out, in] that are ternary as they are, by groups of columns
   kUndeclared,  // no quantization_config: the tensors tell (format/checkpoint_form.h)
 };
 

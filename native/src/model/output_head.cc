@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "format/split_rows.h"
+#include "kernels/grouped.h"
 
 namespace sterna {
 
@@ -30,6 +31,8 @@ float* row_memory(std::size_t size) {
   return memory.data();
 }
 
+int ternary_stride(const TernaryMatrix& head) { return (head.cols + 63) / 64 * 64; }
+
 double norm2(const float* x, int n) {
   double sum = 0.0;
   for (int i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * x[i];
@@ -48,6 +51,11 @@ OutputHead::OutputHead(const LoadedModel& model, const Kernels& kernels, ThreadP
       vocab_(model.config().vocab_size) {
   const auto states = static_cast<std::size_t>(max_states);
   inputs_ = AlignedBuffer<float>(states * hidden_);
+  if (const TernaryMatrix* head = model.ternary_head(); head != nullptr) {
+    codes_ = AlignedBuffer<std::int8_t>(states * ternary_stride(*head));
+    sums_ = AlignedBuffer<std::int32_t>(states * head->groups());
+    steps_.resize(states * head->groups());
+  }
   if (split_ == nullptr) return;
   codes_ = AlignedBuffer<std::int8_t>(2 * states * split_->stride);
   sums_ = AlignedBuffer<std::int32_t>(2 * states);
@@ -66,6 +74,9 @@ void OutputHead::logits(const std::vector<const float*>& states, float* out) {
   gather(states);
   const int count = static_cast<int>(states.size());
   if (split_ != nullptr) return split_logits(count, out);
+  if (const TernaryMatrix* ternary = model_.ternary_head(); ternary != nullptr) {
+    return ternary_logits(*ternary, count, out);
+  }
   const DenseMatrix& head = *model_.head();
   const auto hidden = static_cast<std::size_t>(hidden_);
   // Two operations a weight, each some ten times dearer than an int8 one.
@@ -78,6 +89,22 @@ void OutputHead::logits(const std::vector<const float*>& states, float* out) {
       kernels_.matmul_f32(head.f32, hidden_, begin, end, inputs_.data(), count, hidden, out,
                           vocab_);
     }
+  });
+}
+
+// As any other linear of a model with groups: the states are rounded by groups.
+void OutputHead::ternary_logits(const TernaryMatrix& head, int states, float* out) {
+  const int stride = ternary_stride(head);
+  const QuantizedRows input{codes_.data(), steps_.data(), sums_.data(), states, stride};
+  for (int i = 0; i < states; ++i) {
+    const std::size_t at = static_cast<std::size_t>(i) * head.groups();
+    quantize_groups(kernels_, inputs_.data() + static_cast<std::size_t>(i) * hidden_, hidden_,
+                    head.group, input.codes + static_cast<std::size_t>(i) * stride, stride,
+                    input.steps + at, input.sums + at);
+  }
+  const double work = 1.0 * vocab_ * hidden_ * states;
+  pool_.split(head.row_tiles(), work, [&](int begin, int end) {
+    kernels_.ternary_matmul(head, input, begin, end, out, vocab_);
   });
 }
 

@@ -69,6 +69,7 @@ class OutputHead {
 
  private:
   void gather(const std::vector<const float*>& states);
+  void ternary_logits(const TernaryMatrix& head, int states, float* out);
   void split_logits(int states, float* out);
   void split_rows_of_one(int begin, int end, float* out);
   void split_rows_of_many(int states, int begin, int end, float* out);
@@ -84,10 +85,11 @@ class OutputHead {
   const int hidden_;
   const int vocab_;
   float largest_norm_ = 0.0f;
-  AlignedBuffer<float> inputs_;       // [max_states][hidden]: gathered
-  AlignedBuffer<std::int8_t> codes_;  // [2 * max_states][stride]: coarse and fine digits
+  AlignedBuffer<float> inputs_;  // [max_states][hidden]: gathered
+  // [2 * max_states][stride]: coarse and fine digits; of a ternary head [max_states][stride]
+  AlignedBuffer<std::int8_t> codes_;
   AlignedBuffer<std::int32_t> sums_;  // [2 * max_states]
-  std::vector<float> steps_;          // [max_states]
+  std::vector<float> steps_;          // [max_states]; of a ternary head [max_states][groups]
 };
 
 }  // namespace sterna

@@ -83,6 +83,19 @@ void read_quantization(ConfigReader& reader, CheckpointConfig& config) {
     config.model.projection_norms = true;
     config.model.projection_norm_eps = static_cast<float>(eps);
   }
+  if (quantization.has("group_size")) {
+    // Of this project: a weight_scale [out, groups] in place of one number.
+    const int group = quantization.integer("group_size", 64, 8192);
+    if (group % 64 != 0) {
+      quantization.unsupported("group_size",
+                               "is " + std::to_string(group) + ", must be a multiple of 64");
+    }
+    if (mode == "online" || linear != "autobitlinear") {
+      quantization.unsupported("group_size",
+                               "is supported with linear_class \"autobitlinear\", offline only");
+    }
+    config.model.weight_group = group;
+  }
   check_unconverted_modules(quantization, config.model.tied_embeddings);
   quantization.refuse_unknown(kHarmlessQuantizationKeys);
   config.storage = mode == "online" ? WeightStorage::kLatent : WeightStorage::kPacked;

@@ -25,7 +25,7 @@ SparseFeedForward::SparseFeedForward(const LoadedModel& model, const Kernels& ke
                                      bool enabled)
     : model_(model) {
   const ModelConfig& config = model.config();
-  if (!enabled || config.activation != Activation::kRelu2) return;
+  if (!enabled || config.activation != Activation::kRelu2 || config.weight_group != 0) return;
   const int hidden = config.hidden_size;
   const int inner = config.intermediate_size;
   up_bytes_ = round_up(packed_bytes(inner, hidden, TernaryLayout::kRows), 64);

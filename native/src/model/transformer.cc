@@ -4,11 +4,13 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/grouped.h"
+
 namespace sterna {
 
 namespace {
 
-constexpr std::size_t kLineFloats = 16;  // floats in a cache line
+constexpr int kLineFloats = 16;  // floats in a cache line
 
 int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
 
@@ -39,8 +41,9 @@ Transformer::Transformer(std::shared_ptr<const LoadedModel> model, const Kernels
   normed_ = AlignedBuffer<float>(slots * input);
   if (config_.projection_norms) own_ = AlignedBuffer<float>(slots * input);
   codes_ = AlignedBuffer<std::int8_t>(slots * round_up(static_cast<int>(input), 64));
-  steps_ = AlignedBuffer<float>(slots * kLineFloats);
-  sums_ = AlignedBuffer<std::int32_t>(slots * kLineFloats);
+  step_stride_ = round_up(groups(static_cast<int>(input)), kLineFloats);
+  steps_ = AlignedBuffer<float>(slots * step_stride_);
+  sums_ = AlignedBuffer<std::int32_t>(slots * step_stride_);
   query_ = AlignedBuffer<float>(rows * query);
   key_ = AlignedBuffer<float>(rows * kv);
   value_ = AlignedBuffer<float>(rows * kv);
@@ -116,8 +119,8 @@ void Transformer::linear(const Linear& weight, const float* x, int rows, float* 
   const QuantizedRows input = quantized({Team(), rows}, weight.cols);
   for (int i = 0; i < rows; ++i) {
     std::memcpy(codes + i * cols, input.codes + static_cast<std::size_t>(i) * input.stride, cols);
-    steps[i] = input.steps[i];
   }
+  std::copy_n(input.steps, static_cast<std::size_t>(rows) * groups(weight.cols), steps);
 }
 
 // The layer's output is left in delta_: what it adds to the residual stream.
@@ -305,8 +308,14 @@ void Transformer::norm_quantize_row(const Pass& pass, int row, const float* x, c
 
 void Transformer::quantize_row(const Pass& pass, int row, const float* x, int size) {
   const QuantizedRows out = quantized(pass, size);
-  kernels_.quantize_row(x, size, out.codes + static_cast<std::size_t>(row) * out.stride, out.stride,
-                        out.steps + row, out.sums + row);
+  std::int8_t* codes = out.codes + static_cast<std::size_t>(row) * out.stride;
+  if (config_.weight_group == 0) {
+    kernels_.quantize_row(x, size, codes, out.stride, out.steps + row, out.sums + row);
+    return;
+  }
+  const std::size_t at = static_cast<std::size_t>(row) * groups(size);
+  quantize_groups(kernels_, x, size, config_.weight_group, codes, out.stride, out.steps + at,
+                  out.sums + at);
 }
 
 void Transformer::quantize_for(const Pass& pass, const Linear& linear) {
@@ -337,8 +346,8 @@ void Transformer::multiply(const Pass& pass, std::initializer_list<Product> prod
 QuantizedRows Transformer::quantized(const Pass& pass, int size) {
   const int stride = round_up(size, 64);
   const std::size_t slot = pass.slot(0);
-  return {codes_.data() + slot * stride, steps_.data() + slot * kLineFloats,
-          sums_.data() + slot * kLineFloats, pass.count, stride};
+  return {codes_.data() + slot * stride, steps_.data() + slot * step_stride_,
+          sums_.data() + slot * step_stride_, pass.count, stride};
 }
 
 const float* Transformer::normed(const Pass& pass, const float* x, const float* norm,
@@ -375,7 +384,7 @@ void Transformer::project(const Pass& pass, std::initializer_list<Product> produ
 void Transformer::compute_angles(const std::vector<BatchRow>& rows) {
   const std::size_t half = config_.head_dim / 2;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    rotary_.angles(rows[i].position, false, cos_.data() + i * half, sin_.data() + i * half);
+    rotary_.angles(rows[i].position, rows[i].long_text, cos_.data() + i * half, sin_.data() + i * half);
   }
 }
 

@@ -44,7 +44,7 @@ class Transformer {
 
   // The steps of `forward`, for tests: states[rows][hidden_size] through one layer in place,
   // and one linear's outputs for x[rows][in], through its own norm where it has one; `codes` and
-  // `steps` receive the quantized input.
+  // `steps` [rows][groups] receive the quantized input.
   void layer(int index, const std::vector<BatchRow>& rows, const KvLayout& cache, float* states);
   void linear(const Linear& weight, const float* x, int rows, float* y, std::int8_t* codes,
               float* steps);
@@ -112,6 +112,10 @@ class Transformer {
   // behind it workers must sync.
   void adapt(const Pass& pass, int layer, Stage stage, const float* x, int size,
              std::initializer_list<Adapted> outputs);
+  // Of an input of this size that are quantized by themselves.
+  int groups(int size) const {
+    return config_.weight_group == 0 ? 1 : (size + config_.weight_group - 1) / config_.weight_group;
+  }
 
   std::shared_ptr<const LoadedModel> model_;
   const ModelConfig& config_;
@@ -129,7 +133,8 @@ class Transformer {
   AlignedBuffer<float> normed_;  // the widest input of a linear
   AlignedBuffer<float> own_;     // the same, through a linear's own norm; empty without such norms
   AlignedBuffer<std::int8_t> codes_;
-  AlignedBuffer<float> steps_;  // a cache line apart, for the workers of a single row
+  std::size_t step_stride_ = 0;  // whole cache lines, for the workers of a single row
+  AlignedBuffer<float> steps_;   // step_stride_
   AlignedBuffer<std::int32_t> sums_;
   // [max_rows][...]:
   AlignedBuffer<float> query_;      // heads * head_dim

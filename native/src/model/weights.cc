@@ -5,6 +5,7 @@
 
 #include "format/dtype.h"
 #include "format/split_rows.h"
+#include "kernels/grouped.h"
 
 namespace sterna {
 
@@ -32,13 +33,7 @@ void SplitMatrix::patch(int index, float* out) const {
 
 LoadedModel::LoadedModel(Bundle bundle) : bundle_(std::move(bundle)) {
   const ModelConfig& c = bundle_.config();
-  const char* head = c.tied_embeddings ? "embed_tokens" : "lm_head";
-  if (bundle_.is_split(head)) {
-    split_head_ = split(head, c.vocab_size, c.hidden_size);
-  } else {
-    head_ = dense(head, c.vocab_size, c.hidden_size);
-  }
-  embedding_ = c.tied_embeddings ? head_ : dense("embed_tokens", c.vocab_size, c.hidden_size);
+  load_tables(c);
   final_norm_ = norm("norm", c.hidden_size);
   layers_.reserve(c.layers);
   for (int i = 0; i < c.layers; ++i) {
@@ -65,15 +60,36 @@ LoadedModel::LoadedModel(Bundle bundle) : bundle_(std::move(bundle)) {
   }
 }
 
+void LoadedModel::load_tables(const ModelConfig& c) {
+  if (c.ternary_embedding) ternary_embedding_ = ternary("embed_tokens");
+  const char* head = c.tied_embeddings ? "embed_tokens" : "lm_head";
+  if (c.tied_embeddings && c.ternary_embedding) {
+    ternary_head_ = ternary_embedding_;
+  } else if (c.ternary_head) {
+    ternary_head_ = ternary(head);
+  } else if (bundle_.is_split(head)) {
+    split_head_ = split(head, c.vocab_size, c.hidden_size);
+  } else {
+    head_ = dense(head, c.vocab_size, c.hidden_size);
+  }
+  if (c.ternary_embedding) return;
+  embedding_ = c.tied_embeddings ? head_ : dense("embed_tokens", c.vocab_size, c.hidden_size);
+}
+
 std::int64_t LoadedModel::weight_bytes() const {
   return static_cast<std::int64_t>(bundle_.weight_bytes());
 }
 
 Linear LoadedModel::linear(const std::string& name) {
-  Linear linear{bundle_.ternary(name)};
-  parameter_count_ += static_cast<std::int64_t>(linear.rows) * linear.cols;
+  Linear linear{ternary(name)};
   if (config().projection_norms) linear.norm = norm(name + ".norm", linear.cols);
   return linear;
+}
+
+TernaryMatrix LoadedModel::ternary(const std::string& name) {
+  const TernaryMatrix matrix = bundle_.ternary(name);
+  parameter_count_ += static_cast<std::int64_t>(matrix.rows) * matrix.cols;
+  return matrix;
 }
 
 DenseMatrix LoadedModel::dense(const std::string& name, int rows, int cols) {
@@ -111,7 +127,9 @@ SplitMatrix LoadedModel::split(const std::string& name, int rows, int cols) {
 }
 
 void LoadedModel::embed(int token, const Kernels& kernels, float* out) const {
-  if (embedding_.rows > 0) {
+  if (ternary_embedding_.rows > 0) {
+    ternary_row(ternary_embedding_, token, out);
+  } else if (embedding_.rows > 0) {
     embedding_.row(token, out);
   } else {
     split_head_.row(token, kernels, out);

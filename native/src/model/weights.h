@@ -68,8 +68,11 @@ class LoadedModel final : public Model {
 
   // Writes the embedding of a token to out[hidden_size].
   void embed(int token, const Kernels& kernels, float* out) const;
-  // The output head, which is the embedding when tied: in one of the two forms.
-  const DenseMatrix* head() const { return split_head_.high == nullptr ? &head_ : nullptr; }
+  // The output head, which is the embedding when tied: in one of the three forms.
+  const DenseMatrix* head() const { return head_.rows > 0 ? &head_ : nullptr; }
+  const TernaryMatrix* ternary_head() const {
+    return ternary_head_.rows > 0 ? &ternary_head_ : nullptr;
+  }
   const SplitMatrix* split_head() const {
     return split_head_.high == nullptr ? nullptr : &split_head_;
   }
@@ -78,14 +81,18 @@ class LoadedModel final : public Model {
   int layer_count() const { return static_cast<int>(layers_.size()); }
 
  private:
+  void load_tables(const ModelConfig& config);
   Linear linear(const std::string& name);
+  TernaryMatrix ternary(const std::string& name);
   DenseMatrix dense(const std::string& name, int rows, int cols);
   SplitMatrix split(const std::string& name, int rows, int cols);
   const float* norm(const std::string& name, int size);
 
   Bundle bundle_;
-  DenseMatrix embedding_;  // empty when tied to a head in halves
-  DenseMatrix head_;       // empty when in halves
+  DenseMatrix embedding_;  // empty when ternary, or tied to a head in halves
+  TernaryMatrix ternary_embedding_;
+  DenseMatrix head_;  // empty when in another form
+  TernaryMatrix ternary_head_;
   SplitMatrix split_head_;
   const float* final_norm_ = nullptr;
   std::vector<LayerWeights> layers_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <iterator>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
@@ -64,6 +65,8 @@ class ThreadedEngine final : public Engine {
     live->adapter = static_cast<const LoadedAdapter*>(live->request.adapter.get());
     if (live->request.guided) live->masks.resize(live->request.choices);
     const Request& r = live->request;
+    live->long_text = needs_long_factors(
+        model_->config(), std::ssize(r.prompt) + std::int64_t{r.embedding ? 0 : r.max_tokens});
     {
       const std::lock_guard lock(mutex_);
       if (stopping_) throw Error(ErrorCode::kShuttingDown, "the engine is shutting down");

@@ -133,12 +133,13 @@ StepLoad Generator::compute(const std::vector<Slice>& plan) {
   for (const Slice& slice : plan) {
     const Sequence& sequence = *slice.sequence;
     for (int i = slice.begin; i < slice.end; ++i) {
-      rows.push_back({sequence.tokens[i], i, sequence.blocks.data(), sequence.request->adapter});
+      rows.push_back({sequence.tokens[i], i, sequence.blocks.data(), sequence.request->adapter,
+                      sequence.request->long_text});
       load.positions += i + 1;
     }
     for (int i = 0; i < static_cast<int>(slice.draft.size()); ++i) {
-      rows.push_back(
-          {slice.draft[i], slice.end + i, sequence.blocks.data(), sequence.request->adapter});
+      rows.push_back({slice.draft[i], slice.end + i, sequence.blocks.data(),
+                      sequence.request->adapter, sequence.request->long_text});
       load.positions += slice.end + i + 1;
     }
   }

@@ -33,6 +33,7 @@ struct LiveRequest {
   bool was_admitted = false;
   bool started = false;  // kStarted was reported; choices have been forked
   int cached_tokens = 0;
+  bool long_text = false;  // see needs_long_factors
   std::vector<TokenLogprob> prompt_logprobs;
   std::vector<std::vector<TokenLogprob>> prompt_top_logprobs;
   std::vector<double> state_sum;             // of the prompt's final states, for mean pooling
@@ -67,8 +68,12 @@ struct Sequence {
   std::vector<float> held;
   Drafting drafting;
 
-  // Whose keys and values it has in the cache.
-  std::uint64_t owner() const { return request->adapter == nullptr ? 0 : request->adapter->id(); }
+  // Whose keys and values it has in the cache: an adapter's, or the model's own, for long texts or
+  // for others.
+  std::uint64_t owner() const {
+    const std::uint64_t id = request->adapter == nullptr ? 0 : request->adapter->id();
+    return 2 * id + (request->long_text ? 1 : 0);
+  }
   // Null when the next token is free; the mask must have come.
   const std::vector<std::uint32_t>* allowed() const {
     return request->request.guided ? &request->masks[choice].allowed : nullptr;

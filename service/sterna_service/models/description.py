@@ -125,7 +125,7 @@ def describe(source: ModelSource) -> ModelDescription:
 
 def _describe_gguf(source: ModelSource, path: Path) -> ModelDescription:
     file = read_gguf(path)
-    config = Architecture(file).config(ternary=True)
+    config = Architecture(file).config()
     template = file.metadata.get("tokenizer.chat_template")
     kinds = sorted({t.kind.name for t in file.tensors.values() if t.kind.trits is not None})
     return ModelDescription(

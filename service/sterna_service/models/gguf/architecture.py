@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from sterna_service.errors import ModelLoadError, Reason
 from sterna_service.models.gguf.container import GgufFile
@@ -44,6 +47,14 @@ _LAYER_NAMES = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
     "ffn_sub_norm": "mlp.ffn_sub_norm",
+    # BitNet embedding models: a norm inside each linear
+    "attn_q_norm_in": "self_attn.q_proj.norm",
+    "attn_k_norm_in": "self_attn.k_proj.norm",
+    "attn_v_norm_in": "self_attn.v_proj.norm",
+    "attn_output_norm_in": "self_attn.o_proj.norm",
+    "ffn_gate_norm_in": "mlp.gate_proj.norm",
+    "ffn_up_norm_in": "mlp.up_proj.norm",
+    "ffn_down_norm_in": "mlp.down_proj.norm",
 }
 _NAMES = {
     "token_embd.weight": "model.embed_tokens.weight",
@@ -52,8 +63,12 @@ _NAMES = {
 }
 LINEARS = frozenset({"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"})
 
-# Rotary constants follow from the configuration.
-IGNORED = frozenset({"rope_freqs.weight"})
+# Tensors that become part of the configuration.
+ROPE_FACTORS = "rope_freqs.weight"
+LONG_FACTORS = "rope_factors_long.weight"
+SHORT_FACTORS = "rope_factors_short.weight"
+IGNORED = frozenset({ROPE_FACTORS, LONG_FACTORS, SHORT_FACTORS})
+TABLES = frozenset({"token_embd.weight", "output.weight"})
 
 
 class Architecture:
@@ -92,8 +107,8 @@ class Architecture:
     def kv_heads(self) -> int:
         return self._count("attention.head_count_kv", self.heads)
 
-    def config(self, *, ternary: bool) -> dict[str, Any]:
-        """A config.json for weights that are packed trits, or floats that stand for trits."""
+    def config(self, *, group: int = 0) -> dict[str, Any]:
+        """A config.json for packed trits, with a scale for each `group` of columns or for all."""
         hidden = self._count("embedding_length")
         head_dim = self._count("attention.key_length", hidden // self.heads)
         rotated = self._count("rope.dimension_count", head_dim)
@@ -121,31 +136,81 @@ class Architecture:
             "rope_theta": self._number("rope.freq_base", 10_000.0),
             "tie_word_embeddings": "output.weight" not in self._file.tensors,
         }
-        scaling = self._rope_scaling()
+        scaling = self._rope_scaling(head_dim)
         if scaling is not None:
             config["rope_scaling"] = scaling
         for name in ("bos", "eos"):
             token = self.optional(f"tokenizer.ggml.{name}_token_id")
             if token is not None:
                 config[f"{name}_token_id"] = token
-        if ternary:
-            config["quantization_config"] = {
-                "quant_method": "bitnet",
-                "linear_class": "autobitlinear",
-                "quantization_mode": "offline",
-            }
+        config["quantization_config"] = {
+            "quant_method": "bitnet",
+            "linear_class": "autobitlinear",
+            "quantization_mode": "offline",
+        }
+        if group:
+            config["quantization_config"]["group_size"] = group
         return config
 
-    def _rope_scaling(self) -> dict[str, Any] | None:
+    def _rope_scaling(self, head_dim: int) -> dict[str, Any] | None:
+        """What ggml's keys and tensors say, in the terms of config.json."""
         kind = self.optional(f"{self.name}.rope.scaling.type")
+        prefix = f"{self.name}.rope.scaling"
+        context = self._count("context_length")
+        magnitude = self._number("rope.scaling.attn_factor", 1.0)
+        original = self._count("rope.scaling.original_context_length", context)
+        factors = self._factors(LONG_FACTORS, head_dim)
+        if factors is not None:
+            # ggml takes the type from the tensors; the magnitude is always in the file.
+            return {
+                "rope_type": "longrope",
+                "short_factor": self._factors(SHORT_FACTORS, head_dim, required=True),
+                "long_factor": factors,
+                "original_max_position_embeddings": original,
+                "factor": context / original,
+                "attention_factor": magnitude,
+            }
+        constant = self._factors(ROPE_FACTORS, head_dim)
+        if constant is not None and any(value != 1.0 for value in constant):
+            # Divisors of the frequencies, whatever the length: the scaling of Llama 3.
+            if kind not in (None, "none"):
+                raise self._unsupported(f"{prefix}.type is {kind!r} beside {ROPE_FACTORS}")
+            return {
+                "rope_type": "longrope",
+                "short_factor": constant,
+                "long_factor": constant,
+                "original_max_position_embeddings": original,
+                "factor": 1.0,
+                "attention_factor": 1.0,
+            }
         if kind in (None, "none"):
             return None
-        prefix = f"{self.name}.rope.scaling"
-        scaling = {"rope_type": kind, "factor": self.optional(f"{prefix}.factor")}
-        original = self.optional(f"{prefix}.original_context_length")
-        if original is not None:
+        if kind not in ("linear", "yarn"):
+            raise self._unsupported(
+                f"{prefix}.type is {kind!r}; supported: none, linear, yarn, and longrope with the "
+                f"tensors {LONG_FACTORS} and {SHORT_FACTORS}"
+            )
+        scaling: dict[str, Any] = {"rope_type": kind, "factor": self._number("rope.scaling.factor")}
+        if kind == "yarn":
             scaling["original_max_position_embeddings"] = original
+            for key in ("beta_fast", "beta_slow"):
+                value = self.optional(f"{prefix}.yarn_{key}")
+                if value is not None:
+                    scaling[key] = value
+            if magnitude != 1.0:
+                scaling["attention_factor"] = magnitude * (0.1 * math.log(scaling["factor"]) + 1)
         return scaling
+
+    def _factors(self, name: str, head_dim: int, *, required: bool = False) -> list[float] | None:
+        """A tensor of one factor for each frequency; None when there is none."""
+        tensor = self._file.tensors.get(name)
+        if tensor is None:
+            if required:
+                raise self._invalid(f"the tensor {name!r} is missing")
+            return None
+        if tensor.kind.name != "F32" or tensor.shape != (head_dim // 2,):
+            raise self._invalid(f"the tensor {name!r} must hold {head_dim // 2} F32 numbers")
+        return [_short(float(value)) for value in np.frombuffer(tensor.data, "<f4")]
 
     def checkpoint_name(self, name: str) -> str:
         """What a tensor is called in a Hugging Face checkpoint."""

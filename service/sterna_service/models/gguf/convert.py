@@ -19,7 +19,7 @@ from sterna_service.models.gguf.weights import write_weights
 _log = logging.getLogger(__name__)
 
 # Raised whenever the same file would become another checkpoint.
-_VERSION = 1
+_VERSION = 2
 
 
 def gguf_in(path: Path) -> Path | None:
@@ -78,12 +78,12 @@ def _convert(path: Path, target: Path) -> None:
     _log.info("converting %s into %s", path, target)
     file = read_gguf(path)
     architecture = Architecture(file)
+    architecture.config()  # what it refuses, it refuses before the weights are decoded
     vocabulary = read_vocabulary(path, file.metadata)
     staging = target.with_name(f".{target.name}.new")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
     try:
-        _write_json(staging / "config.json", architecture.config(ternary=True))
         template = template_override(file.metadata)
         if template is None:
             template = architecture.optional("tokenizer.chat_template")
@@ -92,7 +92,8 @@ def _convert(path: Path, target: Path) -> None:
             settings["chat_template"] = template
         _write_json(staging / "tokenizer_config.json", settings)
         vocabulary.tokenizer.save(str(staging / "tokenizer.json"))
-        write_weights(file, architecture, staging / "model.safetensors")
+        group = write_weights(file, architecture, staging / "model.safetensors")
+        _write_json(staging / "config.json", architecture.config(group=group))
         staging.rename(target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

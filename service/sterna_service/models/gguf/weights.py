@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
 from sterna_service.errors import ModelLoadError, Reason
-from sterna_service.models.gguf.architecture import IGNORED, LINEARS, Architecture
+from sterna_service.models.gguf.architecture import IGNORED, LINEARS, TABLES, Architecture
 from sterna_service.models.gguf.blocks import Bytes, Floats, Trits
 from sterna_service.models.gguf.container import GgufFile, GgufTensor
 
@@ -19,6 +19,10 @@ from sterna_service.models.gguf.container import GgufFile, GgufTensor
 _CHUNK_VALUES = 1 << 24
 # A tensor's entry in the header takes less than this many bytes beside its name.
 _ENTRY_BYTES = 200
+# More than any type of block has.
+_MOST_GROUP = 1 << 30
+
+Values = TypeVar("Values", Trits, Floats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +35,14 @@ class _Piece:
     data: Iterator[bytes]
 
 
-def write_weights(file: GgufFile, architecture: Architecture, target: Path) -> None:
+def write_weights(file: GgufFile, architecture: Architecture, target: Path) -> int:
     """Writes `model.safetensors`: packed trits for the linears, floats for the rest. Blocks.
+
+    Where ternary weights have scales of their own for groups of columns, embedding and output head
+    are packed, too, if they are ternary.
+
+    Returns:
+        How many columns share a scale; 0 when a whole matrix does.
 
     Raises:
         ModelLoadError: A tensor is damaged, or is no part of such a model.
@@ -41,6 +51,7 @@ def write_weights(file: GgufFile, architecture: Architecture, target: Path) -> N
     converter.check()
     with target.open("wb") as stream:
         _write_safetensors(stream, converter.count_name_bytes(), converter.pieces())
+    return converter.group
 
 
 class _Converter:
@@ -52,6 +63,8 @@ class _Converter:
             for name, tensor in file.tensors.items()
             if name not in IGNORED and not name.endswith(".scale")
         }
+        self.group = 0
+        """Columns that share a scale; 0: a whole matrix does. Known after `check`."""
 
     def check(self) -> None:
         """Refuses what cannot be converted before anything is written."""
@@ -71,6 +84,44 @@ class _Converter:
                     )
             elif len(tensor.shape) > 2:
                 raise self._refuse(tensor, f"has the shape {tensor.shape}")
+        self.group = min(
+            (
+                self._group_of(tensor)
+                for name, tensor in self._tensors.items()
+                if _is_linear(name) and not self._is_uniform(tensor)
+            ),
+            default=0,
+        )
+        if self.group:
+            tables = [self._tensors[name] for name in TABLES if name in self._tensors]
+            self.group = min(self.group, *(self._group_of(t) for t in tables if _can_pack(t)))
+
+    def _is_uniform(self, tensor: GgufTensor) -> bool:
+        """Whether the blocks that are not all zeros share a scale."""
+        if tensor.kind.whole_scale:
+            return True
+        scales = self._scales(tensor)
+        return bool(len(np.unique(scales[scales != 0])) <= 1)
+
+    def _group_of(self, tensor: GgufTensor) -> int:
+        """The columns that share a scale: a block, or two where all pairs agree."""
+        values = tensor.kind.values
+        if tensor.kind.whole_scale:
+            return _MOST_GROUP
+        scales = self._scales(tensor).reshape(tensor.shape[0], -1)
+        if values < 128 and scales.shape[1] % 2 == 0:
+            pairs = scales.reshape(len(scales), -1, 2)
+            if np.array_equal(pairs[..., 0], pairs[..., 1]):
+                return 2 * values
+        return values
+
+    def _scales(self, tensor: GgufTensor) -> Floats:
+        """A scale for every block."""
+        assert tensor.kind.trits is not None
+        raw, _ = _blocks(tensor)
+        step = max(1, _CHUNK_VALUES // tensor.kind.values)
+        pieces = [tensor.kind.trits(raw[i : i + step])[1] for i in range(0, len(raw), step)]
+        return np.concatenate(pieces)
 
     def count_name_bytes(self) -> int:
         """At least what the header will need."""
@@ -81,7 +132,7 @@ class _Converter:
         """Every tensor of the checkpoint."""
         for name, tensor in self._tensors.items():
             target = self._architecture.checkpoint_name(name)
-            if _is_linear(name):
+            if _is_linear(name) or (self.group and name in TABLES and _can_pack(tensor)):
                 yield from self._linear(target, tensor)
             elif tensor.kind.name in ("F32", "F16", "BF16"):
                 yield _Piece(target, tensor.kind.name, tensor.shape, _raw(tensor))
@@ -89,20 +140,22 @@ class _Converter:
                 yield _Piece(target, "F32", tensor.shape, _decoded(tensor))
 
     def _linear(self, name: str, tensor: GgufTensor) -> Iterator[_Piece]:
-        trits, scale = self._trits(tensor)
-        part = tensor.name.split(".")[2]
+        trits, scales = self._trits(tensor)
+        part = tensor.name.split(".")[-2]
         if self._architecture.permuted and part in ("attn_q", "attn_k"):
             heads = self._architecture.heads if part == "attn_q" else self._architecture.kv_heads
             trits = self._unpermuted(tensor, trits, heads)
+            if self.group:
+                scales = self._unpermuted(tensor, scales, heads)
         rows, cols = tensor.shape
         codes = (trits + 1).view(np.uint8).reshape(4, rows // 4, cols)
         packed = codes[0] | codes[1] << 2 | codes[2] << 4 | codes[3] << 6
         yield _Piece(name, "U8", packed.shape, iter([packed.tobytes()]))
-        value = np.array([scale * self._output_scale(tensor)], dtype="<f4")
-        yield _Piece(f"{name}_scale", "F32", (1,), iter([value.tobytes()]))
+        value = (scales * np.float32(self._output_scale(tensor))).astype("<f4")
+        yield _Piece(f"{name}_scale", "F32", value.shape, iter([value.tobytes()]))
 
-    def _trits(self, tensor: GgufTensor) -> tuple[Trits, float]:
-        """The weights [rows, columns] and the one scale that they share."""
+    def _trits(self, tensor: GgufTensor) -> tuple[Trits, Floats]:
+        """The weights [rows, columns] and their scales: [1], or [rows, groups] with groups."""
         decode = tensor.kind.trits
         assert decode is not None
         raw, tail = _blocks(tensor)
@@ -112,24 +165,28 @@ class _Converter:
         else:
             # What a block without a scale holds means nothing.
             trits[scales == 0] = 0
-            scales = np.unique(scales[scales != 0])
         if trits.max(initial=-1) > 1:
             raise self._refuse(tensor, "holds the code 3, which is not a ternary weight")
-        if len(scales) == 0:
-            scales = np.ones(1, np.float32)
-        if len(scales) > 1:
-            raise self._refuse(
-                tensor,
-                f"has a scale for each group of {tensor.kind.values} weights; only one scale for "
-                "a whole matrix is run",
-                Reason.MODEL_UNSUPPORTED,
-            )
-        scale = float(scales[0])
-        if not (np.isfinite(scale) and scale > 0):
+        wrong = scales[~(np.isfinite(scales) & (scales >= 0))]
+        if len(wrong) or (tensor.kind.whole_scale and scales[0] == 0):
+            scale = wrong[0] if len(wrong) else scales[0]
             raise self._refuse(tensor, f"has the scale {scale}, must be finite and positive")
-        return trits.reshape(tensor.shape), scale
+        if self.group:
+            return trits.reshape(tensor.shape), self._by_groups(tensor, scales)
+        scales = np.unique(scales[scales != 0])
+        return trits.reshape(tensor.shape), scales[:1] if len(scales) else np.ones(1, np.float32)
 
-    def _unpermuted(self, tensor: GgufTensor, trits: Trits, heads: int) -> Trits:
+    def _by_groups(self, tensor: GgufTensor, scales: Floats) -> Floats:
+        """The scales of blocks as those of the model's groups: [rows, groups]."""
+        rows, cols = tensor.shape
+        groups = -(-cols // self.group)
+        if tensor.kind.whole_scale:
+            return np.full((rows, groups), scales[0], np.float32)
+        by_block = scales.reshape(rows, -1)
+        first = np.arange(groups) * self.group // tensor.kind.values
+        return np.ascontiguousarray(by_block[:, first])
+
+    def _unpermuted(self, tensor: GgufTensor, trits: Values, heads: int) -> Values:
         """Rows of a head in halves, where the file has them in pairs."""
         rows, cols = trits.shape
         if rows % (2 * heads):
@@ -155,6 +212,11 @@ class _Converter:
 def _is_linear(name: str) -> bool:
     parts = name.split(".")
     return len(parts) == 4 and parts[2] in LINEARS
+
+
+def _can_pack(tensor: GgufTensor) -> bool:
+    """Whether a table is ternary, with rows in fours."""
+    return tensor.kind.trits is not None and len(tensor.shape) == 2 and tensor.shape[0] % 4 == 0
 
 
 def _blocks(tensor: GgufTensor) -> tuple[Bytes, memoryview]:

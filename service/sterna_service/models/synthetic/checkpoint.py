@@ -14,19 +14,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sterna_service.models.synthetic.shapes import Shape
+from sterna_service.models.synthetic.shapes import GROUP, Shape
 from sterna_service.models.synthetic.tokenizer import tokenizer_files
 
 Array = npt.NDArray[Any]
 
-DTYPE_BYTES = {"U8": 1, "BF16": 2, "F32": 4}
+DTYPE_BYTES = {"U8": 1, "F16": 2, "BF16": 2, "F32": 4}
 CHUNK_ELEMENTS = 1 << 22
 
 
@@ -37,8 +37,8 @@ class TensorPlan:
     name: str
     dtype: str
     shape: tuple[int, ...]
-    kind: str  # "codes", "scale", "normal", "norm"
-    std: float = 1.0  # the standard deviation ("normal") or the value ("scale")
+    kind: str  # "codes", "scale", "normal", "norm", "groups"
+    std: float = 1.0  # the standard deviation ("normal") or the value ("scale", "groups")
 
     @property
     def elements(self) -> int:
@@ -89,6 +89,9 @@ class RandomStream:
 def tensor_chunks(plan: TensorPlan, seed: int) -> Iterator[bytes]:
     """The bytes of one tensor, in pieces of bounded size."""
     stream = RandomStream(seed, plan.name)
+    if plan.kind == "groups":
+        yield from group_chunks(plan, stream)
+        return
     for begin in range(0, plan.elements, CHUNK_ELEMENTS):
         count = min(CHUNK_ELEMENTS, plan.elements - begin)
         if plan.kind == "codes":
@@ -103,8 +106,24 @@ def tensor_chunks(plan: TensorPlan, seed: int) -> Iterator[bytes]:
             values = values * np.float32(plan.std)
         if plan.dtype == "BF16":
             yield to_bfloat16(values).astype("<u2").tobytes()
+        elif plan.dtype == "F16":
+            yield values.astype("<f2").tobytes()
         else:
             yield values.astype("<f4").tobytes()
+
+
+def group_chunks(plan: TensorPlan, stream: RandomStream) -> Iterator[bytes]:
+    """A bfloat16 matrix of -s, 0 and s, with an s of its own for each group of columns."""
+    rows, cols = plan.shape
+    step = max(1, CHUNK_ELEMENTS // cols)
+    for begin in range(0, rows, step):
+        count = min(step, rows - begin)
+        codes = stream.codes((count * cols + 3) // 4)
+        trits = np.stack([codes >> shift & 3 for shift in (0, 2, 4, 6)], axis=1).reshape(-1)
+        signs = trits[: count * cols].reshape(count, cols).astype(np.float32) - 1
+        scales = np.float32(1.0) + stream.normal(count * -(-cols // GROUP)) * np.float32(0.1)
+        scales = np.repeat(scales.reshape(count, -1) * np.float32(plan.std), GROUP, axis=1)
+        yield to_bfloat16(signs * scales[:, :cols]).astype("<u2").tobytes()
 
 
 def linear_plans(shape: Shape, name: str, rows: int, cols: int) -> list[TensorPlan]:
@@ -118,14 +137,16 @@ def linear_plans(shape: Shape, name: str, rows: int, cols: int) -> list[TensorPl
     if shape.has_latents:
         weight = TensorPlan(f"{name}.weight", shape.float_dtype, (rows, cols), "normal", typical)
         return [weight, *norm]
+    if shape.storage == "groups":
+        return [TensorPlan(f"{name}.weight", "BF16", (rows, cols), "groups", typical), *norm]
     if rows % 4:
         raise ValueError(f"{name} has {rows} rows; packed matrices need a multiple of 4")
+    weight = TensorPlan(f"{name}.weight", "U8", (rows // 4, cols), "codes")
+    if shape.storage == "packed-groups":
+        groups = (rows, -(-cols // GROUP))
+        return [weight, TensorPlan(f"{name}.weight_scale", "F16", groups, "scale", typical), *norm]
     scale = typical if shape.storage == "multiply" else 1.0 / typical
-    return [
-        TensorPlan(f"{name}.weight", "U8", (rows // 4, cols), "codes"),
-        TensorPlan(f"{name}.weight_scale", "BF16", (1,), "scale", scale),
-        *norm,
-    ]
+    return [weight, TensorPlan(f"{name}.weight_scale", "BF16", (1,), "scale", scale), *norm]
 
 
 def tensor_plans(shape: Shape) -> list[TensorPlan]:
@@ -141,11 +162,14 @@ def tensor_plans(shape: Shape) -> list[TensorPlan]:
     def norm(name: str, size: int) -> TensorPlan:
         return TensorPlan(f"{name}.weight", shape.float_dtype, (size,), "norm")
 
-    def table(name: str) -> TensorPlan:
+    def table(name: str) -> list[TensorPlan]:
         sizes = (shape.vocab, shape.hidden)
-        return TensorPlan(f"{name}.weight", shape.float_dtype, sizes, "normal", shape.hidden**-0.5)
+        if shape.has_groups and shape.ternary_tables:
+            return linear_plans(replace(shape, projection_norm=""), name, *sizes)
+        std = shape.hidden**-0.5
+        return [TensorPlan(f"{name}.weight", shape.float_dtype, sizes, "normal", std)]
 
-    plans = [table(f"{start}embed_tokens")]
+    plans = table(f"{start}embed_tokens")
     for index in range(shape.layers):
         prefix = f"{start}layers.{index}"
         attn, mlp = f"{prefix}.self_attn", f"{prefix}.mlp"
@@ -167,7 +191,7 @@ def tensor_plans(shape: Shape) -> list[TensorPlan]:
         plans += linear_plans(shape, f"{mlp}.down_proj", shape.hidden, shape.intermediate)
     plans.append(norm(f"{start}norm", shape.hidden))
     if not shape.tied:
-        plans.append(table("lm_head"))
+        plans += table("lm_head")
     return plans
 
 
@@ -237,15 +261,17 @@ def model_config(shape: Shape) -> dict[str, Any]:
 
 def quantization_config(shape: Shape) -> dict[str, Any]:
     """What config.json says of the weights; nothing where a family says nothing."""
-    if shape.storage.startswith("latent"):
+    if shape.storage.startswith("latent") or shape.storage == "groups":
         return {}
     quantization: dict[str, Any] = {"quant_method": "bitnet", "modules_to_not_convert": None}
-    if shape.storage == "multiply":
+    if shape.storage in ("multiply", "packed-groups"):
         quantization |= {"linear_class": "autobitlinear", "quantization_mode": "offline"}
     elif shape.storage.startswith("online"):
         quantization |= {"linear_class": "autobitlinear", "quantization_mode": "online"}
     elif shape.architecture == "bitnet":
         quantization["linear_class"] = "bitlinear"
+    if shape.storage == "packed-groups":
+        quantization["group_size"] = GROUP
     if shape.projection_norm == "rms_norm":
         quantization |= {"use_rms_norm": True, "rms_norm_eps": shape.eps}
     return quantization

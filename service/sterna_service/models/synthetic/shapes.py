@@ -22,7 +22,9 @@ class Shape:
     - "multiply": 2-bit codes, outputs multiplied by weight_scale (autobitlinear, offline);
     - "divide": 2-bit codes, outputs divided by weight_scale (bitlinear);
     - "online-bf16", "online-f32": latent floats that are quantized when the model is loaded;
-    - "latent-f32": the same, without a word of it in config.json.
+    - "latent-f32": the same, without a word of it in config.json;
+    - "groups": floats -s, 0 and s with a scale for every 128 columns, without a word of it;
+    - "packed-groups": the same as 2-bit codes with scales [out, groups].
     """
 
     architecture: str
@@ -43,6 +45,14 @@ class Shape:
     projection_norm: str = ""
     """What the RMSNorm inside each linear is called, where there is one."""
 
+    ternary_tables: bool = True
+    """With groups: embedding and output head are ternary, too."""
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether columns have scales by groups."""
+        return self.storage.endswith("groups")
+
     @property
     def float_dtype(self) -> str:
         """The safetensors dtype of norms, embeddings and latent weights."""
@@ -54,6 +64,9 @@ class Shape:
         return self.storage.startswith(("online", "latent"))
 
 
+GROUP = 128
+"""Columns that share a scale, where there are groups."""
+
 # Random weights in the shape of published models: speed hardly depends on their values.
 SHAPES: dict[str, Shape] = {
     # microsoft/bitnet-b1.58-2B-4T
@@ -63,6 +76,21 @@ SHAPES: dict[str, Shape] = {
     # The same with four layers, for quick trials.
     "bitnet-b1.58-2B-4T-4layers": Shape(
         "bitnet", "multiply", 2560, 6912, 4, 20, 5, 128, 128256, context=4096, rope_theta=5e5
+    ),
+    # prism-ml/Ternary-Bonsai-1.7B
+    "ternary-bonsai-1.7B": Shape(
+        "qwen3",
+        "packed-groups",
+        2048,
+        6144,
+        28,
+        16,
+        8,
+        128,
+        151936,
+        context=32768,
+        rope_theta=1e6,
+        eps=1e-6,
     ),
 }
 
