@@ -32,6 +32,7 @@ def core_options(
         home=settings.home,
         preload=settings.preload,
         aliases=settings.aliases,
+        tokenizers=settings.tokenizers,
         host=settings.grpc_host if tcp else None,
         port=settings.grpc_port,
         unix_path=unix_path,

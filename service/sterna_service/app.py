@@ -78,6 +78,8 @@ class CoreOptions:
     """Where models (`models/ORG/NAME`), packed bundles (`bundles/`) and `state.db` live."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Further names for models, alias to id; an alias may be a glob (`gpt-*`, `*`)."""
+    tokenizers: Mapping[str, Path] = field(default_factory=dict)
+    """Where a model's tokenizer is, model id to directory, for models that come without theirs."""
 
     host: str | None = "127.0.0.1"
     """The address of the TCP listener; None listens on the Unix socket alone."""
@@ -447,6 +449,7 @@ def _loading_options(options: CoreOptions) -> LoadingOptions:
         engine=_engine_options(options),
         encoder=EncoderOptions(threads=threads, max_queue=options.max_queue),
         pooling=Pooling(options.embedding_pooling),
+        tokenizers=options.tokenizers,
         requests=RequestDefaults(
             options.default_max_tokens, options.default_temperature, options.default_top_p
         ),

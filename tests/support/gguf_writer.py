@@ -25,10 +25,19 @@ _NORMS = {
     "post_attention_layernorm": "ffn_norm",
     "self_attn.attn_sub_norm": "attn_sub_norm",
     "mlp.ffn_sub_norm": "ffn_sub_norm",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
+    **{f"{module}.norm": f"{name}_norm_in" for module, name in _LINEARS.items()},
 }
+
+_TABLES = {"model.embed_tokens": "token_embd.weight", "lm_head": "output.weight"}
 
 Tensor = tuple[tuple[int, ...], int, bytes]
 """Shape (rows first), ggml's number of the type, bytes."""
+
+
+Scales = Any
+"""One number, or [rows, groups of columns]."""
 
 
 def i2_s(trits: Any, scale: float) -> Tensor:
@@ -39,17 +48,21 @@ def i2_s(trits: Any, scale: float) -> Tensor:
     return trits.shape, 36, data.tobytes() + tail
 
 
-def tq2_0(trits: Any, scale: float) -> Tensor:
+def tq2_0(trits: Any, scale: Scales) -> Tensor:
     codes = (trits + 1).astype(np.uint8).reshape(-1, 2, 4, 32)
     data = codes[:, :, 0] | codes[:, :, 1] << 2 | codes[:, :, 2] << 4 | codes[:, :, 3] << 6
-    return trits.shape, 35, _with_scale(data.reshape(-1, 64), scale, behind=True)
+    return (
+        trits.shape,
+        35,
+        _with_scale(data.reshape(-1, 64), _blocks(trits, scale, 256), behind=True),
+    )
 
 
-def q2_0(trits: Any, scale: float) -> Tensor:
+def q2_0(trits: Any, scale: Scales) -> Tensor:
     return trits.shape, 42, _in_order(trits, scale, 64)
 
 
-def pq2_0(trits: Any, scale: float) -> Tensor:
+def pq2_0(trits: Any, scale: Scales) -> Tensor:
     """Under the number of Q2_0, as the vendor's older files have it."""
     return trits.shape, 42, _in_order(trits, scale, 128)
 
@@ -62,14 +75,28 @@ def f32(values: Any) -> Tensor:
     return values.shape, 0, values.astype("<f4").tobytes()
 
 
-def _in_order(trits: Any, scale: float, group: int) -> bytes:
+def pq2_0_new(trits: Any, scale: Scales) -> Tensor:
+    """Under a number of its own."""
+    return trits.shape, 142, _in_order(trits, scale, 128)
+
+
+def _blocks(trits: Any, scale: Scales, group: int) -> Any:
+    """A scale for every block of `group` values."""
+    rows, cols = trits.shape
+    if np.ndim(scale) < 2:
+        return np.full(rows * cols // group, scale)
+    by_value = np.repeat(scale, -(-cols // scale.shape[1]), axis=1)[:, :cols]
+    return by_value[:, ::group].reshape(-1)
+
+
+def _in_order(trits: Any, scale: Scales, group: int) -> bytes:
     codes = (trits + 1).astype(np.uint8).reshape(-1, group // 4, 4)
     data = codes[..., 0] | codes[..., 1] << 2 | codes[..., 2] << 4 | codes[..., 3] << 6
-    return _with_scale(data, scale, behind=False)
+    return _with_scale(data, _blocks(trits, scale, group), behind=False)
 
 
-def _with_scale(data: Any, scale: float, *, behind: bool) -> bytes:
-    half = np.full((len(data), 1), scale, "<f2").view(np.uint8).reshape(len(data), 2)
+def _with_scale(data: Any, scales: Any, *, behind: bool) -> bytes:
+    half = np.asarray(scales, "<f2").view(np.uint8).reshape(len(data), 2)
     return bytes(np.concatenate([data, half] if behind else [half, data], axis=1).tobytes())
 
 
@@ -119,7 +146,7 @@ def _value(value: Any) -> bytes:
 
 def gguf_of(
     checkpoint: Path,
-    pack: Callable[[Any, float], Tensor],
+    pack: Callable[[Any, Any], Tensor],
     *,
     architecture: str = "bitnet-b1.58",
     vocabulary: bool = True,
@@ -132,10 +159,12 @@ def gguf_of(
         module = name.removesuffix(".weight")
         if name.endswith("_scale"):
             continue
-        if module == "model.embed_tokens":
-            tensors["token_embd.weight"] = f32(_floats(values))
-        elif module == "lm_head":
-            tensors["output.weight"] = f32(_floats(values))
+        if module in _TABLES:
+            tensors[_TABLES[module]] = (
+                pack(_unpack(values), _floats(source[f"{name}_scale"]))
+                if values.dtype == np.uint8
+                else f32(_floats(values))
+            )
         elif module == "model.norm":
             tensors["output_norm.weight"] = f32(_floats(values))
         else:
@@ -147,7 +176,8 @@ def gguf_of(
             if architecture == "llama" and rest in ("self_attn.q_proj", "self_attn.k_proj"):
                 key = "num_attention_heads" if "q_proj" in rest else "num_key_value_heads"
                 trits = _in_pairs(trits, config[key])
-            scale = float(_floats(source[f"{name}_scale"])[0])
+            scales = _floats(source[f"{name}_scale"])
+            scale = float(scales[0]) if scales.ndim == 1 else scales
             tensors[f"blk.{layer}.{_LINEARS[rest]}.weight"] = pack(trits, scale)
     return _metadata(checkpoint, config, architecture, vocabulary), tensors
 

@@ -20,6 +20,8 @@ class ModelSettings(BaseModel):
     """Whether the model is loaded at the start; without it, the first request loads it."""
     aliases: dict[str, str] = Field(default_factory=dict)
     """Further names for models, alias to id; an alias may be a glob (`gpt-*`, `*`)."""
+    tokenizers: dict[str, HomePath] = Field(default_factory=dict)
+    """Where a model's tokenizer is, model id to directory, for models that come without theirs."""
 
     harness: Literal["default", "search"] = "default"
     """What chats go through that name no harness."""

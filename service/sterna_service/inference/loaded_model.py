@@ -78,8 +78,11 @@ class CheckpointText:
     """It was trained to write `<search>query</search>`."""
 
 
-def read_checkpoint_text(checkpoint: Path) -> CheckpointText:
+def read_checkpoint_text(checkpoint: Path, tokenizer: Path | None = None) -> CheckpointText:
     """Reads tokenizer, template and generation defaults. Blocks.
+
+    With `tokenizer`, another directory's tokenizer is taken, and its template where the checkpoint
+    has none.
 
     Raises:
         ModelLoadError: A file is missing or damaged, or the tokenizer is another model's.
@@ -91,8 +94,9 @@ def read_checkpoint_text(checkpoint: Path) -> CheckpointText:
     path = checkpoint / "generation_config.json"
     generation = read_json(path, missing={})
     return CheckpointText(
-        tokenizer=load_tokenizer(checkpoint, size),
-        template=load_chat_template(checkpoint),
+        tokenizer=load_tokenizer(checkpoint, size, tokenizer),
+        template=load_chat_template(checkpoint)
+        or (None if tokenizer is None else load_chat_template(tokenizer)),
         defaults=defaults_from(generation, str(path)),
         search_tags=generation.get("search_tags") is True,
     )
@@ -104,16 +108,18 @@ async def load_model(
     home: Path,
     options: EngineOptions,
     pooling: Pooling = Pooling.MEAN,
+    tokenizer: Path | None = None,
 ) -> LoadedModel:
     """Loads a checkpoint directory and starts its engine.
 
-    `pooling` is for vectors of texts, where the checkpoint does not say it.
+    `pooling` is for vectors of texts, where the checkpoint does not say it; `tokenizer` is the
+    directory whose tokenizer is taken, where it is not the checkpoint's own.
 
     Raises:
         ModelLoadError: The checkpoint cannot be used; nothing is left running.
     """
     # First what is cheap and often wrong, then the weights.
-    text = await asyncio.to_thread(read_checkpoint_text, checkpoint)
+    text = await asyncio.to_thread(read_checkpoint_text, checkpoint, tokenizer)
     traits = await asyncio.to_thread(read_traits, checkpoint)
     check_causal(traits, checkpoint)
     port = await EnginePort.open(checkpoint, model_id.replace("/", "--"), home, options)

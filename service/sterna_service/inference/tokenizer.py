@@ -153,15 +153,20 @@ class Tokenizer:
         return text.replace("▁", " ").encode()
 
 
-def load_tokenizer(checkpoint: Path, model_vocabulary_size: int | None) -> Tokenizer:
+def load_tokenizer(
+    checkpoint: Path, model_vocabulary_size: int | None, source: Path | None = None
+) -> Tokenizer:
     """Reads the tokenizer of a checkpoint and, if the model's size is known, checks that it fits.
+
+    With `source`, the tokenizer comes from that directory; what ends an answer, from both.
 
     Raises:
         ModelLoadError: A file is missing or damaged, or the vocabularies do not match.
     """
-    path = checkpoint / "tokenizer.json"
+    directory = source or checkpoint
+    path = directory / "tokenizer.json"
     if not path.is_file():
-        raise ModelLoadError(f"{path}: no such file; a checkpoint needs its tokenizer")
+        raise ModelLoadError(_missing_tokenizer(path))
     try:
         backend = HfTokenizer.from_file(str(path))
     except (KeyboardInterrupt, SystemExit):
@@ -171,7 +176,7 @@ def load_tokenizer(checkpoint: Path, model_vocabulary_size: int | None) -> Token
         raise ModelLoadError(f"{path}: not a tokenizer ({_first_line(error)})") from None
     if backend.get_vocab_size(with_added_tokens=True) == 0:
         raise ModelLoadError(f"{path}: not a tokenizer (its vocabulary is empty)")
-    config = read_json(checkpoint / "tokenizer_config.json", missing={})
+    config = read_json(directory / "tokenizer_config.json", missing={})
     scheme = _scheme_of(path, backend)
     tokenizer = Tokenizer(backend, config, _end_tokens(checkpoint, backend, config), scheme)
     if model_vocabulary_size is not None:
@@ -179,8 +184,21 @@ def load_tokenizer(checkpoint: Path, model_vocabulary_size: int | None) -> Token
     return tokenizer
 
 
+def _missing_tokenizer(path: Path) -> str:
+    if (path.parent / "tokenizer.model").is_file():
+        return (
+            f"{path}: no such file; the tokenizer.model beside it (SentencePiece) is not read, but "
+            "transformers converts it: "
+            "AutoTokenizer.from_pretrained(DIRECTORY).save_pretrained(DIRECTORY)"
+        )
+    return (
+        f"{path}: no such file; put the model's tokenizer.json there, or name a directory that has "
+        "it in the setting tokenizers"
+    )
+
+
 def _check_vocabulary(path: Path, size: int, model_size: int) -> None:
-    remedy = "take the tokenizer that belongs to the model"
+    remedy = "take the tokenizer that belongs to the model (the setting tokenizers names another)"
     if size > model_size:
         raise ModelLoadError(
             f"{path}: its vocabulary has {size} tokens, but the model knows only {model_size}; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,6 +28,8 @@ class LoadingOptions:
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     pooling: Pooling = Pooling.MEAN
     """How language models make vectors, where they do not say it."""
+    tokenizers: Mapping[str, Path] = field(default_factory=dict)
+    """Directories whose tokenizer a model takes, by the model's id."""
     requests: RequestDefaults = field(default_factory=RequestDefaults)
     """What requests get that leave a field out, where it is not the model's own."""
 
@@ -51,7 +54,14 @@ class ModelLoader:
         engine = self.options.engine
         engine = replace(engine, threads=settings.threads or engine.threads)
         path = await asyncio.to_thread(checkpoint_of, source.path, self._home)
-        model = await load_model(source.model_id, path, self._home, engine, self.options.pooling)
+        model = await load_model(
+            source.model_id,
+            path,
+            self._home,
+            engine,
+            self.options.pooling,
+            tokenizer=self.options.tokenizers.get(source.model_id),
+        )
         model.defaults = self.options.requests.over(model.defaults)
         return model
 

@@ -100,6 +100,7 @@ def test_every_setting_is_an_option_of_serve_or_rest() -> None:
     # Aliases are a table, which a command line cannot hold; the others are for the file.
     for_the_file = {
         "aliases",
+        "tokenizers",
         # Other users of the machine see command lines.
         "api_key",
         "database_url",

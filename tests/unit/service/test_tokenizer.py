@@ -11,6 +11,7 @@ from tokenizers import Tokenizer as HfTokenizer
 from tokenizers import decoders, models, normalizers
 
 from sterna_service.errors import ModelLoadError
+from sterna_service.inference.loaded_model import read_checkpoint_text
 from sterna_service.inference.tokenizer import Tokenizer, load_tokenizer
 
 
@@ -122,6 +123,29 @@ def test_a_missing_file_is_refused_by_name(copy: Path) -> None:
     (copy / "tokenizer.json").unlink()
     with pytest.raises(ModelLoadError, match=r"tokenizer\.json: no such file"):
         load_tokenizer(copy, 4096)
+
+
+def test_a_sentencepiece_model_alone_is_refused_with_the_remedy(copy: Path) -> None:
+    (copy / "tokenizer.json").unlink()
+    (copy / "tokenizer.model").write_bytes(b"")
+    with pytest.raises(ModelLoadError, match=r"SentencePiece.*save_pretrained"):
+        load_tokenizer(copy, 4096)
+
+
+def test_a_tokenizer_of_another_directory(copy: Path, checkpoint: Path) -> None:
+    for file in copy.glob("tokenizer*.json"):
+        file.unlink()
+    with pytest.raises(ModelLoadError, match="the setting tokenizers"):
+        load_tokenizer(copy, 4096)
+    edit(copy / "config.json", eos_token_id=3)
+    tokenizer = load_tokenizer(copy, 4096, checkpoint)
+    assert tokenizer.encode_plain("hello") == load_tokenizer(checkpoint, 4096).encode_plain("hello")
+    assert tokenizer.end_tokens == {1, 2, 3}
+    text = read_checkpoint_text(copy, checkpoint)
+    assert text.template is not None
+    assert text.tokenizer.vocabulary_size == 4096
+    with pytest.raises(ModelLoadError, match="4096 tokens, but the model knows only 100"):
+        load_tokenizer(copy, 100, checkpoint)
 
 
 def sentencepiece(directory: Path) -> Path:
