@@ -15,8 +15,9 @@ SHORT = 4  # and which do not
 
 
 def log_softmax(row: Array) -> Array:
-    row = row.astype(np.float64) - row.max()
-    return row - np.log(np.exp(row).sum())
+    shifted = row.astype(np.float64) - row.max()
+    result: Array = shifted - np.log(np.exp(shifted).sum())
+    return result
 
 
 def test_the_longest_possible_text_decides(workbench: Workbench) -> None:
