@@ -23,6 +23,7 @@ from sterna_service.access.limiter import Limiter
 from sterna_service.access.limits import NO_LIMITS, Limits
 from sterna_service.encoders.encoder import EncoderOptions
 from sterna_service.encoders.traits import Pooling
+from sterna_service.engine.adapter import ADAPTER_PRECISIONS, AdapterPrecision
 from sterna_service.engine.host import inspect_host
 from sterna_service.engine.types import EngineOptions, KvCacheDtype, Speculation
 from sterna_service.errors import ModelLoadError, ServiceError, StartupError
@@ -31,6 +32,7 @@ from sterna_service.inference.sampling import RequestDefaults
 from sterna_service.inference.sessions import LONGEST_TTL
 from sterna_service.inference.spec import Harness, HarnessChoice
 from sterna_service.kept import KeepOptions, Kept
+from sterna_service.models.adapters import given_at_start
 from sterna_service.models.catalogue import ModelSource
 from sterna_service.models.events import EventKind
 from sterna_service.models.hub import Hub
@@ -80,6 +82,13 @@ class CoreOptions:
     """Further names for models, alias to id; an alias may be a glob (`gpt-*`, `*`)."""
     tokenizers: Mapping[str, Path] = field(default_factory=dict)
     """Where a model's tokenizer is, model id to directory, for models that come without theirs."""
+
+    adapters: Mapping[str, str] = field(default_factory=dict)
+    """LoRA adapters of the default model, id to directory: one of the store, or the operator's."""
+    default_adapter: str = ""
+    """Which of them requests get that name none; empty: they get the model alone."""
+    adapter_precision: AdapterPrecision = "none"
+    """How their weights are held."""
 
     host: str | None = "127.0.0.1"
     """The address of the TCP listener; None listens on the Unix socket alone."""
@@ -439,6 +448,13 @@ def _registry_options(options: CoreOptions) -> RegistryOptions:
         memory_bytes=options.model_memory_bytes or _most_memory(),
         preload=options.preload,
         harness=HarnessChoice(Harness(options.harness), options.search_provider),
+        adapters=given_at_start(
+            options.home.expanduser(),
+            options.adapters,
+            options.default_adapter,
+            options.adapter_precision,
+        ),
+        default_adapter=options.default_adapter,
     )
 
 
@@ -474,6 +490,11 @@ def _check(options: CoreOptions) -> None:
         )
     if not 0 <= options.embedding_threads <= 1024:
         raise StartupError(f"embedding_threads must be 0 to 1024, got {options.embedding_threads}")
+    if options.adapter_precision not in ADAPTER_PRECISIONS:
+        raise StartupError(
+            f"adapter_precision must be {', '.join(ADAPTER_PRECISIONS)}, got "
+            f"{options.adapter_precision!r}"
+        )
     if options.speech is not None:
         check_options(options.speech)
     check_webhook_options(options.webhooks)

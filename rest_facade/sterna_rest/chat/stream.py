@@ -13,6 +13,7 @@ from sterna.v1.generation_event_pb2 import (
 from sterna_rest.chat.tool_transcode import call_delta_json
 from sterna_rest.chat.transcode import logprobs_json
 from sterna_rest.generation.chunks import ChunkEncoder
+from sterna_rest.generation.model_name import answering_model
 from sterna_rest.generation.transcode import json_string, usage_json
 
 _MARKERS = {
@@ -33,7 +34,7 @@ class ChatChunks(ChunkEncoder):
         """The role of every choice."""
         head = (
             f'data: {{"id":"chatcmpl-{started.response_id}","object":"chat.completion.chunk",'
-            f'"created":{started.create_time.seconds},"model":{json_string(started.model_id)},'
+            f'"created":{started.create_time.seconds},"model":{json_string(answering_model(started))},'
         )
         self._usage_head = f'{head}"choices":[],"usage":'
         self._choice_head = f'{head}"choices":[{{"index":'

@@ -25,6 +25,7 @@ from sterna_rest.generation.grammar import (
     only_one_form,
 )
 from sterna_rest.generation.harness import HARNESSES, PROVIDERS
+from sterna_rest.generation.model_name import answering_model
 from sterna_rest.generation.transcode import (
     FINISH_REASONS,
     finite,
@@ -144,7 +145,7 @@ def chat_completion(response: GenerateResponse) -> dict[str, Any]:
         "id": f"chatcmpl-{response.response_id}",
         "object": "chat.completion",
         "created": response.create_time.seconds,
-        "model": response.model_id,
+        "model": answering_model(response),
         "choices": [_choice(choice) for choice in response.choices],
         "usage": usage_json(response.usage),
     }

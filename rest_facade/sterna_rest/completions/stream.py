@@ -7,6 +7,7 @@ from pydantic_core import to_json
 from sterna.v1.generation_event_pb2 import GenerationDelta, GenerationStarted, Usage
 from sterna_rest.completions.transcode import TextOffsets, logprobs_json
 from sterna_rest.generation.chunks import ChunkEncoder
+from sterna_rest.generation.model_name import answering_model
 from sterna_rest.generation.transcode import json_string, usage_json
 
 
@@ -26,7 +27,7 @@ class CompletionChunks(ChunkEncoder):
             self._head = (
                 f'data: {{"id":"cmpl-{started.response_id}","object":"text_completion",'
                 f'"created":{started.create_time.seconds},'
-                f'"model":{json_string(started.model_id)},"choices":['
+                f'"model":{json_string(answering_model(started))},"choices":['
             )
         if not started.prompt_text and not started.prompt_logprobs:
             return b""

@@ -11,6 +11,7 @@ from sterna.v1.inference_pb2 import GenerateResponse
 from sterna_rest.completions.schemas import CompletionRequest
 from sterna_rest.errors import ApiError
 from sterna_rest.generation.grammar import extension_grammar
+from sterna_rest.generation.model_name import answering_model
 from sterna_rest.generation.transcode import (
     FINISH_REASONS,
     finite,
@@ -70,7 +71,7 @@ def completion(responses: list[GenerateResponse], choice_count: int) -> dict[str
         "id": f"cmpl-{first.response_id}",
         "object": "text_completion",
         "created": first.create_time.seconds,
-        "model": first.model_id,
+        "model": answering_model(first),
         "choices": [
             _choice(response, choice, prompt_index * choice_count)
             for prompt_index, response in enumerate(responses)

@@ -102,7 +102,7 @@ async def api_unload_model(request: Request, model: ModelName, core: Core) -> Ch
 
 async def _load(request: Request, core: CoreLink, model: str, done: str) -> ChangeBody:
     _require(model)
-    message = LoadModelRequest(model_id=model)
+    message = LoadModelRequest(model_id=model, keep_adapter=True)
     response = await core.load(request, core.admin.LoadModel, message, _path_parameter)
     return ChangeBody(message=f"Model '{response.model.model_id}' {done}")
 

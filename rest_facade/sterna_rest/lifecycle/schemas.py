@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from sterna_rest.generation.fields import RequestModel
 
 _WEIGHTS = Literal["none", "bf16", "int8", "q8_0", "q6_k", "q5_0", "q4_0"]
+_ADAPTER_WEIGHTS = Literal["none", "bf16", "int8", "q8_0", "q4_0"]
 
 
 class LoadRequest(RequestModel):
@@ -18,7 +19,10 @@ class LoadRequest(RequestModel):
         min_length=1, max_length=512, description="A model's id, or its path in the model store."
     )
     adapter_dir: str | None = Field(
-        None, max_length=512, description="An adapter's directory in the model store."
+        None,
+        max_length=512,
+        description="A LoRA adapter's directory in the model store, for requests that name no "
+        "adapter. Null: they get the model alone.",
     )
     harness: Literal["default", "search"] | None = Field(
         None, description="What chat requests go through. Null: as before."
@@ -29,7 +33,9 @@ class LoadRequest(RequestModel):
     threads: int | None = Field(
         None, ge=0, le=1024, description="Null: as before. 0: what the machine allows."
     )
-    lora_quant: _WEIGHTS | None = Field(None, description="How the adapter is held.")
+    lora_quant: _ADAPTER_WEIGHTS | None = Field(
+        None, description="How the adapter is held. Null: as before, at first `none`."
+    )
     unembed_quant: _WEIGHTS | None = Field(None, description="How the output head is held.")
 
 
@@ -51,6 +57,14 @@ class ChangeBody(BaseModel):
 
 LOAD_EXAMPLES: dict[str, Any] = {
     "model": {"summary": "Another model", "value": {"model_dir": "microsoft/bitnet-b1.58-2B-4T"}},
+    "adapter": {
+        "summary": "The same model with a LoRA adapter",
+        "value": {
+            "model_dir": "sterna/tern-nano",
+            "adapter_dir": "someone/pirate",
+            "lora_quant": "int8",
+        },
+    },
     "threads": {
         "summary": "The same model with four threads",
         "value": {"model_dir": "sterna/tern-nano", "threads": 4},

@@ -12,6 +12,7 @@ from sterna.v1.generation_event_pb2 import (
 )
 from sterna_rest.errors import ApiError
 from sterna_rest.generation.chunks import EventEncoder
+from sterna_rest.generation.model_name import answering_model
 from sterna_rest.generation.transcode import json_string
 from sterna_rest.http.sse import named_event
 from sterna_rest.messages.transcode import envelope, stop_fields, usage_json
@@ -36,7 +37,9 @@ class MessageEvents(EventEncoder):
             prompt_token_count=started.prompt_token_count,
             cached_token_count=started.cached_token_count,
         )
-        message = envelope(started.response_id, started.model_id) | {"usage": usage_json(usage)}
+        message = envelope(started.response_id, answering_model(started)) | {
+            "usage": usage_json(usage)
+        }
         return _event("message_start", message=message) + _event("ping")
 
     def delta(self, prompt_index: int, delta: GenerationDelta) -> bytes:

@@ -11,6 +11,7 @@ from sterna.v1.generation_pb2 import GenerationSpec
 from sterna.v1.inference_pb2 import GenerateResponse, TokenizeRequest
 from sterna_rest.chat.transcode import text_message
 from sterna_rest.generation.grammar import schema_grammar
+from sterna_rest.generation.model_name import answering_model
 from sterna_rest.generation.transcode import parameter_of_field, set_given
 from sterna_rest.messages.schemas import Block, CountRequest, MessageRequest
 from sterna_rest.messages.tools import add_tools, turn_messages, use_block
@@ -69,7 +70,7 @@ def _messages(role: str, content: str | list[Block], where: str) -> Iterable[Cha
 def message_body(response: GenerateResponse) -> dict[str, Any]:
     """The body of an answer that was not streamed."""
     choice = response.choices[0]
-    return envelope(response.response_id, response.model_id) | {
+    return envelope(response.response_id, answering_model(response)) | {
         "content": _content(choice),
         **stop_fields(choice),
         "usage": usage_json(response.usage),

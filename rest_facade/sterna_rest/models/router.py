@@ -11,7 +11,7 @@ from sterna.v1.model_pb2 import Model
 from sterna_rest.core import CoreLink, core_link
 from sterna_rest.http.openapi import error_documentation
 from sterna_rest.models.schemas import LIST_EXAMPLE, MODEL_EXAMPLE, ModelBody, ModelList
-from sterna_rest.models.transcode import model_body
+from sterna_rest.models.transcode import model_bodies
 
 router = APIRouter(tags=["models"])
 
@@ -28,8 +28,10 @@ _PAGE_SIZE = 1000
     },
 )
 async def list_models(request: Request, core: Annotated[CoreLink, Depends(core_link)]) -> ModelList:
-    """Every model that the server has, loaded or not."""
-    return ModelList(data=[model_body(model) for model in await all_models(request, core)])
+    """Every model that the server has, loaded or not, and `base:adapter` for every adapter that is
+    loaded."""
+    models = await all_models(request, core)
+    return ModelList(data=[body for model in models for body in model_bodies(model)])
 
 
 async def all_models(request: Request, core: CoreLink) -> list[Model]:
@@ -70,4 +72,6 @@ async def retrieve_model(
         # In a request body that means the default model; in a path it is a slip.
         raise HTTPException(404)
     response = await core.control(request, core.admin.GetModel, GetModelRequest(model_id=model))
-    return model_body(response.model)
+    found = model_bodies(response.model)
+    named = f"{response.model.model_id}:{model.partition(':')[2]}"
+    return next((body for body in found if body.id == named), found[0])

@@ -14,6 +14,9 @@ class ModelBody(BaseModel):
     object: Literal["model"] = "model"
     created: int = Field(description="When its files were stored, in seconds since 1970.")
     owned_by: str
+    parent: str | None = Field(
+        None, description="Of an adapter, `base:adapter`, the model that it adapts."
+    )
     capabilities: list[str] = Field(
         default_factory=list,
         description="What it can do: `completion`, `chat`, `embedding`, and more.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sterna.v1.model_pb2 import Model, ModelCapability
+from sterna.v1.model_pb2 import Model, ModelCapability, ModelState
 from sterna_rest.models.schemas import ModelBody
 
 
@@ -13,9 +13,27 @@ def model_body(model: Model) -> ModelBody:
         id=model.model_id,
         created=model.create_time.seconds,
         owned_by=model.owner or "local",
+        parent=None,
         capabilities=[_name(capability) for capability in model.capabilities],
         default_for=[what for what, is_default in defaults if is_default],
     )
+
+
+def model_bodies(model: Model) -> list[ModelBody]:
+    """A model, and under `base:adapter` what each of its adapters that is loaded makes of it."""
+    base = model_body(model)
+    return [base] + [
+        base.model_copy(
+            update={
+                "id": f"{model.model_id}:{adapter.adapter_id}",
+                "created": adapter.load_time.seconds,
+                "parent": model.model_id,
+                "default_for": [],
+            }
+        )
+        for adapter in model.adapters
+        if adapter.state == ModelState.MODEL_STATE_LOADED
+    ]
 
 
 def _name(capability: ModelCapability) -> str:

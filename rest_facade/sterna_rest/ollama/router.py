@@ -185,7 +185,7 @@ async def _only_load(
 
 
 async def _load(request: Request, core: CoreLink, name: str, seconds: float | None) -> str:
-    message = LoadModelRequest(model_id=name)
+    message = LoadModelRequest(model_id=name, keep_adapter=True)
     if seconds is not None:
         message.keep_alive.FromMilliseconds(round(seconds * 1000))
     response = await core.load(request, core.admin.LoadModel, message, parameter)

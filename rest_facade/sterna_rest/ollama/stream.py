@@ -14,6 +14,7 @@ from sterna.v1.generation_event_pb2 import (
 )
 from sterna_rest.errors import ApiError
 from sterna_rest.generation.chunks import EventEncoder
+from sterna_rest.generation.model_name import answering_model
 from sterna_rest.ollama.transcode import call_json, done, done_reason, now
 
 MEDIA_TYPE = "application/x-ndjson"
@@ -44,7 +45,7 @@ class OllamaLines(EventEncoder):
 
     def begin(self, prompt_index: int, started: GenerationStarted) -> bytes:
         """Nothing: this API begins with the first text."""
-        self._model = started.model_id
+        self._model = answering_model(started)
         return b""
 
     def delta(self, prompt_index: int, delta: GenerationDelta) -> bytes:

@@ -14,6 +14,7 @@ from sterna.v1.generation_event_pb2 import (
 from sterna_rest.chat.transcode import logprob_entry
 from sterna_rest.errors import ApiError
 from sterna_rest.generation.chunks import EventEncoder
+from sterna_rest.generation.model_name import answering_model
 from sterna_rest.http.sse import named_event
 from sterna_rest.responses.schemas import ResponseRequest
 from sterna_rest.responses.tools import call_item
@@ -37,7 +38,7 @@ class ResponseEvents(EventEncoder):
     def begin(self, prompt_index: int, started: GenerationStarted) -> bytes:
         """The response, which is empty."""
         self._response = envelope(
-            self._body, started.response_id, started.create_time.seconds, started.model_id
+            self._body, started.response_id, started.create_time.seconds, answering_model(started)
         )
         return self._event("response.created", response=self._response) + self._event(
             "response.in_progress", response=self._response

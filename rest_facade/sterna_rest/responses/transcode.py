@@ -12,6 +12,7 @@ from sterna.v1.stored_answer_pb2 import StoredAnswer
 from sterna_rest.chat.transcode import logprob_entry, text_message
 from sterna_rest.errors import ApiError
 from sterna_rest.generation.grammar import format_grammar, schema_grammar
+from sterna_rest.generation.model_name import answering_model
 from sterna_rest.generation.transcode import parameter_of_field, set_given
 from sterna_rest.generation.unsupported import unsupported
 from sterna_rest.responses.schemas import (
@@ -163,7 +164,9 @@ def _missing(param: str) -> ApiError:
 
 def response_body(body: ResponseRequest, response: GenerateResponse) -> dict[str, Any]:
     """The body of an answer that was not streamed."""
-    result = envelope(body, response.response_id, response.create_time.seconds, response.model_id)
+    result = envelope(
+        body, response.response_id, response.create_time.seconds, answering_model(response)
+    )
     return _completed(result, response.choices[0], response.usage)
 
 

@@ -20,6 +20,7 @@ from sterna_rest.core import CoreLink
 from sterna_rest.errors import ApiError
 from sterna_rest.errors.api_error import internal_error
 from sterna_rest.generation.call import AnswerStream, Generator
+from sterna_rest.generation.model_name import answering_model
 from sterna_rest.generation.transcode import FINISH_REASONS, usage_json
 from sterna_rest.socket.schemas import ChatMessage
 
@@ -63,7 +64,7 @@ class Conversation:
                             {
                                 "type": "start",
                                 "id": event.started.response_id,
-                                "model": event.started.model_id,
+                                "model": answering_model(event.started),
                             }
                         )
                     elif kind == "delta" and event.delta.text:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from sterna_service.engine import _native
+from sterna_service.engine.adapter import AdapterSpec, EngineAdapter, read_adapter
 from sterna_service.engine.bundle import Bundle, discard_bundle
 from sterna_service.engine.mailbox import Inbox, Mailbox, MailboxClosedError
 from sterna_service.engine.packing import Packing
@@ -118,6 +119,7 @@ class EnginePort:
         packed_now: bool = False,
     ) -> None:
         self._engine = engine
+        self._model = model
         self.options = options
         self.packed_now = packed_now
         """The checkpoint had to be packed for this engine."""
@@ -178,6 +180,14 @@ class EnginePort:
             self._mailbox.discard(request_id)
             if run.unfinished and not self._closed:
                 self._engine.cancel(request_id)
+
+    async def open_adapter(self, spec: AdapterSpec, model_id: str) -> EngineAdapter:
+        """Reads an adapter for this model.
+
+        Raises:
+            ServiceError: Its files are missing or damaged, or it does not fit the model.
+        """
+        return await asyncio.to_thread(read_adapter, spec, self._model, model_id)
 
     def stats(self) -> EngineStats:
         """What the engine is doing now."""
@@ -283,6 +293,7 @@ def _to_native(request_id: int, request: EngineRequest) -> _native.Request:
     native.prompt_logprobs = request.prompt_logprobs
     native.embedding = None if request.embedding is None else request.embedding.value
     native.guided = request.guided
+    native.adapter = None if request.adapter is None else request.adapter.native
     sampling = request.sampling
     native.temperature = sampling.temperature
     native.top_k = sampling.top_k

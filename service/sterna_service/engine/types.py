@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from sterna_service.engine.adapter import EngineAdapter
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -47,6 +49,8 @@ class EngineRequest:
     """A vector is wanted instead of an answer; then only the prompt counts."""
     guided: bool = False
     """Each token waits for its mask, see `EngineRun.guide`."""
+    adapter: EngineAdapter | None = None
+    """What is added to the model's linears; None: the model alone."""
 
 
 class FinishReason(Enum):

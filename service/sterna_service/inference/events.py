@@ -60,6 +60,7 @@ class Started:
     prompt_text: str
     prompt_logprobs: Sequence[TokenLogprob]
     session_id: str = ""
+    adapter_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,7 @@ async def generate(model: LoadedModel, spec: GenerationSpec) -> AsyncGenerator[G
                         prefill_seconds=event.prefill_seconds,
                         prompt_text=_echo(model, prompt) if spec.echo else "",
                         prompt_logprobs=_prompt_logprobs(model.tokenizer, event),
+                        adapter_id="" if spec.adapter is None else spec.adapter.adapter_id,
                     )
                 else:
                     if isinstance(event, ChoiceFinished) and event.stop_string is not None:
@@ -123,6 +124,7 @@ async def _prepare(
         top_logprobs=-1 if logprobs is None else logprobs.top_count,
         prompt_logprobs=logprobs is not None and logprobs.prompt,
         guided=guided,
+        adapter=spec.adapter,
     )
     return request, prompt
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
+from sterna_service.engine.adapter import EngineAdapter
 from sterna_service.inference.grammar import OutputGrammar
 
 
@@ -169,5 +170,7 @@ class GenerationSpec:
     session_id: str = ""
     storage: AnswerStorage | None = None
     """None: the answer is not stored and follows no stored one."""
+    adapter: EngineAdapter | None = None
+    """What is added to the model."""
     keep_alive: float | None = None
     """Seconds that the model stays loaded after this call; None: as it was loaded."""

@@ -112,7 +112,10 @@ class Answers:
             response_id=started.response_id,
             previous_response_id=asked.storage.previous_response_id,
             owner=owner,
-            model_id=started.model_id,
+            # What follows it goes on with the same adapter.
+            model_id=f"{started.model_id}:{started.adapter_id}"
+            if started.adapter_id
+            else started.model_id,
             create_time=started.create_time,
             expire_time=now + ttl,
             ttl=ttl,

@@ -8,7 +8,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from sterna_service.engine.adapter import CONFIG_FILE, TENSOR_FILE
 from sterna_service.errors import ModelLoadError, Reason, ServiceError
+from sterna_service.models.adapters import is_adapter
 from sterna_service.models.gguf.convert import drop_converted, gguf_in
 from sterna_service.models.naming import is_model_id
 
@@ -76,6 +78,29 @@ class Catalogue:
         Raises:
             ServiceError: The path leads out of the store.
         """
+        target = self._inside(path)
+        if target is None:
+            return None
+        sources = (source for source in self.sources() if self.stores(source))
+        return next((source for source in sources if source.path.resolve() == target), None)
+
+    def adapter_at(self, path: str) -> Path | None:
+        """A directory of the store with an adapter, given absolutely or from the store's own; None
+        when there is none.
+
+        Raises:
+            ServiceError: The path leads out of the store.
+        """
+        target = self._inside(path)
+        if target is None or not is_adapter(target):
+            return None
+        for name in (CONFIG_FILE, TENSOR_FILE):
+            # Neither may a file be a link that leads out.
+            self._inside(str(target / name))
+        return target
+
+    def _inside(self, path: str) -> Path | None:
+        """The place that a path means, links followed; None for what cannot be a path."""
         store = self._store.resolve()
         try:
             target = (store / path).resolve()
@@ -88,8 +113,7 @@ class Catalogue:
                 "the path leads out of the model store; give a path inside of it, or a model's id",
                 metadata={"path": path[:200]},
             )
-        sources = (source for source in self.sources() if self.stores(source))
-        return next((source for source in sources if source.path.resolve() == target), None)
+        return target
 
     def stores(self, source: ModelSource) -> bool:
         """Whether a model lies in the store, rather than in a directory of the user's."""

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sterna_service.encoders.files import is_encoder
 from sterna_service.encoders.traits import Pooling
-from sterna_service.errors import ModelLoadError, Reason, ServiceError
+from sterna_service.engine.adapter import AdapterSpec
+from sterna_service.errors import ModelLoadError, Reason, ServiceError, invalid
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.spec import HarnessChoice
+from sterna_service.models.adapters import (
+    NO_ADAPTER,
+    AdapterRecord,
+    with_adapter,
+    without_adapter,
+)
 from sterna_service.models.catalogue import EMBEDDED_MODEL_ID, Catalogue, ModelSource
 from sterna_service.models.description import ModelDescription, describe
 from sterna_service.models.events import EventKind, EventLog
 from sterna_service.models.loading import LoadingOptions, ModelLoader
 from sterna_service.models.naming import aliases_of, is_model_id, match_model
 from sterna_service.models.residency import LoadObserver, LoadOutcome, ModelState, Residency
-from sterna_service.models.resident import FOR_GOOD, Lease, ModelSettings, ServedModel
+from sterna_service.models.resident import FOR_GOOD, Lease, ModelSettings, Resident, ServedModel
 
 __all__ = ["ModelRecord", "ModelRegistry", "ModelState", "RegistryOptions"]
 
@@ -38,6 +45,10 @@ class RegistryOptions:
     """What chats go through that name no harness, unless the model's loader says otherwise."""
     memory_bytes: int = 0
     """What the loaded models may take together; 0: no limit."""
+    adapters: tuple[AdapterSpec, ...] = ()
+    """The adapters of the default model at the start."""
+    default_adapter: str = ""
+    """Which of them its requests get that name none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,10 @@ class ModelRecord:
     settings: ModelSettings
     pooling: Pooling
     """How it makes vectors where its files do not say it."""
+    adapters: list[AdapterRecord]
+    """By id."""
+    memory_bytes: int
+    """Of weights, cache and adapters; 0 while it is not loaded."""
 
     @property
     def model_id(self) -> str:
@@ -82,6 +97,7 @@ class ModelRegistry:
         )
         self.default_model_id: str | None = None
         """The model of requests that name none."""
+        self._first_model_id: str | None = None
         self._embedding_model_id: str | None = None
 
     @property
@@ -101,7 +117,7 @@ class ModelRegistry:
                 f"{source.model_id} is a sentence encoder and cannot be the default model, which "
                 "generates text; give it as embedding_model"
             )
-        self.default_model_id = source.model_id
+        self.default_model_id = self._first_model_id = source.model_id
         return source
 
     def select_embedding(self, name: str) -> ModelSource:
@@ -132,16 +148,27 @@ class ModelRegistry:
         Raises:
             ModelLoadError, ServiceError: It cannot be used; its record says why from then on.
         """
-        await self._residency.load(source, ModelSettings(harness=self._options.harness))
+        settings = self._first_settings(source.model_id)
+        await self._residency.load(source, replace(settings, keep_alive=FOR_GOOD))
 
     def settings_of(self, source: ModelSource) -> ModelSettings:
         """How a model was loaded last, or how it would be."""
-        slot = self._residency.slot(source.model_id)
+        return self._settings_now(source.model_id)
+
+    def _settings_now(self, model_id: str) -> ModelSettings:
+        slot = self._residency.slot(model_id)
         if slot.resident is not None:
             return slot.resident.settings
         if slot.was_loaded:
             return slot.settings
-        return ModelSettings(keep_alive=self._options.keep_alive, harness=self._options.harness)
+        return self._first_settings(model_id)
+
+    def _first_settings(self, model_id: str) -> ModelSettings:
+        options = self._options
+        settings = ModelSettings(keep_alive=options.keep_alive, harness=options.harness)
+        if model_id != self._first_model_id:
+            return settings
+        return replace(settings, adapters=options.adapters, default_adapter=options.default_adapter)
 
     async def load(
         self,
@@ -169,6 +196,68 @@ class ModelRegistry:
         if make_default:
             self.default_model_id = source.model_id
         return outcome
+
+    def adapter_path(self, path: str) -> Path:
+        """The directory of an adapter in the store.
+
+        Raises:
+            ServiceError: There is none, or the path leads out of the store.
+        """
+        found = self._catalogue.adapter_at(path) if path else None
+        if found is None:
+            raise ServiceError(
+                Reason.ADAPTER_NOT_FOUND,
+                f"there is no adapter in {path[:200]!r}: give a directory of the model store that "
+                "has an adapter_config.json",
+                metadata={"adapter": path[:200]},
+            )
+        return found
+
+    async def load_adapter(self, name: str, spec: AdapterSpec) -> AdapterRecord:
+        """Loads an adapter beside its model, in place of one of the same name.
+
+        Raises:
+            ServiceError: The model is not loaded, or the adapter cannot be used; nothing has
+                changed.
+        """
+        model_id = self._match_base(name)
+        resident = self._loaded(model_id)
+        settings = with_adapter(resident.settings, spec)
+        # Read again even if it is there: its files may have changed.
+        await self._residency.adapt(model_id, resident, settings, afresh=spec.adapter_id)
+        return AdapterRecord(model_id, spec, resident.adapters[spec.adapter_id])
+
+    async def unload_adapter(self, name: str, adapter_id: str) -> None:
+        """Takes an adapter from its model; running requests finish with it.
+
+        Raises:
+            ServiceError: There is no such model or adapter.
+        """
+        model_id = self._match_base(name)
+        slot = self._residency.slot(model_id)
+        settings = self._settings_now(model_id)
+        if all(spec.adapter_id != adapter_id for spec in settings.adapters):
+            raise self._no_adapter(model_id, adapter_id)
+        settings = without_adapter(settings, adapter_id)
+        if slot.resident is None:
+            slot.settings = settings
+        else:
+            await self._residency.adapt(model_id, slot.resident, settings)
+
+    def adapters(self, name: str) -> list[AdapterRecord]:
+        """The adapters of a model, by id.
+
+        Raises:
+            ServiceError: There is no such model.
+        """
+        model_id = self._match_base(name)
+        slot = self._residency.slot(model_id)
+        settings = self._settings_now(model_id)
+        loaded = {} if slot.resident is None else slot.resident.adapters
+        records = [
+            AdapterRecord(model_id, spec, loaded.get(spec.adapter_id)) for spec in settings.adapters
+        ]
+        return sorted(records, key=lambda record: record.spec.adapter_id)
 
     async def unload(self, name: str, drain_seconds: float) -> ModelRecord:
         """Takes a model out of memory, if it is there.
@@ -228,22 +317,28 @@ class ModelRegistry:
 
     async def _acquire(self, name: str, adapter_id: str, *, generates: bool) -> Lease[ServedModel]:
         model_id, adapter = self._match(name)
+        if adapter and adapter_id and adapter != adapter_id:
+            raise invalid("adapter_id", f"is {adapter_id!r}, but model_id names {adapter!r}")
         adapter = adapter or adapter_id
-        if adapter:
-            raise ServiceError(
-                Reason.ADAPTER_NOT_FOUND,
-                f"the model {model_id} has no adapter {adapter!r}; none is loaded",
-                metadata={"adapter": adapter, "model": model_id},
-            )
         slot = self._residency.slot(model_id)
         source = slot.source or self._sources().get(model_id)
         if source is None:
             raise self._not_found(name)
+        # What will not be there either when the model is loaded is told before it is.
+        self._require_adapter(model_id, adapter)
         # One that is loaded is asked itself; nothing is loaded only to be refused.
         if generates and slot.resident is None and await asyncio.to_thread(is_encoder, source.path):
             raise _not_generative(model_id, "it only makes embeddings")
         autoload = self.settings_of(source) if self._options.autoload else None
-        return await self._residency.acquire(source, autoload=autoload)
+        lease = await self._residency.acquire(source, autoload=autoload)
+        wanted = adapter or lease.resident.settings.default_adapter
+        if wanted not in ("", NO_ADAPTER):
+            lease.adapter = lease.resident.adapters.get(wanted)
+            if lease.adapter is None:
+                # It left while the model was awaited.
+                lease.__exit__(None, None, None)
+                raise self._no_adapter(model_id, wanted)
+        return lease
 
     def find(self, name: str) -> ModelSource:
         """The model that an operator means: by any of its names, or by its path in the store.
@@ -281,9 +376,10 @@ class ModelRegistry:
         """One model by any of its names.
 
         Raises:
-            ServiceError: There is no such model.
+            ServiceError: There is no such model, or it has no such adapter.
         """
-        model_id = self._match_base(name)
+        model_id, adapter = self._match(name)
+        self._require_adapter(model_id, adapter)
         sources = self._sources()
         if model_id not in sources:
             raise self._not_found(name)
@@ -337,6 +433,8 @@ class ModelRegistry:
             model=None if slot.resident is None else slot.resident.model,
             settings=self.settings_of(description.source),
             pooling=self._loading.pooling,
+            adapters=self.adapters(model_id),
+            memory_bytes=0 if slot.resident is None else slot.resident.memory_bytes,
         )
 
     def _match_base(self, name: str) -> str:
@@ -361,6 +459,30 @@ class ModelRegistry:
         if found is not None:
             return found, ""
         raise self._not_found(name, ids)
+
+    def _loaded(self, model_id: str) -> Resident:
+        slot = self._residency.slot(model_id)
+        if slot.resident is None or slot.state is not ModelState.LOADED:
+            raise ServiceError(
+                Reason.MODEL_NOT_LOADED,
+                f"the model {model_id} is not loaded: load it before its adapters",
+                metadata={"model": model_id},
+            )
+        return slot.resident
+
+    def _require_adapter(self, model_id: str, adapter: str) -> None:
+        known = [NO_ADAPTER, *(spec.adapter_id for spec in self._settings_now(model_id).adapters)]
+        if adapter and adapter not in known:
+            raise self._no_adapter(model_id, adapter)
+
+    def _no_adapter(self, model_id: str, adapter_id: str) -> ServiceError:
+        shown = adapter_id if len(adapter_id) <= 100 else f"{adapter_id[:100]}…"
+        there = [record.spec.adapter_id for record in self.adapters(model_id)]
+        return ServiceError(
+            Reason.ADAPTER_NOT_FOUND,
+            f"the model {model_id} has no adapter {shown!r}; it has: {_list(there) or 'none'}",
+            metadata={"adapter": shown, "model": model_id},
+        )
 
     def _not_found(self, name: str, ids: list[str] | None = None) -> ServiceError:
         shown = name if len(name) <= 200 else f"{name[:200]}…"

@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from sterna_service.engine.adapter import EngineAdapter
 from sterna_service.engine.types import ENGINE_TOTALS
 from sterna_service.errors import ModelLoadError, Reason, ServiceError
 from sterna_service.inference.loaded_model import LoadedModel
+from sterna_service.models.adapters import adapters_on_disk, open_adapters
 from sterna_service.models.catalogue import ModelSource
 from sterna_service.models.events import EventKind, EventLog
 from sterna_service.models.loading import ModelLoader, weights_on_disk
@@ -123,6 +125,9 @@ class Residency:
             raise _swap_in_progress(source.model_id)
         resident = slot.resident
         if resident is not None and resident.settings.computes_alike(settings):
+            if settings.adapters != resident.settings.adapters:
+                await self.adapt(source.model_id, resident, settings)
+                return LoadOutcome(resident.model, recompiled=False, already_loaded=False)
             resident.settings = slot.settings = settings
             self._watch_idleness(source.model_id, resident)
             return LoadOutcome(resident.model, recompiled=False, already_loaded=True)
@@ -216,8 +221,15 @@ class Residency:
             async with self._loading:
                 if slot.resident is None:
                     needed = await asyncio.to_thread(weights_on_disk, source)
-                    await self._make_room(model_id, needed)
+                    needed += await asyncio.to_thread(adapters_on_disk, settings.adapters)
+                    await self.make_room(model_id, needed)
                 model = await self._loader.load(source, settings)
+                loaded_before = {} if slot.resident is None else slot.resident.adapters
+                try:
+                    adapters = await open_adapters(model, settings.adapters, loaded_before)
+                except BaseException:
+                    await model.close()
+                    raise
         except BaseException as error:
             slot.change = None
             if slot.resident is None:
@@ -227,17 +239,73 @@ class Residency:
                 self._on_load(model_id, False, time.monotonic() - begin)
             raise
         self._on_load(model_id, True, time.monotonic() - begin)
-        before, slot.resident = slot.resident, Resident(model, settings)
+        before, slot.resident = slot.resident, Resident(model, settings, adapters)
         slot.settings = settings
         slot.state, slot.message, slot.change = ModelState.LOADED, "", None
         slot.was_loaded = True
         self._note_load(model)
+        self.note_adapters(model_id, loaded_before, adapters)
         if before is not None:
             self._keep(self._retire(before, drain_seconds, "it was loaded anew"))
         self._watch_idleness(model_id, slot.resident)
         return LoadOutcome(model, recompiled=model.packed_now, already_loaded=False)
 
-    async def _make_room(self, model_id: str, needed: int) -> None:
+    def note_adapters(
+        self,
+        model_id: str,
+        before: Mapping[str, EngineAdapter],
+        after: Mapping[str, EngineAdapter],
+    ) -> None:
+        """Tells watchers which adapters of a model came and went."""
+        for adapter_id in before:
+            if adapter_id not in after:
+                self._events.add(
+                    EventKind.ADAPTER_UNLOADED, model_id=model_id, adapter_id=adapter_id
+                )
+        for adapter_id, adapter in after.items():
+            if before.get(adapter_id) is not adapter:
+                self._events.add(EventKind.ADAPTER_LOADED, model_id=model_id, adapter_id=adapter_id)
+                _log.info(
+                    "adapter loaded",
+                    extra={
+                        "model": model_id,
+                        "adapter": adapter_id,
+                        "rank": adapter.rank,
+                        "precision": adapter.spec.precision,
+                    },
+                )
+
+    async def adapt(
+        self, model_id: str, resident: Resident, settings: ModelSettings, *, afresh: str = ""
+    ) -> None:
+        """Changes which adapters a loaded model has; those that `settings` keep alike stay, but the
+        one that is to be read `afresh`.
+
+        Running requests finish with theirs.
+
+        Raises:
+            ServiceError: One cannot be used, or there is too little memory; nothing has changed.
+        """
+        # Busy, so that it makes no room for its own adapters.
+        resident.enter()
+        try:
+            async with self._loading:
+                before = resident.adapters
+                kept = {id: each for id, each in before.items() if id != afresh}
+                adapters = await open_adapters(resident.model, settings.adapters, kept)
+                fresh = [each for id, each in adapters.items() if before.get(id) is not each]
+                await self.make_room(model_id, sum(each.memory_bytes for each in fresh))
+                slot = self.slot(model_id)
+                if slot.resident is not resident or slot.state is not ModelState.LOADED:
+                    raise _swap_in_progress(model_id)
+                resident.adapters = adapters
+                resident.settings = slot.settings = settings
+        finally:
+            resident.leave()
+            self._watch_idleness(model_id, resident)
+        self.note_adapters(model_id, before, adapters)
+
+    async def make_room(self, model_id: str, needed: int) -> None:
         """Lets idle models go, the one that was used least lately first."""
         while (used := self._used_bytes()) + needed > self._budget > 0:
             idle = [
@@ -277,6 +345,7 @@ class Residency:
         finally:
             slot.resident = None
             slot.state = ModelState.UNLOADED
+            self.note_adapters(model_id, resident.adapters, {})
             self._events.add(EventKind.MODEL_STOPPED, model_id=model_id, message=message)
             _log.info("model unloaded", extra={"model": model_id, "why": message})
 

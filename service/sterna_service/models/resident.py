@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Generic, TypeVar, cast
 
 from sterna_service.encoders.encoder import Encoder
+from sterna_service.engine.adapter import AdapterPrecision, AdapterSpec, EngineAdapter
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.spec import HarnessChoice
 
@@ -37,6 +38,12 @@ class ModelSettings:
     """It never leaves memory by itself."""
     harness: HarnessChoice = field(default_factory=HarnessChoice)
     """What chats that name no harness go through."""
+    adapters: tuple[AdapterSpec, ...] = ()
+    """The adapters that requests may choose; they come and go with the model."""
+    default_adapter: str = ""
+    """Which of them requests get that choose none; empty: none."""
+    adapter_precision: AdapterPrecision = "none"
+    """How an adapter is held whose loader does not say it."""
 
     def computes_alike(self, other: ModelSettings) -> bool:
         """Whether both ask for the same engine; the rest can change while it runs."""
@@ -49,6 +56,8 @@ class Resident:
 
     model: ServedModel
     settings: ModelSettings
+    adapters: dict[str, EngineAdapter] = field(default_factory=dict)
+    """By id."""
     active: int = 0
     last_use: float = field(default_factory=time.monotonic)
     expiry: asyncio.TimerHandle | None = None
@@ -60,8 +69,9 @@ class Resident:
 
     @property
     def memory_bytes(self) -> int:
-        """Weights and cache."""
-        return self.model.memory_bytes
+        """Weights, cache and adapters."""
+        adapters = sum(adapter.memory_bytes for adapter in self.adapters.values())
+        return self.model.memory_bytes + adapters
 
     def enter(self) -> None:
         """A request begins."""
@@ -85,12 +95,19 @@ class Lease(Generic[M]):
     def __init__(self, resident: Resident, on_idle: Callable[[Resident], None]) -> None:
         self._resident = resident
         self._on_idle = on_idle
+        self.adapter: EngineAdapter | None = None
+        """What the request adds to the model."""
         resident.enter()
 
     @property
     def harness(self) -> HarnessChoice:
         """What chats that name no harness go through."""
         return self._resident.settings.harness
+
+    @property
+    def resident(self) -> Resident:
+        """The model with its adapters."""
+        return self._resident
 
     def keep(self, seconds: float) -> None:
         """From now on, the model stays so long without a request."""

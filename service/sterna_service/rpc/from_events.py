@@ -86,6 +86,7 @@ class ResponseBuilder:
                 response.response_id = event.response_id
                 response.create_time.CopyFrom(timestamp(event.create_time))
                 response.model_id = event.model_id
+                response.adapter_id = event.adapter_id
                 response.session_id = event.session_id
                 response.prompt_text = event.prompt_text
                 response.prompt_logprobs.extend(_logprobs(event.prompt_logprobs))
@@ -171,6 +172,7 @@ def _started(event: Started) -> generation_event_pb2.GenerationStarted:
         response_id=event.response_id,
         create_time=timestamp(event.create_time),
         model_id=event.model_id,
+        adapter_id=event.adapter_id,
         session_id=event.session_id,
         prompt_token_count=event.prompt_tokens,
         cached_token_count=event.cached_tokens,

@@ -16,6 +16,7 @@ from sterna_service.models.events import ServerEvent
 from sterna_service.models.pull import Progress, PullState
 from sterna_service.models.registry import ModelRecord, ModelState
 from sterna_service.models.resident import FOR_GOOD, ServedModel
+from sterna_service.rpc.adapters import adapter_message
 from sterna_service.rpc.embeddings import POOLINGS
 from sterna_service.rpc.from_events import duration, timestamp
 from sterna_service.rpc.to_models import EVENT_TYPES
@@ -75,6 +76,8 @@ def model_message(record: ModelRecord) -> model_pb2.Model:
         keep_alive=_keep_alive(record.settings.keep_alive),
         harness=_HARNESSES[record.settings.harness.harness],
         search_provider=_PROVIDERS[record.settings.harness.search_provider],
+        adapters=map(adapter_message, record.adapters),
+        default_adapter_id=record.settings.default_adapter,
     )
     if description.create_time is not None:
         message.create_time.CopyFrom(timestamp(description.create_time))
@@ -82,7 +85,7 @@ def model_message(record: ModelRecord) -> model_pb2.Model:
         message.context_length = loaded.context_length
         if isinstance(loaded, LoadedModel):
             message.parameter_count = loaded.port.config.parameter_count
-        message.memory_bytes = loaded.memory_bytes
+        message.memory_bytes = record.memory_bytes
         message.load_time.CopyFrom(timestamp(loaded.load_time))
         if loaded.last_use_time is not None:
             message.last_use_time.CopyFrom(timestamp(loaded.last_use_time))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 from grpc.aio import ServicerContext
 
 from sterna.v1 import inference_pb2, inference_pb2_grpc
+from sterna_service.engine.adapter import EngineAdapter
 from sterna_service.errors import out_of_range
 from sterna_service.inference.conversation import generate_in_session
 from sterna_service.inference.embedding import Embedder, dimensions_of, embed
@@ -197,6 +199,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         operation = "chat" if isinstance(spec.prompt, ChatPrompt) else "text_completion"
 
         usual: list[HarnessChoice] = []
+        adapters: list[EngineAdapter | None] = []
         with contextlib.ExitStack() as leases:
 
             async def acquire(name: str) -> LoadedModel:
@@ -205,6 +208,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                 call.notes["model"] = model.model_id
                 call.record.generates(operation, model.model_id)
                 usual.append(lease.harness)
+                adapters.append(lease.adapter)
                 if spec.keep_alive is not None:
                     lease.keep(spec.keep_alive)
                 return model
@@ -212,7 +216,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             def answer(
                 model: LoadedModel, whole: GenerationSpec
             ) -> AsyncGenerator[GenerationEvent]:
-                return self._harnesses.generate(model, whole, usual[-1])
+                return self._harnesses.generate(
+                    model, replace(whole, adapter=adapters[-1]), usual[-1]
+                )
 
             if spec.session_id and spec.storage is None:
                 run = generate_in_session(self._sessions, spec, acquire, answer)

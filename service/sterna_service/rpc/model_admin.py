@@ -20,6 +20,7 @@ from sterna_service.inference.spec import Harness
 from sterna_service.models.pull import PullState
 from sterna_service.models.pulls import Pulls
 from sterna_service.models.registry import ModelRegistry, ModelState
+from sterna_service.rpc.adapters import AdapterMethods
 from sterna_service.rpc.calls import CallBook
 from sterna_service.rpc.from_events import duration, timestamp
 from sterna_service.rpc.from_models import (
@@ -46,6 +47,7 @@ from sterna_service.webhooks.webhooks import Webhooks
 Context = ServicerContext[Any, Any]
 
 _FEATURES = (
+    "adapters",
     "chat",
     "completions",
     "embeddings",
@@ -71,9 +73,9 @@ class Endpoint:
 
 
 class ModelAdminServicer(
-    WebhookMethods, UsageMethods, model_admin_pb2_grpc.ModelAdminServiceServicer
+    AdapterMethods, WebhookMethods, UsageMethods, model_admin_pb2_grpc.ModelAdminServiceServicer
 ):
-    """Models, status and webhooks."""
+    """Models, adapters, status and webhooks."""
 
     def __init__(
         self,
@@ -87,6 +89,7 @@ class ModelAdminServicer(
     ) -> None:
         WebhookMethods.__init__(self, webhooks)
         UsageMethods.__init__(self, usage)
+        AdapterMethods.__init__(self, models)
         self._models = models
         self._pulls = pulls
         self._harnesses = harnesses
@@ -168,7 +171,8 @@ class ModelAdminServicer(
         self, request: model_admin_pb2.LoadModelRequest, context: Context
     ) -> model_admin_pb2.LoadModelResponse:
         source = self._models.find(named_model(request.model_id))
-        settings = load_settings(request, self._models.settings_of(source))
+        before = self._models.settings_of(source)
+        settings = load_settings(request, before, self._models.adapter_path)
         if settings.harness.harness is Harness.SEARCH:
             # Whatever keeps it from searching is said now, not with the first question.
             self._harnesses.researcher(settings.harness.search_provider)

@@ -89,10 +89,8 @@ class RpcServer:
             ),
             options=_options(limits.max_message_bytes),
         )
-        # The generated base classes count as abstract, but answer for every RPC that a servicer
-        # leaves out; the interceptor makes NOT_IMPLEMENTED of that.
         inference = InferenceServicer(models, sessions, answers, harnesses)
-        admin = ModelAdminServicer(  # type: ignore[abstract]
+        admin = ModelAdminServicer(
             models, pulls, webhooks, usage, harnesses, self.book, lambda: self._endpoints
         )
         inference_pb2_grpc.add_InferenceServiceServicer_to_server(inference, self._server)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from sterna.v1 import event_pb2, model_admin_pb2, model_pb2
+from sterna_service.engine.adapter import AdapterSpec
 from sterna_service.errors import invalid, not_implemented, out_of_range
 from sterna_service.inference.spec import HarnessChoice
+from sterna_service.models.adapters import named_for, with_adapter, without_adapter
 from sterna_service.models.events import EventKind
 from sterna_service.models.naming import is_model_id
 from sterna_service.models.resident import ModelSettings
+from sterna_service.rpc.adapters import adapter_precision
 from sterna_service.rpc.to_spec import HARNESSES, PROVIDERS, keep_alive_seconds, seconds_of
 
 DEFAULT_DRAIN_SECONDS = 60.0
@@ -58,20 +62,34 @@ def named_model(model_id: str) -> str:
 
 
 def load_settings(
-    request: model_admin_pb2.LoadModelRequest, before: ModelSettings
+    request: model_admin_pb2.LoadModelRequest,
+    before: ModelSettings,
+    adapter_path: Callable[[str], Path],
 ) -> ModelSettings:
     """How a model shall be loaded; what the request leaves out stays as it was.
+
+    `adapter_path` finds an adapter in the store.
 
     Raises:
         ServiceError: A field is out of its range, or not available.
     """
-    if request.adapter_path:
-        raise not_implemented("adapters", "adapters are")
     if request.head_precision != model_pb2.WEIGHT_PRECISION_UNSPECIFIED:
         raise not_implemented("head_precision", "choosing the precision of the output head is")
-    if request.adapter_precision != model_pb2.WEIGHT_PRECISION_UNSPECIFIED:
-        raise not_implemented("adapter_precision", "choosing the precision of adapters is")
-    settings = replace(before, harness=_harness(request, before.harness))
+    settings = replace(
+        before,
+        harness=_harness(request, before.harness),
+        adapter_precision=adapter_precision(
+            request.adapter_precision, "adapter_precision", before.adapter_precision
+        ),
+    )
+    if request.adapter_path:
+        path = adapter_path(request.adapter_path)
+        spec = AdapterSpec(named_for(path), path, settings.adapter_precision)
+        if before.default_adapter not in ("", spec.adapter_id):
+            settings = without_adapter(settings, before.default_adapter)
+        settings = replace(with_adapter(settings, spec), default_adapter=spec.adapter_id)
+    elif before.default_adapter and not request.keep_adapter:
+        settings = without_adapter(settings, before.default_adapter)
     if request.HasField("thread_count"):
         if not 0 <= request.thread_count <= _MOST_THREADS:
             raise out_of_range("thread_count", f"0 to {_MOST_THREADS}", request.thread_count)

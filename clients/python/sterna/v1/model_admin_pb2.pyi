@@ -84,7 +84,7 @@ class DeleteModelResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class LoadModelRequest(_message.Message):
-    __slots__ = ("model_id", "adapter_path", "harness", "search_provider", "thread_count", "adapter_precision", "head_precision", "keep_alive", "pinned", "make_default", "drain_timeout")
+    __slots__ = ("model_id", "adapter_path", "harness", "search_provider", "thread_count", "adapter_precision", "head_precision", "keep_alive", "pinned", "make_default", "drain_timeout", "keep_adapter")
     MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_PATH_FIELD_NUMBER: _ClassVar[int]
     HARNESS_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +96,7 @@ class LoadModelRequest(_message.Message):
     PINNED_FIELD_NUMBER: _ClassVar[int]
     MAKE_DEFAULT_FIELD_NUMBER: _ClassVar[int]
     DRAIN_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    KEEP_ADAPTER_FIELD_NUMBER: _ClassVar[int]
     model_id: str
     adapter_path: str
     harness: _generation_pb2.Harness
@@ -107,7 +108,8 @@ class LoadModelRequest(_message.Message):
     pinned: bool
     make_default: bool
     drain_timeout: _duration_pb2.Duration
-    def __init__(self, model_id: _Optional[str] = ..., adapter_path: _Optional[str] = ..., harness: _Optional[_Union[_generation_pb2.Harness, str]] = ..., search_provider: _Optional[_Union[_generation_pb2.SearchProvider, str]] = ..., thread_count: _Optional[int] = ..., adapter_precision: _Optional[_Union[_model_pb2.WeightPrecision, str]] = ..., head_precision: _Optional[_Union[_model_pb2.WeightPrecision, str]] = ..., keep_alive: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., pinned: _Optional[bool] = ..., make_default: _Optional[bool] = ..., drain_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    keep_adapter: bool
+    def __init__(self, model_id: _Optional[str] = ..., adapter_path: _Optional[str] = ..., harness: _Optional[_Union[_generation_pb2.Harness, str]] = ..., search_provider: _Optional[_Union[_generation_pb2.SearchProvider, str]] = ..., thread_count: _Optional[int] = ..., adapter_precision: _Optional[_Union[_model_pb2.WeightPrecision, str]] = ..., head_precision: _Optional[_Union[_model_pb2.WeightPrecision, str]] = ..., keep_alive: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., pinned: _Optional[bool] = ..., make_default: _Optional[bool] = ..., drain_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., keep_adapter: _Optional[bool] = ...) -> None: ...
 
 class LoadModelResponse(_message.Message):
     __slots__ = ("model", "recompiled", "already_loaded")

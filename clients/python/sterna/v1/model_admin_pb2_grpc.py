@@ -227,7 +227,8 @@ class ModelAdminServiceServicer:
 
     def LoadAdapter(self, request, context):
         """Loads an adapter beside its model. Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED,
-        ADAPTER_NOT_FOUND, ADAPTER_UNSUPPORTED, PATH_FORBIDDEN, OUT_OF_MEMORY.
+        ADAPTER_NOT_FOUND, ADAPTER_UNSUPPORTED, CHECKPOINT_INVALID, PATH_FORBIDDEN, OUT_OF_MEMORY,
+        SWAP_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

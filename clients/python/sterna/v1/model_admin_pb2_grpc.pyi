@@ -67,7 +67,8 @@ class ModelAdminServiceStub:
     """Stops a pull; what is downloaded is kept for the next one. Error: PULL_NOT_FOUND."""
     LoadAdapter: _grpc.UnaryUnaryMultiCallable[_model_admin_pb2.LoadAdapterRequest, _model_admin_pb2.LoadAdapterResponse]
     """Loads an adapter beside its model. Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED,
-    ADAPTER_NOT_FOUND, ADAPTER_UNSUPPORTED, PATH_FORBIDDEN, OUT_OF_MEMORY.
+    ADAPTER_NOT_FOUND, ADAPTER_UNSUPPORTED, CHECKPOINT_INVALID, PATH_FORBIDDEN, OUT_OF_MEMORY,
+    SWAP_IN_PROGRESS.
     """
     UnloadAdapter: _grpc.UnaryUnaryMultiCallable[_model_admin_pb2.UnloadAdapterRequest, _model_admin_pb2.UnloadAdapterResponse]
     """Takes an adapter out of memory; running requests finish with it. Errors: MODEL_NOT_FOUND,
@@ -131,7 +132,8 @@ class ModelAdminServiceAsyncStub(ModelAdminServiceStub):
     """Stops a pull; what is downloaded is kept for the next one. Error: PULL_NOT_FOUND."""
     LoadAdapter: _aio.UnaryUnaryMultiCallable[_model_admin_pb2.LoadAdapterRequest, _model_admin_pb2.LoadAdapterResponse]  # type: ignore[assignment]
     """Loads an adapter beside its model. Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED,
-    ADAPTER_NOT_FOUND, ADAPTER_UNSUPPORTED, PATH_FORBIDDEN, OUT_OF_MEMORY.
+    ADAPTER_NOT_FOUND, ADAPTER_UNSUPPORTED, CHECKPOINT_INVALID, PATH_FORBIDDEN, OUT_OF_MEMORY,
+    SWAP_IN_PROGRESS.
     """
     UnloadAdapter: _aio.UnaryUnaryMultiCallable[_model_admin_pb2.UnloadAdapterRequest, _model_admin_pb2.UnloadAdapterResponse]  # type: ignore[assignment]
     """Takes an adapter out of memory; running requests finish with it. Errors: MODEL_NOT_FOUND,
@@ -258,7 +260,8 @@ class ModelAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_admin_pb2.LoadAdapterResponse, _abc.Awaitable[_model_admin_pb2.LoadAdapterResponse]]:
         """Loads an adapter beside its model. Errors: MODEL_NOT_FOUND, MODEL_NOT_LOADED,
-        ADAPTER_NOT_FOUND, ADAPTER_UNSUPPORTED, PATH_FORBIDDEN, OUT_OF_MEMORY.
+        ADAPTER_NOT_FOUND, ADAPTER_UNSUPPORTED, CHECKPOINT_INVALID, PATH_FORBIDDEN, OUT_OF_MEMORY,
+        SWAP_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
