@@ -63,8 +63,8 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def make(bundle: Path) -> None:
-    """Writes configuration, weights, tokenizer and two voices."""
+def make(bundle: Path, config: dict[str, Any] = CONFIG) -> None:
+    """Writes the configuration, random weights, a tokenizer of bytes and two voices."""
     import torch
     import yaml
     from pocket_tts import TTSModel, export_model_state
@@ -77,11 +77,12 @@ def make(bundle: Path) -> None:
     tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.save(str(bundle / "tokenizer.json"))
-    CONFIG["flow_lm"]["lookup_table"] |= {
+    config["flow_lm"]["lookup_table"] |= {
+        "tokenizer": "tokenizers",
         "n_bins": len(alphabet),
         "tokenizer_path": str(bundle / "tokenizer.json"),
     }
-    (bundle / "model.yaml").write_text(yaml.safe_dump(CONFIG))
+    (bundle / "model.yaml").write_text(yaml.safe_dump(config))
     torch.manual_seed(SEED)
     model = TTSModel.load_model(config=bundle / "model.yaml")
     save_file(model.state_dict(), bundle / "model.safetensors")

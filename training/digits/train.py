@@ -1,7 +1,7 @@
 """Trains the recogniser: `python -m training.digits.train --data ARCHIVE --out DIRECTORY`.
 
-About twenty minutes of one idle processor. Most steps use recordings with little behind them; of
-the second half, every eighth has the full 30 s that Whisper always sees. A second loss (CTC on the
+About twenty minutes of one idle processor. Most steps use recordings with little behind them; in
+the last part, every fourth has the full 30 s that Whisper always sees. A second loss (CTC on the
 encoder's output) makes the attention of the decoder find the words sooner: Watanabe et al., "Hybrid
 CTC/Attention Architecture for End-to-End Speech Recognition", 2017.
 """
@@ -36,7 +36,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="fsdd-recordings.tar.xz")
     parser.add_argument("--out", type=Path, required=True, help="where the model is written")
     parser.add_argument("--checkpoint", type=Path, help="default: OUT with .checkpoint behind it")
-    parser.add_argument("--steps", type=int, default=3600)
+    parser.add_argument("--steps", type=int, default=3300, help="steps with short audio")
+    parser.add_argument("--full-steps", type=int, default=480, help="steps of the last part")
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--digits", type=int, default=5, help="the most in one utterance")
     parser.add_argument("--seed", type=int, default=7)
@@ -53,7 +54,9 @@ def main() -> None:
         raise SystemExit(f"{arguments.data} holds no recordings to train on")
     tokenizer = build_tokenizer()
     model = Recognizer(Shape(tokenizer.get_vocab_size()), classes=len(WORDS) + 1)
-    plan = Plan(arguments.steps, arguments.batch, arguments.digits, arguments.seed)
+    plan = Plan(
+        arguments.steps, arguments.full_steps, arguments.batch, arguments.digits, arguments.seed
+    )
     checkpoint = arguments.checkpoint or arguments.out.with_name(f"{arguments.out.name}.checkpoint")
     train(model, tokenizer, recordings, plan, checkpoint)
     export(model.eval(), tokenizer, arguments.out)
@@ -64,10 +67,23 @@ class Plan:
     """What is trained, and in what order."""
 
     steps: int
+    """With little silence behind the speech."""
+    full_steps: int
+    """The last part, in which some have the full 30 s."""
     batch: int
     digits: int
     """The most in one utterance."""
     seed: int
+    horizon: int = 4580
+    """Where the cosine of the learning rate ends; the last part leaves it in a straight line."""
+    steps_per_digit: int = 450
+    """Words come one by one first; then, after so many steps each, in longer rows."""
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        cosine = 0.5 * (1 + math.cos(math.pi * min(min(step, self.steps) / self.horizon, 1.0)))
+        last = max(0, step - self.steps) / max(1, self.full_steps)
+        return 3e-3 * min((step + 1) / 100, (cosine + 0.01) * (1 - last))
 
 
 def train(
@@ -84,12 +100,10 @@ def train(
     A run that was interrupted gives the same weights as one that was not: all that is random
     comes from one generator, whose state is kept with the weights every `every` steps.
     """
-    total = plan.steps
+    total = plan.steps + plan.full_steps
     rng = np.random.default_rng(plan.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1.0, betas=(0.9, 0.98), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: 3e-3 * min((step + 1) / 100, _cosine(step / total))
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, plan.rate)
     began, average, first = time.monotonic(), 0.0, 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -101,10 +115,9 @@ def train(
         rng.bit_generator.state = json.loads(state["rng"])
         average, first = state["average"], state["step"]
     for step in range(first, total):
-        full = step >= total // 2 and step % 8 == 0
+        full = step >= plan.steps and step % 4 == 0
         size = max(4, plan.batch // 4) if full else plan.batch
-        # Words one by one first, then in rows.
-        most = 1 + min(plan.digits - 1, step * 2 * plan.digits // total)
+        most = 1 + min(plan.digits - 1, step // plan.steps_per_digit)
         utterances = [utter(recordings, rng, most) for _ in range(size)]
         loss = _loss(model, tokenizer, utterances, rng, full)
         optimizer.zero_grad(set_to_none=True)
@@ -204,10 +217,6 @@ def _row(
         first, last = timestamp(tokenizer, utterance.start), timestamp(tokenizer, utterance.end)
         tokens += [first, *text, last]
     return [*tokens, special(tokenizer, "endoftext")], len(before) + 1
-
-
-def _cosine(share: float) -> float:
-    return 0.5 * (1 + math.cos(math.pi * min(share, 1.0))) + 0.01
 
 
 if __name__ == "__main__":
