@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The tests of speech, with the extra `voice`, in an environment of their own: build/voice-venv.
-# It adds torch and the speech libraries to what `make setup` installed; nothing is skipped.
+# It adds torch and the speech libraries to what `make setup` installed; nothing is skipped but what
+# needs real weights: see tests/voice/test_real_weights.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,5 +15,8 @@ printf 'import site; site.addsitedir("%s")\n' "$base" >"$site/_sterna.pth"
 mapfile -t packages < <(.venv/bin/python scripts/requirements.py voice)
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$PWD/constraints.txt
 "$venv/bin/python" -m pip install --quiet torch "${packages[@]}"
+if [ -z "${STERNA_REAL_WHISPER:-}" ] || [ -z "${STERNA_REAL_TTS:-}" ]; then
+  echo "NOT TESTED with real speech weights: set STERNA_REAL_WHISPER and STERNA_REAL_TTS"
+fi
 # shellcheck disable=SC2086
-exec "$venv/bin/python" -m pytest -q tests/voice ${PYTEST:-}
+exec "$venv/bin/python" -m pytest -q -rs tests/voice ${PYTEST:-}

@@ -70,6 +70,67 @@ def wav(samples: bytes, rate: int = 8000) -> bytes:
     return out.getvalue()
 
 
+CONTAINERS = {
+    "wav": ("wav", "pcm_s16le", 16_000),
+    "mp3": ("mp3", "libmp3lame", 16_000),
+    "m4a": ("mp4", "aac", 16_000),
+    "aac": ("adts", "aac", 16_000),
+    "ogg": ("ogg", "flac", 16_000),
+    "opus": ("ogg", "libopus", 48_000),
+    "flac": ("flac", "flac", 16_000),
+    "webm": ("webm", "libopus", 48_000),
+}
+"""File endings to muxer, codec and samples per second."""
+
+
+def coded(ending: str, samples: bytes, rate: int = 8000) -> bytes:
+    """16-bit mono samples as a file of a kind. Needs PyAV."""
+    import av
+    import numpy as np
+
+    kind, codec, coded_rate = CONTAINERS[ending]
+    frame = av.AudioFrame.from_ndarray(
+        np.frombuffer(samples, dtype="<i2")[None], format="s16", layout="mono"
+    )
+    frame.sample_rate = rate
+    out = io.BytesIO()
+    with av.open(out, "w", format=kind) as container:
+        track: Any = container.add_stream(codec, rate=coded_rate)
+        track.layout = "mono"
+        resampler = av.AudioResampler(format=track.format.name, layout="mono", rate=coded_rate)
+        fifo = av.AudioFifo()
+        for each in (*resampler.resample(frame), *resampler.resample(None)):
+            each.pts = None
+            fifo.write(each)
+        size = track.frame_size or 1024
+        while block := fifo.read(size) or fifo.read(0):
+            for packet in track.encode(block):
+                container.mux(packet)
+        for packet in track.encode(None):
+            container.mux(packet)
+    return out.getvalue()
+
+
+def silent_flac(seconds: int, rate: int = 16_000) -> bytes:
+    """A small file that decodes to a lot of silence. Needs PyAV."""
+    import av
+    import numpy as np
+
+    out = io.BytesIO()
+    with av.open(out, "w", format="flac") as container:
+        track: Any = container.add_stream("flac", rate=rate)
+        track.layout = "mono"
+        minute = np.zeros((1, rate * 60), dtype=np.int16)
+        for _ in range(0, seconds, 60):
+            frame = av.AudioFrame.from_ndarray(minute, format="s16", layout="mono")
+            frame.sample_rate = rate
+            for packet in track.encode(frame):
+                container.mux(packet)
+        for packet in track.encode(None):
+            container.mux(packet)
+    return out.getvalue()
+
+
 def float_wav(samples: Iterable[float], rate: int = 16_000) -> bytes:
     """A WAV of 32-bit floats, which may hold anything."""
     values = list(samples)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import asyncio
 from typing import Any
 
 import grpc
@@ -11,7 +11,18 @@ import pytest
 from sterna.v1 import audio_pb2, recognition_pb2, speech_pb2
 from sterna_service.models.events import EventKind
 from tests.support.core import Refusal, refusal
-from tests.support.speech import DATA, WORDS, float_wav, messages, recording, spoken, wav
+from tests.support.speech import (
+    CONTAINERS,
+    DATA,
+    WORDS,
+    coded,
+    float_wav,
+    messages,
+    recording,
+    silent_flac,
+    spoken,
+    wav,
+)
 from tests.voice.conftest import Live
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -131,23 +142,28 @@ async def test_what_is_no_audio_is_refused_and_the_worker_lives(
     assert live.speech.recognizer.pid == before
 
 
-async def test_a_file_that_decodes_to_too_much_is_refused(live: Live) -> None:
-    import av
-    import numpy as np
-
-    out = io.BytesIO()
-    with av.open(out, "w", format="flac") as container:
-        track = container.add_stream("flac", rate=16_000)
-        track.layout = "mono"
-        silence = np.zeros((1, 16_000 * 100), dtype=np.int16)
-        frame = av.AudioFrame.from_ndarray(silence, format="s16", layout="mono")
-        frame.sample_rate = 16_000
-        for packet in (*track.encode(frame), *track.encode(None)):
-            container.mux(packet)
-    assert len(out.getvalue()) < 100_000
-    told = await refused(live, out.getvalue())
+async def test_an_hour_in_a_small_file_is_refused(live: Live) -> None:
+    bomb = await asyncio.to_thread(silent_flac, 3600)
+    assert len(bomb) < 1024 * 1024
+    told = await refused(live, bomb)
     assert told.reason == "AUDIO_TOO_LONG"
     assert told.metadata == {"limit_seconds": "60"}
+    assert (await transcribe(live, recording(1))).info.model_id == "digits"
+
+
+async def test_an_upload_over_the_limit_is_refused_while_it_comes(live: Live) -> None:
+    told = await refused(live, bytes(101 * 1024 * 1024))
+    assert told.reason == "AUDIO_TOO_LARGE"
+    assert told.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert told.metadata == {"limit_bytes": str(100 * 1024 * 1024)}
+
+
+@pytest.mark.parametrize("ending", CONTAINERS)
+async def test_every_kind_of_file_is_read(live: Live, ending: str) -> None:
+    answer = await transcribe(live, coded(ending, spoken([7, 3, 1])))
+    assert answer.text == "seven three one"
+    seconds = answer.audio_duration.ToTimedelta().total_seconds()
+    assert seconds == pytest.approx(len(spoken([7, 3, 1])) / 16_000, abs=0.15)
 
 
 @pytest.mark.parametrize(
@@ -191,8 +207,6 @@ async def test_the_configuration_must_come_first(live: Live) -> None:
 
 async def test_an_upload_that_stalls_is_ended(live: Live) -> None:
     async def stalling() -> Any:
-        import asyncio
-
         yield speech_pb2.TranscribeRequest(config=recognition_pb2.RecognitionConfig())
         await asyncio.sleep(60)
 

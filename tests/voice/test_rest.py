@@ -15,7 +15,7 @@ import openai
 import pytest
 import pytest_asyncio
 
-from tests.support.speech import DATA, recording, spoken, until, wav
+from tests.support.speech import DATA, coded, recording, spoken, until, wav
 from tests.voice.conftest import Live
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -131,6 +131,13 @@ async def test_missing_weights_name_the_command_and_are_not_tried_again(
     assert answer.headers["x-should-retry"] == "false"
 
 
+async def test_the_name_of_a_file_decides_nothing(http: httpx.AsyncClient) -> None:
+    for name in ("a.wav", "a.txt", "../../etc/passwd", "a"):
+        files = {"file": (name, coded("mp3", spoken([7, 3, 1])), "image/png")}
+        answer = await http.post("/v1/audio/transcriptions", files=files, data={"language": "en"})
+        assert answer.json()["text"] == "seven three one"
+
+
 async def test_uploads_that_are_too_large_or_no_audio(live: Live, http: httpx.AsyncClient) -> None:
     assert (await transcription(http, bytes(101 * 1024 * 1024))).status_code == 413
     answer = await transcription(http, b"no audio")
@@ -203,6 +210,9 @@ async def test_tts_is_a_whole_wav(http: httpx.AsyncClient) -> None:
         ({"input": "x" * 4097}, 422, "input"),
         ({"input": "Hi", "speed": 9}, 422, "speed"),
         ({"input": "Hi", "voice": "alloy"}, 404, None),
+        ({"input": "Hi", "voice": "../alba"}, 404, None),
+        ({"input": "Hi", "voice": {"id": "https://example.org/a.wav"}}, 404, None),
+        ({"input": "Hi", "model": "../english"}, 404, "model"),
         ({"input": "Hi", "voice": 5}, 400, "voice"),
         ({"input": "Hi", "response_format": "midi"}, 422, "response_format"),
     ],

@@ -172,6 +172,21 @@ async def test_a_cancelled_synthesis_stops_the_work(live: Live) -> None:
     await until(lambda: not live.speech.synthesizer.requests)
 
 
+async def test_clients_that_do_not_read_keep_nobody_waiting(live: Live) -> None:
+    request = speech_pb2.SynthesizeRequest(
+        config=speech_pb2.SynthesisConfig(encoding=PCM), text=(TEXT * 60)[:4000]
+    )
+    # As many as the queue holds; each has more audio than the connection buffers.
+    calls = [live.stub.Synthesize(request, timeout=PATIENCE) for _ in range(3)]
+    for call in calls:
+        await call.read()
+    await until(lambda: not live.speech.synthesizer.requests)
+    events = await synthesize(live, "Hello.", encoding=PCM)
+    assert events[-1].WhichOneof("event") == "done"
+    for call in calls:
+        call.cancel()
+
+
 async def test_one_request_too_many_is_refused(live: Live) -> None:
     text = (TEXT * 60)[:4000]
     calls = []

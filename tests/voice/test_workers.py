@@ -84,3 +84,24 @@ async def test_an_idle_worker_gives_its_memory_back_and_comes_again(
     monkeypatch.setattr(worker, "_keep_alive", None)
     assert (await transcription(live, recording(1))).info.model_id == "digits"
     assert worker.pid is not None
+
+
+async def test_nothing_is_left_in_the_directory_for_temporary_files(live: Live) -> None:
+    worker = live.speech.synthesizer
+    call = live.stub.Synthesize(speech_pb2.SynthesizeRequest(text="Hello."), timeout=PATIENCE)
+    async for _ in call:
+        pass
+    scratch = scratch_of(worker.pid)
+    assert scratch.is_dir()
+    before = set(scratch.parent.iterdir())
+    # An upload that is larger than what is kept in memory, and no audio.
+    await refusal(transcription(live, bytes(5 * 1024 * 1024)))
+    assert set(scratch.parent.iterdir()) - before <= {scratch_of(live.speech.recognizer.pid)}
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGKILL)
+    await until(lambda: not scratch.exists())
+
+
+def scratch_of(pid: int | None) -> Path:
+    entries = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return Path(next(entry[7:] for entry in entries if entry.startswith("TMPDIR=")))

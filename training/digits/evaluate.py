@@ -16,6 +16,7 @@ from faster_whisper import WhisperModel
 from numpy.typing import NDArray
 
 from training.digits.data import RATE, TEST_TAKES, Recording, doubled, load
+from training.digits.edits import edits
 from training.digits.tokens import WORDS
 from training.digits.train import UNSEEN_SPEAKER
 
@@ -66,16 +67,6 @@ def utterances(
         for each in chosen:
             parts += [doubled(each.samples.astype(np.float32) / 32768), gap]
         yield [each.digit for each in chosen], np.concatenate(parts)
-
-
-def edits(wanted: Sequence[str], heard: Sequence[str]) -> int:
-    """The least insertions, deletions and substitutions from one to the other."""
-    row = list(range(len(heard) + 1))
-    for i, a in enumerate(wanted, 1):
-        previous, row[0] = row[0], i
-        for j, b in enumerate(heard, 1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (a != b))
-    return row[-1]
 
 
 if __name__ == "__main__":

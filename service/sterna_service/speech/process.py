@@ -7,10 +7,13 @@ import contextlib
 import itertools
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 from sterna_service.errors import Reason, ServiceError
@@ -25,7 +28,7 @@ _CANCEL_SECONDS = 300.0
 _RETRY_SECONDS = 2.0
 
 # What of the server's environment a worker sees. Tokens and addresses are none of its business.
-_INHERITED = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR", "TZ")
+_INHERITED = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TZ")
 
 
 class WorkerProcess:
@@ -37,11 +40,13 @@ class WorkerProcess:
         process: asyncio.subprocess.Process,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        scratch: Path,
     ) -> None:
         self.kind = kind
         self._process = process
         self._reader = reader
         self._writer = writer
+        self._scratch = scratch
         self._ids = itertools.count(1)
         self._streams = itertools.count(1)
         self._calls: dict[int, asyncio.Queue[wire.Message | None]] = {}
@@ -166,6 +171,7 @@ class WorkerProcess:
             self._writer.close()
             self._kill()
             status = await self._process.wait()
+            await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
             _log.info(
                 "a speech worker ended",
                 extra={"kind": self.kind, "pid": self.pid, "status": status},
@@ -193,6 +199,8 @@ async def start_process(kind: str, threads: int) -> WorkerProcess:
     `threads` bounds the pools of the libraries.
     """
     ours, theirs = socket.socketpair()
+    # Its temporary files go with it, however it ends.
+    scratch = Path(tempfile.mkdtemp(prefix="sterna-speech-"))
     with theirs:
         environment = {key: os.environ[key] for key in _INHERITED if key in os.environ}
         environment |= {
@@ -201,6 +209,7 @@ async def start_process(kind: str, threads: int) -> WorkerProcess:
             "OMP_NUM_THREADS": str(threads),
             "OMP_WAIT_POLICY": "passive",
             "TOKENIZERS_PARALLELISM": "false",
+            "TMPDIR": str(scratch),
         }
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -215,7 +224,7 @@ async def start_process(kind: str, threads: int) -> WorkerProcess:
         )
     reader, writer = await asyncio.open_connection(sock=ours)
     _log.info("a speech worker starts", extra={"kind": kind, "pid": process.pid})
-    return WorkerProcess(kind, process, reader, writer)
+    return WorkerProcess(kind, process, reader, writer, scratch)
 
 
 def _error(error: dict[str, Any]) -> ServiceError:
