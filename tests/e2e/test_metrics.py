@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.support.metrics import Scrape, parse
-from tests.support.server_process import ServerProcess
+from tests.support.server_process import ServerProcess, run_sterna
 
 pytestmark = pytest.mark.e2e
 
@@ -66,3 +67,16 @@ def test_core_and_facade_on_their_own(home: Path) -> None:
         assert page.value("process_resident_memory_bytes") > 0
     assert engine.value(RPC, rpc_method="sterna.v1.InferenceService/Generate") == 1
     assert HTTP not in engine.samples
+
+
+def test_an_address_that_is_taken_keeps_the_server_from_starting(home: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        for command in (["serve", "--port", "0"], ["core"]):
+            flags = ["--grpc-port", "0", "--metrics-listen", address]
+            result = run_sterna(*command, *flags, home=home)
+            assert result.returncode == 2
+            assert "--metrics-listen" in result.stderr.splitlines()[-1]
+            assert "Traceback" not in result.stderr
