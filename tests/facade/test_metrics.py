@@ -37,7 +37,7 @@ async def test_requests_are_counted_by_route_template_and_status(live: Live) -> 
         body = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
         assert (await client.post(f"{url}/v1/chat/completions", json=body)).status_code == 200
         assert (await client.post(f"{url}/v1/chat/completions", json={})).status_code >= 400
-        await client.request("BREW", f"{url}/health")
+        await client.request("PROPFIND", f"{url}/health")
         page = await _page(url)
     one = {"http_route": "/v1/models/{model:path}", "http_request_method": "GET"}
     assert page.value(COUNT, **one, http_response_status_code="200") == 2
