@@ -51,8 +51,16 @@ class ServerProcess:
     what it printed.
     """
 
-    def __init__(self, arguments: Sequence[str], *, home: Path, **variables: str) -> None:
-        self._arguments = [str(STERNA), *arguments]
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        home: Path,
+        program: Sequence[str] = (str(STERNA),),
+        **variables: str,
+    ) -> None:
+        """`program` runs `sterna` with the arguments that follow it."""
+        self._arguments = [*program, *arguments]
         self._environment = clean_environment(home, **variables)
         self._output: list[str] = []
         self._changed = threading.Condition()
