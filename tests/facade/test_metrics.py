@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import httpx
 import pytest
@@ -10,8 +11,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sterna_rest.app import FacadeOptions, create_app
 from sterna_rest.http.metrics import UNMATCHED, HttpMetrics, MetricsMiddleware
+from sterna_service.app import CoreOptions, start_core
 from tests.facade.conftest import Live
 from tests.support.facade_server import facade_server
+from tests.support.keys import bearer, make_key
 from tests.support.metrics import Scrape, parse, scrape
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -89,3 +92,17 @@ async def test_a_client_that_leaves_before_there_is_a_status_is_a_499() -> None:
     page = scrape(metrics.registry)
     assert page.value(COUNT, http_response_status_code="499", http_route=UNMATCHED) == 1
     assert page.value("http_server_active_requests") == 0
+
+
+async def test_where_keys_are_on_the_page_asks_for_one(tmp_path: Path) -> None:
+    core = await start_core(CoreOptions(home=tmp_path, port=0, threads=1, keys=True))
+    try:
+        options = FacadeOptions(core_address=core.unix_address, keys=True)
+        async with facade_server(create_app(options)) as url, httpx.AsyncClient() as client:
+            expected = {"": 401, "inference": 403, "metrics": 200, "admin": 200}
+            for scope, status in expected.items():
+                headers = dict(bearer(await make_key(tmp_path, scope))) if scope else {}
+                answer = await client.get(f"{url}/metrics", headers=headers)
+                assert answer.status_code == status, (scope, answer.text)
+    finally:
+        await core.stop(0)
