@@ -13,6 +13,7 @@ from sterna_rest.app import FacadeOptions, create_app
 from sterna_rest.http.metrics import UNMATCHED, HttpMetrics, MetricsMiddleware
 from sterna_service.app import CoreOptions, start_core
 from tests.facade.conftest import Live
+from tests.support.core import eventually
 from tests.support.facade_server import facade_server
 from tests.support.keys import bearer, make_key
 from tests.support.metrics import Scrape, parse, scrape
@@ -104,5 +105,14 @@ async def test_where_keys_are_on_the_page_asks_for_one(tmp_path: Path) -> None:
                 headers = dict(bearer(await make_key(tmp_path, scope))) if scope else {}
                 answer = await client.get(f"{url}/metrics", headers=headers)
                 assert answer.status_code == status, (scope, answer.text)
+            # The end of a request cancels its admission, which is no failure.
+            calls, admit = "rpc_server_call_duration_seconds_count", "sterna.v1.AccessService/Admit"
+
+            async def all_ended() -> bool:
+                return scrape(core.metrics.registry).value(calls, rpc_method=admit) == 4
+
+            await eventually(all_ended)
+            ended = scrape(core.metrics.registry).labels(calls, "rpc_response_status_code")
+            assert ended == {"OK", "UNAUTHENTICATED"}
     finally:
         await core.stop(0)
