@@ -128,7 +128,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
         app.add_middleware(options.trace)
     app.state.sterna_shown_metrics = metrics if options.show_metrics else None
     app.state.sterna_ollama = options.ollama
-    for router in (
+    routers = (
         # Its root, too, is another one.
         *(_OLLAMA if options.ollama else _MYLLM),
         chat_router,
@@ -151,9 +151,10 @@ def create_app(options: FacadeOptions) -> FastAPI:
         realtime_router,
         playground_router,
         server_router,
-    ):
+    )
+    for router in routers:
         app.include_router(router)
-    document(app, ChatChunk, ApiChunk, VerboseTranscript)
+    document(app, routers, ChatChunk, ApiChunk, VerboseTranscript)
     own_routes = {id(route) for route in app.router.routes}
     return app
 

@@ -41,7 +41,12 @@ from sterna_rest.generation.answer import streamed_answer, whole_answer
 from sterna_rest.generation.call import Generator
 from sterna_rest.generation.unsupported import ignored_headers
 from sterna_rest.http.disconnect import unless_client_leaves
-from sterna_rest.http.openapi import DetailBody, answer_documentation, error_documentation
+from sterna_rest.http.openapi import (
+    DetailBody,
+    answer_documentation,
+    error_documentation,
+    example_of,
+)
 from sterna_rest.http.strict_json import JsonRoute
 from sterna_rest.models.router import all_models
 
@@ -54,7 +59,8 @@ _STREAM = f"events whose data is a `{ApiChunk.__name__}`; the last has `done` tr
     "/api/models",
     operation_id="apiListModels",
     summary="List the models with their parameters",
-    responses=error_documentation(500, 503, 504, body=DetailBody),
+    responses=example_of({"models": [MODEL_EXAMPLE]})
+    | error_documentation(500, 503, 504, body=DetailBody),
 )
 async def list_models(request: Request, core: Annotated[CoreLink, Depends(core_link)]) -> ApiModels:
     """Every model that the server has, loaded or not."""

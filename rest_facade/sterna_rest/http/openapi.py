@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 
@@ -73,6 +74,11 @@ def error_documentation(*statuses: int, body: type[BaseModel] = ErrorBody) -> di
     }
 
 
+def example_of(answer: dict[str, Any]) -> dict[int | str, Any]:
+    """The `responses` of an operation that succeeds with such a body."""
+    return {200: {"content": {"application/json": {"example": answer}}}}
+
+
 # One server-sent event. (`itemSchema` is of OpenAPI 3.2; in 3.1 nothing describes a stream.)
 EVENT_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -122,8 +128,8 @@ def answer_documentation(
 _FASTAPI_ERRORS = ("HTTPValidationError", "ValidationError")
 
 
-def document(app: FastAPI, *further: type[BaseModel]) -> None:
-    """Completes the OpenAPI document of `app`.
+def document(app: FastAPI, routers: Sequence[APIRouter], *further: type[BaseModel]) -> None:
+    """Completes the OpenAPI document of `app`, which is made of `routers`.
 
     Adds the schemas of `further`, which only streams mention, and takes out the error bodies that
     FastAPI assumes by itself and this application never sends.
@@ -146,9 +152,25 @@ def document(app: FastAPI, *further: type[BaseModel]) -> None:
                 del operation["responses"]["422"]
         for name in _FASTAPI_ERRORS:
             schemas.pop(name, None)
+        for router in routers:
+            _restore_examples(router, schema)
         return schema
 
     app.openapi = complete  # type: ignore[method-assign]
+
+
+def _restore_examples(router: APIRouter, schema: dict[str, Any]) -> None:
+    """FastAPI drops what is null from them, which makes examples that lack required fields."""
+    for route in router.routes:
+        if not isinstance(route, APIRoute) or not route.include_in_schema:
+            continue
+        for method in route.methods or ():
+            operation = schema["paths"][route.path_format][method.lower()]
+            for status, response in route.responses.items():
+                documented = operation["responses"].get(str(status), {}).get("content", {})
+                for kind, media in response.get("content", {}).items():
+                    if "example" in media and kind in documented:
+                        documented[kind]["example"] = media["example"]
 
 
 def _operations(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from sterna_rest.core import CoreLink, core_link
 from sterna_rest.generation.answer import streamed_answer, whole_answer
 from sterna_rest.generation.call import Generator
 from sterna_rest.generation.unsupported import MESSAGE_FIELDS, refuse_unsupported
-from sterna_rest.http.openapi import answer_documentation, error_documentation
+from sterna_rest.http.openapi import answer_documentation, error_documentation, example_of
 from sterna_rest.http.strict_json import JsonRoute
 from sterna_rest.messages.schemas import (
     COUNT_EXAMPLES,
@@ -69,7 +69,8 @@ async def create_message(
     "/v1/messages/count_tokens",
     operation_id="countMessageTokens",
     summary="Count the tokens of a conversation",
-    responses=error_documentation(400, 404, 413, 415, 422, 500, 503, 504, body=MessageErrorBody),
+    responses=example_of({"input_tokens": 12})
+    | error_documentation(400, 404, 413, 415, 422, 500, 503, 504, body=MessageErrorBody),
 )
 async def count_tokens(
     request: Request,

@@ -13,8 +13,14 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from sterna.v1.model_admin_pb2 import GetServerInfoRequest
 from sterna_rest.core import CoreLink, core_link
 from sterna_rest.errors import ApiError
-from sterna_rest.http.openapi import DetailBody, error_documentation
-from sterna_rest.server.schemas import HealthBody, ReadyBody, ServerInfoBody
+from sterna_rest.http.openapi import DetailBody, error_documentation, example_of
+from sterna_rest.server.schemas import (
+    HEALTH_EXAMPLE,
+    INFO_EXAMPLE,
+    HealthBody,
+    ReadyBody,
+    ServerInfoBody,
+)
 from sterna_rest.server.transcode import server_info
 from sterna_rest.version import VERSION
 
@@ -33,6 +39,7 @@ _INFERENCE_SERVICE = "sterna.v1.InferenceService"
     response_model=ServerInfoBody,
     responses={
         307: {"description": "To the playground, for whoever accepts HTML."},
+        **example_of(INFO_EXAMPLE),
         **error_documentation(500, 503, 504, body=DetailBody),
     },
 )
@@ -47,7 +54,12 @@ async def get_server_info(
 
 
 @router.get("/livez", include_in_schema=False)
-@router.get("/health", operation_id="getHealth", summary="Liveness")
+@router.get(
+    "/health",
+    operation_id="getHealth",
+    summary="Liveness",
+    responses=example_of(HEALTH_EXAMPLE),
+)
 async def get_health() -> HealthBody:
     """200 as long as the façade runs. Asks nobody else, so it is cheap and never waits."""
     return HealthBody(
@@ -60,7 +72,7 @@ async def get_health() -> HealthBody:
     "/ready",
     operation_id="getReadiness",
     summary="Readiness",
-    responses=error_documentation(503, body=DetailBody),
+    responses=example_of({"status": "ready"}) | error_documentation(503, body=DetailBody),
 )
 async def get_readiness(
     request: Request, core: Annotated[CoreLink, Depends(core_link)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -30,3 +30,17 @@ class ReadyBody(BaseModel):
     """The default model can answer."""
 
     status: Literal["ready"] = "ready"
+
+
+INFO_EXAMPLE: dict[str, Any] = {
+    "name": "Sterna",
+    "version": "0.1.0",
+    "status": "running",
+    "models_available": 1,
+}
+HEALTH_EXAMPLE: dict[str, Any] = {
+    "status": "healthy",
+    "timestamp": "2026-01-02T03:04:05Z",
+    "version": "0.1.0",
+    "uptime": 3600.5,
+}

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Body, Depends, Request
 from sterna.v1 import inference_pb2
 from sterna.v1.model_admin_pb2 import GetModelRequest
 from sterna_rest.core import CoreLink, core_link
-from sterna_rest.http.openapi import DetailBody, error_documentation
+from sterna_rest.http.openapi import DetailBody, error_documentation, example_of
 from sterna_rest.http.strict_json import JsonRoute
 from sterna_rest.tokens.schemas import (
     DETOKENIZE_EXAMPLES,
     TOKENIZE_EXAMPLES,
+    TOKENS_EXAMPLE,
     DetokenizeBody,
     DetokenizeRequest,
     TokenizeBody,
@@ -27,7 +28,10 @@ _ERRORS = error_documentation(400, 404, 413, 415, 422, 500, 503, 504, body=Detai
 
 
 @router.post(
-    "/tokenize", operation_id="tokenize", summary="Turn text into tokens", responses=_ERRORS
+    "/tokenize",
+    operation_id="tokenize",
+    summary="Turn text into tokens",
+    responses=example_of(TOKENS_EXAMPLE) | _ERRORS,
 )
 async def tokenize(
     request: Request,
@@ -47,7 +51,10 @@ async def tokenize(
 
 
 @router.post(
-    "/detokenize", operation_id="detokenize", summary="Turn tokens into text", responses=_ERRORS
+    "/detokenize",
+    operation_id="detokenize",
+    summary="Turn tokens into text",
+    responses=example_of({"prompt": "Hello, world"}) | _ERRORS,
 )
 async def detokenize(
     request: Request,

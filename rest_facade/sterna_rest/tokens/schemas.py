@@ -60,6 +60,12 @@ class DetokenizeBody(BaseModel):
     prompt: str
 
 
+TOKENS_EXAMPLE: dict[str, Any] = {
+    "count": 3,
+    "max_model_len": 1024,
+    "tokens": [0, 2301, 17],
+    "token_strs": ["<|begin_of_text|>", "Hello", ","],
+}
 TOKENIZE_EXAMPLES: dict[str, Any] = {
     "text": {
         "summary": "A text",
