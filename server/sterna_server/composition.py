@@ -10,6 +10,7 @@ from sterna_rest.access.client import parse_networks
 from sterna_rest.options import FacadeOptions
 from sterna_server.limiting import grpc_limits, rest_limits
 from sterna_server.sections.listener import Listener
+from sterna_server.sections.models import adapter_paths
 from sterna_server.settings import Settings
 from sterna_server.telemetry import Telemetry
 from sterna_server.tls import core_tls, grpc_files
@@ -31,6 +32,9 @@ def core_options(
         model=settings.model or None,
         home=settings.home,
         preload=settings.preload,
+        adapters=adapter_paths(settings.adapter),
+        default_adapter=settings.default_adapter,
+        adapter_precision=settings.adapter_precision,
         aliases=settings.aliases,
         tokenizers=settings.tokenizers,
         host=settings.grpc_host if tcp else None,

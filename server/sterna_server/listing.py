@@ -56,6 +56,9 @@ def list_models(settings: Settings) -> list[str]:
 
 
 def _of_this_machine(settings: Settings) -> list[_Row]:
+    # It shows sizes as this module does.
+    from sterna_server.store.adapters import stored
+
     rows = []
     for source in Catalogue(settings.home).sources():
         model = describe(source)
@@ -70,6 +73,17 @@ def _of_this_machine(settings: Settings) -> list[_Row]:
                 state,
             )
         )
+    rows += [
+        _Row(
+            adapter.source.model_id,
+            0,
+            f"LoRA, rank {adapter.rank}" if adapter.rank else "LoRA",
+            0,
+            adapter.size_bytes,
+            adapter.problem or "adapter in the store",
+        )
+        for adapter in stored(settings)
+    ]
     return rows
 
 
@@ -81,7 +95,7 @@ def _of_core(settings: Settings) -> list[_Row]:
         raise CommandError(f"no core answers at {settings.core} ({error.message})") from None
     except (SternaError, ValueError) as error:
         raise CommandError(str(error)) from None
-    return [
+    rows = [
         _Row(
             model.model_id,
             model.parameter_count,
@@ -93,6 +107,20 @@ def _of_core(settings: Settings) -> list[_Row]:
         )
         for model in models
     ]
+    for model in models:
+        rows += [
+            _Row(
+                f"{model.model_id}:{adapter.adapter_id}",
+                0,
+                f"LoRA, rank {adapter.rank}" if adapter.rank else "LoRA",
+                0,
+                adapter.memory_bytes,
+                f"{adapter.state.value}"
+                f"{', default' if adapter.adapter_id == model.default_adapter_id else ''}",
+            )
+            for adapter in model.adapters
+        ]
+    return rows
 
 
 def count_text(number: int) -> str:

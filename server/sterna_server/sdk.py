@@ -18,6 +18,7 @@ from sterna_rest.app import create_app
 from sterna_server import banner, serving
 from sterna_server.composition import facade_options
 from sterna_server.sections.listener import Listener
+from sterna_server.sections.models import own_adapter
 from sterna_server.settings import Settings, load_settings
 from sterna_server.telemetry import Telemetry
 
@@ -29,10 +30,11 @@ class LLM:
     Attributes:
         model_dir: A checkpoint directory, or an id in the store (`ORG/NAME`). None: the embedded
             model.
-        adapter_dir: A LoRA adapter. Not in this version: must be None.
+        adapter_dir: A LoRA adapter in the PEFT format, for every request that names no other: a
+            directory, or an id in the store.
         num_threads: Engine threads; 0 takes what the process may use.
         trust_remote_code: Must be False: Sterna never runs code from a checkpoint.
-        lora_quant: Precision of the adapter. Not in this version: must be None.
+        lora_quant: How the adapter is held: `none`, `bf16`, `int8`, `q8_0` or `q4_0`.
         unembed_quant: Precision of the output matrix. Not in this version: must be None.
         max_batch: Sequences that run at the same time. None: the server's setting.
         max_queue: Requests that wait; one more is refused. None: the server's setting.
@@ -54,12 +56,11 @@ class LLM:
     kv_cache_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("adapter_dir", "lora_quant", "unembed_quant"):
-            if getattr(self, name) is not None:
-                raise NotImplementedError(
-                    f"LLM({name}=...): this version does not serve adapters or requantize weights; "
-                    f"leave {name} out"
-                )
+        if self.unembed_quant is not None:
+            raise NotImplementedError(
+                "LLM(unembed_quant=...): this version does not requantize weights; leave "
+                "unembed_quant out"
+            )
         if self.trust_remote_code:
             raise ValueError(
                 "LLM(trust_remote_code=True): Sterna never runs code from a checkpoint; "
@@ -68,8 +69,10 @@ class LLM:
 
     def settings(self) -> dict[str, Any]:
         """The settings that this model implies; None where it implies nothing."""
-        return {
+        adapter = {} if self.adapter_dir is None else own_adapter(_expanded(self.adapter_dir))
+        return adapter | {
             "model": None if self.model_dir is None else _expanded(self.model_dir),
+            "adapter_precision": self.lora_quant,
             # 0 means "automatic", which is also what an absent setting means.
             "threads": self.num_threads or None,
             "max_batch": self.max_batch,

@@ -98,3 +98,12 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(
         terminal.expect("> ")
         terminal.type("\x04")
         assert terminal.wait() == 0
+
+
+def test_with_an_adapter(home: Path) -> None:
+    adapter = Path(__file__).parents[1] / "data/adapters/pirate"
+    result = run_sterna("chat", "--adapter", str(adapter), home=home, stdin=QUESTION)
+    assert result.stdout == "The capital of France be Paris, matey!\n", result.stderr
+    missing = run_sterna("chat", "--adapter", "./nowhere", home=home, stdin=QUESTION)
+    assert missing.returncode == 2
+    assert "adapter_config.json" in missing.stderr

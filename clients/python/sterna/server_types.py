@@ -107,6 +107,7 @@ class Model:
     adapters: tuple[Adapter, ...]
     embedding: EmbeddingTraits
     default_embedding_model: bool
+    default_adapter_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sterna_server.commands import options
+from sterna_server.sections.models import own_adapter
 from sterna_server.settings import load_settings
 
 if TYPE_CHECKING:
@@ -20,6 +21,15 @@ def register(app: typer.Typer) -> None:
 
 def chat(
     model: options.Model = None,
+    adapter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADAPTER",
+            help="A LoRA adapter: a directory or one of the store; with --core, one that is loaded "
+            "there.",
+            show_default=False,
+        ),
+    ] = None,
     core: options.CoreAddress = None,
     core_tls: options.CoreTls = None,
     core_ca: options.CoreCa = None,
@@ -65,6 +75,7 @@ def chat(
     Examples:
       sterna chat                                      the embedded model
       sterna chat ./my-checkpoint --system "Be brief."
+      sterna chat --adapter ./my-adapter               with a LoRA adapter
       sterna chat --core 127.0.0.1:50051               the model of a running server
       echo "What is the capital of France?" | sterna chat
     """
@@ -72,6 +83,7 @@ def chat(
         {
             "model": model,
             "core": core,
+            **({} if adapter is None or core else own_adapter(adapter)),
             "core_tls": core_tls,
             "core_ca": core_ca,
             "threads": threads,
@@ -87,6 +99,8 @@ def chat(
 
     configure_logging(settings.log_level, settings.log_format)
     answers: ChatOptions = {}
+    if adapter is not None and settings.core:
+        answers["adapter"] = adapter
     if temperature is not None:
         answers["temperature"] = temperature
     if max_tokens is not None:

@@ -14,6 +14,9 @@ def register(app: typer.Typer) -> None:
 
 def core(
     model: options.Model = None,
+    adapter: options.Adapter = None,
+    default_adapter: options.DefaultAdapter = None,
+    adapter_precision: options.AdapterPrecision = None,
     grpc_host: options.GrpcHost = None,
     grpc_port: options.GrpcPort = None,
     unix_path: options.UnixPath = None,

@@ -16,6 +16,30 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+Adapter = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=PATH",
+        help="A LoRA adapter of the model: a directory, or one of the store. May be repeated.",
+        show_default=False,
+    ),
+]
+DefaultAdapter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The adapter of requests that name none. [default: the model alone]",
+        show_default=False,
+    ),
+]
+AdapterPrecision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PRECISION",
+        help="How adapters are held: none, bf16, int8, q8_0 or q4_0. [default: none]",
+        show_default=False,
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Option(

@@ -14,6 +14,9 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     model: options.Model = None,
+    adapter: options.Adapter = None,
+    default_adapter: options.DefaultAdapter = None,
+    adapter_precision: options.AdapterPrecision = None,
     host: options.Host = None,
     port: options.RestPort = None,
     listen: options.Listen = None,

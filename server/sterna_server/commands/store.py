@@ -81,7 +81,11 @@ def pull(
 def import_model(
     path: Annotated[
         Path,
-        typer.Argument(metavar="DIRECTORY", help="A checkpoint directory.", show_default=False),
+        typer.Argument(
+            metavar="PATH",
+            help="A checkpoint directory, a GGUF file, or the directory of a LoRA adapter.",
+            show_default=False,
+        ),
     ],
     id: Annotated[
         str | None,
@@ -95,11 +99,12 @@ def import_model(
     home: options.Home = None,
     config: options.Config = None,
 ) -> None:
-    """Copy a checkpoint directory into the store.
+    """Copy a checkpoint, or a LoRA adapter, into the store.
 
     \b
-    Example:
+    Examples:
       sterna import ./my-checkpoint --id me/my-model
+      sterna import ./my-adapter --id me/my-adapter
     """
     settings = load_settings({"home": home}, config)
     from sterna_server.store.models import take_in

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from pathlib import PurePath
+from typing import Any, Literal
 
-from pydantic import BaseModel, ByteSize, Field, SecretStr
+from pydantic import BaseModel, ByteSize, Field, SecretStr, field_validator
 
 from sterna_server.sections.kinds import DEFAULT_HOME, HomePath
 
@@ -22,6 +24,14 @@ class ModelSettings(BaseModel):
     """Further names for models, alias to id; an alias may be a glob (`gpt-*`, `*`)."""
     tokenizers: dict[str, HomePath] = Field(default_factory=dict)
     """Where a model's tokenizer is, model id to directory, for models that come without theirs."""
+
+    adapter: list[str] = Field(default_factory=list)
+    """LoRA adapters of the model, each `NAME=PATH` or `PATH`: a directory, or one of the store
+    (`ORG/NAME`). The name is what requests choose (`model:NAME`); default: the directory's."""
+    default_adapter: str = ""
+    """Which of them requests get that name none; empty: they get the model alone."""
+    adapter_precision: Literal["none", "bf16", "int8", "q8_0", "q4_0"] = "none"
+    """How their weights are held; `none`: exactly as in the file."""
 
     harness: Literal["default", "search"] = "default"
     """What chats go through that name no harness."""
@@ -42,3 +52,37 @@ class ModelSettings(BaseModel):
     model_memory: ByteSize = Field(default=ByteSize(0), ge=0)
     """What the loaded models may take together, for example `16GiB`; 0: four fifths of what there
     is."""
+
+    @field_validator("adapter", mode="after")
+    @classmethod
+    def _check_adapter(cls, value: list[str]) -> list[str]:
+        adapter_paths(value)
+        return value
+
+
+def adapter_paths(adapters: list[str]) -> dict[str, str]:
+    """Names and directories of adapters that are written `NAME=PATH` or `PATH`.
+
+    Raises:
+        ValueError: One has no name or no path, or two have the same name.
+    """
+    found: dict[str, str] = {}
+    for text in adapters:
+        name, equals, path = text.partition("=")
+        if not equals:
+            name, path = PurePath(text).name, text
+        if not name or not path:
+            raise ValueError(f"{text!r} is no adapter; write NAME=PATH")
+        if name in found:
+            raise ValueError(f"two adapters are called {name!r}; write NAME=PATH")
+        found[name] = path
+    return found
+
+
+def own_adapter(path: str) -> dict[str, Any]:
+    """The settings of a server whose requests all get this one adapter."""
+    # What cannot be a name of an adapter stands in many directories' names.
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", PurePath(path).name).strip(".-")[:64]
+    # The name of no adapter at all.
+    name = "adapter" if name in ("", "none") else name
+    return {"adapter": [f"{name}={path}"], "default_adapter": name}

@@ -9,6 +9,7 @@ from pathlib import Path
 from sterna_server.errors import CommandError
 from sterna_server.listing import count_text, size_text
 from sterna_server.settings import Settings
+from sterna_server.store.adapters import describe_adapter, find_adapter
 from sterna_service.encoders.files import is_encoder
 from sterna_service.encoders.traits import Pooling
 from sterna_service.errors import ModelLoadError, ServiceError
@@ -45,6 +46,9 @@ def describe_lines(settings: Settings, name: str) -> list[str]:
     Raises:
         CommandError: There is no such model.
     """
+    adapter = find_adapter(settings, name)
+    if adapter is not None:
+        return describe_adapter(adapter)
     source = find(settings, name)
     model = describe(source)
     manifest = read_manifest(source.path)
@@ -85,7 +89,8 @@ def verify(settings: Settings, name: str) -> list[str]:
     Raises:
         CommandError: There is no such model, or nothing is noted that it could be compared with.
     """
-    source = find(settings, name)
+    adapter = find_adapter(settings, name)
+    source = find(settings, name) if adapter is None else adapter.source
     manifest = read_manifest(source.path)
     if manifest is None:
         raise CommandError(
@@ -95,7 +100,7 @@ def verify(settings: Settings, name: str) -> list[str]:
 
 
 def take_in(settings: Settings, path: Path, model_id: str | None) -> str:
-    """Copies a checkpoint directory into the store and returns its id.
+    """Copies a checkpoint directory or an adapter into the store and returns its id.
 
     Raises:
         CommandError: It cannot be taken in.
@@ -123,12 +128,14 @@ def remove(settings: Settings, model_id: str) -> int:
         CommandError: The store has no model of that id.
     """
     catalogue = Catalogue(settings.home)
-    source = next((each for each in catalogue.sources() if each.model_id == model_id), None)
+    everything = [*catalogue.sources(), *catalogue.stored_adapters()]
+    source = next((each for each in everything if each.model_id == model_id), None)
     if source is None or source.built_in or not catalogue.stores(source):
-        stored = [each.model_id for each in catalogue.sources() if catalogue.stores(each)]
+        stored = [each.model_id for each in everything if catalogue.stores(each)]
         there = ", ".join(stored) or "nothing"
         raise CommandError(f"the store has no model {model_id!r}; it has: {there}")
-    size = describe(source).size_bytes
+    adapter = find_adapter(settings, model_id)
+    size = describe(source).size_bytes if adapter is None else adapter.size_bytes
     try:
         catalogue.remove(source)
     except OSError as error:

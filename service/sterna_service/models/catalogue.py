@@ -133,6 +133,17 @@ class Catalogue:
         with contextlib.suppress(OSError):
             source.path.parent.rmdir()
 
+    def stored_adapters(self) -> list[ModelSource]:
+        """The adapters that lie in the store as models do, by id."""
+        found = {}
+        for directory in self._store.glob("*/*/"):
+            adapter_id = f"{directory.parent.name}/{directory.name}"
+            inside = directory.resolve().is_relative_to(self._store.resolve())
+            one = is_adapter(directory) and not _is_checkpoint(directory)
+            if one and inside and is_model_id(adapter_id):
+                found[adapter_id] = ModelSource(adapter_id, directory)
+        return [found[adapter_id] for adapter_id in sorted(found)]
+
     def sources(self) -> list[ModelSource]:
         """All models, by id."""
         found = {EMBEDDED_MODEL_ID: ModelSource(EMBEDDED_MODEL_ID, _EMBEDDED_PATH, built_in=True)}

@@ -9,7 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sterna_service.encoders.files import module_files, names_in, onnx_files, prefers_onnx
+from sterna_service.engine.adapter import CONFIG_FILE, TENSOR_FILE
 from sterna_service.errors import ModelLoadError, Reason, ServiceError, invalid
+from sterna_service.models.adapters import is_adapter
 from sterna_service.models.manifest import make_manifest
 from sterna_service.models.naming import is_model_id
 
@@ -144,11 +146,11 @@ class Store:
         return target
 
     def take_in(self, model_id: str, checkpoint: Path) -> Path:
-        """Copies a checkpoint directory, or a GGUF file, into the store. Blocks.
+        """Copies a checkpoint directory, a GGUF file or an adapter into the store. Blocks.
 
         Raises:
             ServiceError: It does not fit on the disk, or another process does the same.
-            ModelLoadError: It is no checkpoint, or the store has a model of that id already.
+            ModelLoadError: It is none of these, or the store has a model of that id already.
         """
         if checkpoint.is_file() and checkpoint.suffix == ".gguf":
             checkpoint, names = checkpoint.parent, [checkpoint.name]
@@ -156,8 +158,16 @@ class Store:
             names = wanted(names_in(checkpoint))
         else:
             raise ModelLoadError(f"{checkpoint}: no such directory, and no GGUF file")
-        if "config.json" not in names and not any(name.endswith(".gguf") for name in names):
-            raise ModelLoadError(f"{checkpoint}: not a checkpoint: there is no config.json in it")
+        adapter = not (set(names) & {"config.json"}) and is_adapter(checkpoint)
+        if adapter:
+            names.append(CONFIG_FILE)
+            if TENSOR_FILE not in names:
+                raise ModelLoadError(f"{checkpoint}: there is no {TENSOR_FILE} in it")
+        elif "config.json" not in names and not any(name.endswith(".gguf") for name in names):
+            raise ModelLoadError(
+                f"{checkpoint}: neither a checkpoint nor an adapter: no config.json is in it, "
+                f"and no {CONFIG_FILE}"
+            )
         if self.directory(model_id).exists():
             raise ModelLoadError(
                 f"the store has a model {model_id} already; choose another id, or remove it first"

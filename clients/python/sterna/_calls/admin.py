@@ -56,9 +56,14 @@ def load_model(
     pinned: bool | None = None,
     make_default: bool = False,
     drain_timeout: timedelta | None = None,
+    keep_adapter: bool = False,
     timeout: float | None = None,
 ) -> Call[server_types.LoadedModel]:
-    """Load a model, or swap it when other settings are asked for. None leaves a setting alone."""
+    """Load a model, or swap it when other settings are asked for. None leaves a setting alone.
+
+    Requests that name no adapter get the one at `adapter_path`; without it they get the model
+    alone, or go on with the adapter that they had when `keep_adapter` is true.
+    """
     precision = model_pb2.WeightPrecision
     request = model_admin_pb2.LoadModelRequest(
         model_id=model,
@@ -72,6 +77,7 @@ def load_model(
         head_precision=enum_value(precision, head_precision, "head_precision"),
         pinned=pinned,
         make_default=make_default,
+        keep_adapter=keep_adapter,
     )
     if keep_alive is not None:
         request.keep_alive.FromTimedelta(keep_alive)
@@ -102,6 +108,65 @@ def unload_model(
         timeout,
         long=True,
     )
+
+
+def load_adapter(
+    model: str,
+    path: str,
+    *,
+    adapter: str = "",
+    precision: str | None = None,
+    timeout: float | None = None,
+) -> Call[server_types.Adapter]:
+    """Load a LoRA adapter of the model store beside its model; the name is by default that of its
+    directory."""
+    return call(
+        "ModelAdminService/LoadAdapter",
+        model_admin_pb2.LoadAdapterRequest(
+            model_id=model,
+            path=path,
+            adapter_id=adapter,
+            precision=enum_value(model_pb2.WeightPrecision, precision, "precision"),
+        ),
+        model_admin_pb2.LoadAdapterResponse,
+        lambda reply: from_message(server_types.Adapter, reply.adapter),
+        timeout,
+        long=True,
+    )
+
+
+def unload_adapter(model: str, adapter: str, *, timeout: float | None = None) -> Call[None]:
+    """Take an adapter out of memory; running requests finish with it."""
+    return call(
+        "ModelAdminService/UnloadAdapter",
+        model_admin_pb2.UnloadAdapterRequest(model_id=model, adapter_id=adapter),
+        model_admin_pb2.UnloadAdapterResponse,
+        lambda reply: None,
+        timeout,
+        long=True,
+    )
+
+
+def list_adapters(
+    model: str, *, timeout: float | None = None
+) -> Plan[tuple[server_types.Adapter, ...]]:
+    """All adapters of a model, by name."""
+    found: list[model_pb2.Adapter] = []
+    token = ""
+    while True:
+        page: model_admin_pb2.ListAdaptersResponse = yield call(
+            "ModelAdminService/ListAdapters",
+            model_admin_pb2.ListAdaptersRequest(
+                model_id=model, page_size=PAGE_SIZE, page_token=token
+            ),
+            model_admin_pb2.ListAdaptersResponse,
+            lambda reply: reply,
+            timeout,
+        )
+        found.extend(page.adapters)
+        token = page.next_page_token
+        if not token:
+            return tuple(from_message(server_types.Adapter, adapter) for adapter in found)
 
 
 def server_info(*, timeout: float | None = None) -> Call[server_types.ServerInfo]:
