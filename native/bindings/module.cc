@@ -187,7 +187,10 @@ void bind_model(py::module_& module) {
       .def_readonly("kv_heads", &ModelConfig::kv_heads)
       .def_readonly("head_dim", &ModelConfig::head_dim)
       .def_readonly("context_length", &ModelConfig::context_length)
-      .def_readonly("tied_embeddings", &ModelConfig::tied_embeddings);
+      .def_readonly("tied_embeddings", &ModelConfig::tied_embeddings)
+      .def_readonly("weight_group", &ModelConfig::weight_group)
+      .def_readonly("ternary_embedding", &ModelConfig::ternary_embedding)
+      .def_readonly("ternary_head", &ModelConfig::ternary_head);
   // pybind11 holds no pointers to const; the class offers no way to change the model.
   py::class_<Model, std::shared_ptr<Model>>(module, "Model")
       .def_static(

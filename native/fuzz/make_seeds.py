@@ -59,6 +59,27 @@ def config(bitnet: bool, linear_class: str | None, mode: str | None, tied: bool)
     }
 
 
+def qwen3(quantization: dict[str, Any] | None) -> dict[str, Any]:
+    """Heads with norms and a scaled rotary embedding; without a declaration, ternary floats."""
+    settings = config(False, None, None, True)
+    settings |= {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "head_dim": HEAD_DIM}
+    settings["rope_parameters"] = {"rope_theta": 1e6, "rope_type": "yarn", "factor": 4.0}
+    if quantization is None:
+        del settings["quantization_config"]
+    else:
+        settings["quantization_config"] |= quantization
+    return settings
+
+
+GROUPS = {"linear_class": "autobitlinear", "group_size": 128}
+LONGROPE = {
+    "rope_theta": 1e4,
+    "rope_type": "longrope",
+    "short_factor": [1.0] * (HEAD_DIM // 2),
+    "long_factor": [2.0] * (HEAD_DIM // 2),
+    "original_max_position_embeddings": 16,
+}
+
 LINEARS = {
     "q": ("self_attn.q_proj", HEADS * HEAD_DIM, HIDDEN),
     "k": ("self_attn.k_proj", KV_HEADS * HEAD_DIM, HIDDEN),
@@ -83,7 +104,9 @@ def norms(bitnet: bool) -> dict[str, tuple[str, int]]:
 def checkpoint(settings: dict[str, Any]) -> bytes:
     """The input of checkpoint_fuzz: a length, config.json, model.safetensors."""
     bitnet = settings["model_type"] == "bitnet"
-    latent = settings["quantization_config"].get("quantization_mode") == "online"
+    quantization = settings.get("quantization_config")
+    latent = quantization is not None and quantization.get("quantization_mode") == "online"
+    heads = settings["model_type"] == "qwen3"
     rng = random.Random(7)
     prefix = "model.layers.0."
     tensors: dict[str, Tensor] = {
@@ -94,7 +117,15 @@ def checkpoint(settings: dict[str, Any]) -> bytes:
         tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
     for module, size in norms(bitnet).values():
         tensors[f"{prefix}{module}.weight"] = ("BF16", [size], bf16(size))
+    for name in ("q_norm", "k_norm") if heads else ():
+        tensors[f"{prefix}self_attn.{name}.weight"] = ("BF16", [HEAD_DIM], bf16(HEAD_DIM))
     for module, rows, cols in LINEARS.values():
+        if quantization is None:
+            content = b"".join(bf16(1, rng.choice((-0.5, 0.0, 0.5))) for _ in range(rows * cols))
+            tensors[f"{prefix}{module}.weight"] = ("BF16", [rows, cols], content)
+            continue
+        if heads:
+            tensors[f"{prefix}{module}.norm.weight"] = ("BF16", [cols], bf16(cols))
         if latent:
             values = (rng.gauss(0.0, 0.1) for _ in range(rows * cols))
             content = b"".join(struct.pack("<f", value) for value in values)
@@ -105,12 +136,13 @@ def checkpoint(settings: dict[str, Any]) -> bytes:
             for _ in range(rows // 4 * cols)
         )
         tensors[f"{prefix}{module}.weight"] = ("U8", [rows // 4, cols], codes)
-        tensors[f"{prefix}{module}.weight_scale"] = ("BF16", [1], bf16(1, 1.5))
+        shape = [rows, 1] if "group_size" in quantization else [1]
+        tensors[f"{prefix}{module}.weight_scale"] = ("BF16", shape, bf16(shape[0], 1.5))
     text = json.dumps(settings, separators=(",", ":")).encode()
     return struct.pack("<H", len(text)) + text + safetensors(tensors)
 
 
-def bundle(bitnet: bool, tied: bool) -> bytes:
+def bundle(bitnet: bool, tied: bool, group: int = 0) -> bytes:
     settings = config(bitnet, None, None, tied)
     settings["rope_theta"] = settings.pop("rope_parameters")["rope_theta"]
     settings["head_dim"] = HEAD_DIM
@@ -123,15 +155,27 @@ def bundle(bitnet: bool, tied: bool) -> bytes:
         if padding:
             tensors[f"_padding.{len(tensors)}"] = ("U8", [padding], bytes(padding))
 
+    matrices = {name: (rows, cols) for name, (_, rows, cols) in LINEARS.items()}
+    linears = {f"layers.0.{name}": shape for name, shape in matrices.items()}
+    if group:
+        settings |= {"weight_group": group, "ternary_embedding": True, "ternary_head": not tied}
     for name in ["embed_tokens"] if tied else ["embed_tokens", "lm_head"]:
-        add(name, "BF16", [VOCAB, HIDDEN], bf16(VOCAB * HIDDEN, 0.5))
+        if group:
+            linears[name] = (VOCAB, HIDDEN)
+        else:
+            add(name, "BF16", [VOCAB, HIDDEN], bf16(VOCAB * HIDDEN, 0.5))
     add("norm", "F32", [HIDDEN], struct.pack("<f", 1.0) * HIDDEN)
     for name, (_, size) in norms(bitnet).items():
         add(f"layers.0.{name}", "F32", [size], struct.pack("<f", 1.0) * size)
-    for name, (_, rows, cols) in LINEARS.items():
-        add(f"layers.0.{name}.scale", "F32", [1], struct.pack("<f", 0.5))
+    for name, (rows, cols) in linears.items():
         shape = [-(-rows // 16), -(-cols // 16), 64]
-        add(f"layers.0.{name}.tiles", "U8", shape, b"\x55" * (shape[0] * shape[1] * 64))
+        if group:
+            scales = [shape[0], -(-cols // group), 16]
+            halves = struct.pack("<e", 0.5) * (scales[0] * scales[1] * 16)
+            add(f"{name}.scales", "F16", scales, halves)
+        else:
+            add(f"{name}.scale", "F32", [1], struct.pack("<f", 0.5))
+        add(f"{name}.tiles", "U8", shape, b"\x55" * (shape[0] * shape[1] * 64))
     metadata = {"format": "sterna-bundle", "version": "1", "config": json.dumps(settings)}
     return safetensors(tensors, metadata)
 
@@ -162,6 +206,9 @@ def main() -> None:
         "bitnet-multiply": config(True, "autobitlinear", "offline", True),
         "bitnet-online": config(True, "autobitlinear", "online", True),
         "llama-divide": config(False, None, None, False),
+        "llama-longrope": config(False, None, None, True) | {"rope_parameters": LONGROPE},
+        "qwen3-ternary": qwen3(None),
+        "qwen3-groups": qwen3(GROUPS),
     }
     old_style = dict(config(False, "bitlinear", "offline", True))
     old_style["rope_theta"] = old_style.pop("rope_parameters")["rope_theta"]
@@ -192,7 +239,11 @@ def main() -> None:
         "config": {name: json.dumps(value).encode() for name, value in families.items()}
         | {"old-style": json.dumps(old_style).encode()},
         "checkpoint": {name: checkpoint(value) for name, value in families.items()},
-        "bundle": {"bitnet-tied": bundle(True, True), "llama": bundle(False, False)},
+        "bundle": {
+            "bitnet-tied": bundle(True, True),
+            "llama": bundle(False, False),
+            "llama-groups": bundle(False, False, 128),
+        },
     }
     for target, files in seeds.items():
         folder = CORPUS / target

@@ -6,6 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from scripts.checkpoint_presets import GROUPED_PRESETS
 from tests.parity.compare import (
     EXACT,
     EXACT_LOGITS,
@@ -14,6 +15,8 @@ from tests.parity.compare import (
     compare_layer,
     compare_linear,
     compare_logits,
+    compare_means,
+    compare_values,
 )
 from tests.parity.fixtures import KV_CACHE_DTYPES, NAMES, NativeModel, Workbench
 from tests.parity.numpy_model import NumpyModel
@@ -57,6 +60,38 @@ def row(name: str, workbench: Workbench, kind: str) -> list[str]:
     ]
 
 
+def grouped_row(name: str, workbench: Workbench, kind: str) -> list[str]:
+    """Of a model with scales by groups, whose activations the reference does not round."""
+    golden = workbench.golden(name)
+
+    def oracle(seed: int) -> Oracle:
+        if kind == "numpy":
+            return NumpyModel(workbench.checkpoint(name, seed), rounded=False)
+        return NativeModel(workbench.model(name, seed))
+
+    model, hidden = oracle(0), golden.values["layer/hidden"]
+    values = golden.values
+    pairs = [
+        (
+            model.linear(f"layers.{i}.{p}", values[f"{golden.stage(i, p)}/x"])[2],
+            values[f"linear/{i}.{p}/y"],
+        )
+        for i in range(golden.layers)
+        for p in STAGE_OF
+    ]
+    layers = [(model.layer(i, hidden[i]), hidden[i + 1]) for i in range(golden.layers)]
+    logits = [compare_logits(oracle(seed), golden, seed) for seed in golden.logit_seeds]
+    positions = sum(x.rows for x in logits)
+    return [
+        f"{max(compare_means(*pair) for pair in pairs):.1e}",
+        f"{max(compare_values(*pair) for pair in pairs):.1e}",
+        f"{max(compare_means(*pair) for pair in layers):.1e}",
+        f"{max(compare_values(*pair) for pair in layers):.1e}",
+        f"{max(x.error for x in logits):.1e}",
+        f"{sum(x.top1_rows for x in logits) / positions:.3f}",
+    ]
+
+
 def cache_row(name: str, workbench: Workbench, dtype: str) -> list[str]:
     golden = workbench.golden(name)
     differences = [
@@ -84,6 +119,10 @@ def main() -> None:
         workbench = Workbench(Path(temporary))
         table = [["model", *COLUMNS]]
         table += [[name, *row(name, workbench, options.model)] for name in NAMES]
+        grouped = [["model", "projection mean", "worst", "layer mean", "worst", "logits", "top-1"]]
+        grouped += [
+            [name, *grouped_row(name, workbench, options.model)] for name in GROUPED_PRESETS
+        ]
         caches = [["model", "KV cache", "worst", "top-1"]]
         if options.model == "engine":
             caches += [
@@ -98,6 +137,11 @@ def main() -> None:
         f"\nlayer: all rows (how many are within {EXACT:.0e})."
         f"\nlogits exact: prompts (positions) with every logit within {EXACT_LOGITS:.0e}."
         "\nThe engine's KV cache is f32 here.\n"
+    )
+    print_table(grouped)
+    print(
+        "\nWith scales by groups the reference leaves activations in float. mean: the root of the"
+        "\nmean square. The numpy model leaves them, too; the engine rounds them by groups.\n"
     )
     if len(caches) > 1:
         print_table(caches)

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from scripts.checkpoint_presets import GROUPED_PRESETS, PRESETS, TINY_PRESETS
+from sterna_service.engine import _native
 from sterna_service.models.synthetic.checkpoint import RandomStream, tensor_plans, to_bfloat16
 from tests.parity.fixtures import REPOSITORY, Workbench
 from tests.parity.numpy_model import read_safetensors, unpack_codes
@@ -37,6 +38,36 @@ def test_checkpoint_is_what_the_golden_values_belong_to(name: str, workbench: Wo
     ids = tokenizer.encode(text, add_special_tokens=False).ids
     assert tokenizer.decode(ids) == text
     assert max(ids) < config["vocab_size"]
+
+
+def test_shards_give_the_same_bundle(workbench: Workbench, tmp_path: Path) -> None:
+    """As transformers saves large models: an index, and tensors in several files."""
+    whole = workbench.checkpoint("qwen3-groups-untied")
+    with safe_open(whole / "model.safetensors", "numpy") as file:
+        names = sorted(file.keys())
+    raw = (whole / "model.safetensors").read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header, data = json.loads(raw[8 : 8 + length]), raw[8 + length :]
+    sharded = tmp_path / "sharded"
+    sharded.mkdir()
+    (sharded / "config.json").write_bytes((whole / "config.json").read_bytes())
+    index = {}
+    for number in range(3):
+        entries, content = {}, b""
+        for name in names[number::3]:
+            begin, end = header[name]["data_offsets"]
+            place = [len(content), len(content) + end - begin]
+            entries[name] = header[name] | {"data_offsets": place}
+            content += data[begin:end]
+            index[name] = f"model-0000{number + 1}-of-00003.safetensors"
+        text = json.dumps(entries).encode()
+        path = sharded / f"model-0000{number + 1}-of-00003.safetensors"
+        path.write_bytes(len(text).to_bytes(8, "little") + text + content)
+    (sharded / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    bundles = [tmp_path / "whole.bundle", tmp_path / "sharded.bundle"]
+    for source, bundle in zip((whole, sharded), bundles, strict=True):
+        _native.pack_checkpoint(str(source), str(bundle))
+    assert bundles[0].read_bytes() == bundles[1].read_bytes()
 
 
 def test_packed_codes_are_ternary(workbench: Workbench) -> None:

@@ -91,6 +91,9 @@ class ModelConfig:
     head_dim: int
     context_length: int
     tied_embeddings: bool
+    weight_group: int
+    ternary_embedding: bool
+    ternary_head: bool
 
 class Model:
     @staticmethod

@@ -234,10 +234,16 @@ def _request(number: int, prompt: Sequence[int], new_tokens: int) -> _native.Req
 def _work(model: _native.Model) -> Work:
     config = model.config
     tables = 1 if config.tied_embeddings else 2
-    ternary = model.parameter_count - tables * config.vocab_size * config.hidden_size
-    # Two bits each. A tied table is the head; an untied embedding table is only looked up.
-    head = (model.weight_bytes - ternary / 4) / tables
-    return Work(ternary_bytes=ternary / 4, head_bytes=head, ternary_macs=float(ternary))
+    table = config.vocab_size * config.hidden_size
+    ternary = model.parameter_count - tables * table
+    # Two bits each and, with groups, a half for each of them.
+    size = 1 / 4 + (2 / config.weight_group if config.weight_group else 0)
+    if config.ternary_embedding if config.tied_embeddings else config.ternary_head:
+        head = table * size
+    else:
+        # A tied table is the head; an untied embedding table is only looked up.
+        head = (model.weight_bytes - ternary * size) / tables
+    return Work(ternary_bytes=ternary * size, head_bytes=head, ternary_macs=float(ternary))
 
 
 def _native_options(options: EngineOptions) -> _native.EngineOptions:
