@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,9 +23,7 @@ from sterna_service.models.gguf.architecture import Architecture
 from sterna_service.models.gguf.container import read_gguf
 from sterna_service.models.gguf.convert import gguf_in
 from sterna_service.models.manifest import read_manifest
-
-# As in the safetensors library: no real header comes near it.
-_LARGEST_HEADER = 100 * 1024 * 1024
+from sterna_service.models.weight_files import parameter_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +100,7 @@ def describe(source: ModelSource) -> ModelDescription:
             family=_text(config.get("model_type")),
             shape=_shape(config),
             quantization=_quantization(config),
-            parameter_count=_parameter_count(source.path),
+            parameter_count=parameter_count(source.path),
             context_length=_count(config.get("max_position_embeddings")),
             template_name="" if template is None else template.name,
             defaults=defaults_from(read_json(generation, missing={}), str(generation)),
@@ -148,7 +144,7 @@ def _describe_encoder(source: ModelSource) -> ModelDescription:
         weight_files(onnx, source.path)
         parameters = read_onnx(onnx).parameter_count
     else:
-        parameters = _parameter_count(source.path)
+        parameters = parameter_count(source.path)
     return ModelDescription(
         source=source,
         family=_text(config.get("model_type")),
@@ -194,42 +190,15 @@ def _shape(config: Mapping[str, Any]) -> Shape:
 
 def _quantization(config: Mapping[str, Any]) -> str:
     declared = config.get("quantization_config")
+    if declared is None:
+        # Latent weights, or floats that are ternary as they are: reading all of them would tell.
+        return "undeclared"
     if not isinstance(declared, dict) or declared.get("quant_method") != "bitnet":
         return "none"
-    online = declared.get("quantization_mode") == "online"
-    return "ternary, quantized on load" if online else "ternary packed"
-
-
-def _parameter_count(path: Path) -> int:
-    """All parameters, from the headers of the weight files; packed ternary ones count as four."""
-    total = 0
-    for file in sorted(path.glob("*.safetensors")):
-        for name, tensor in _header(file).items():
-            if name == "__metadata__" or not isinstance(tensor, dict):
-                continue
-            if name.endswith(".weight_scale"):
-                continue
-            shape = tensor.get("shape")
-            if not isinstance(shape, list) or not all(isinstance(n, int) and n >= 0 for n in shape):
-                raise ModelLoadError(f"{file}: the tensor {name} has no valid shape")
-            total += math.prod(shape) * (4 if tensor.get("dtype") == "U8" else 1)
-    return total
-
-
-def _header(file: Path) -> dict[str, Any]:
-    try:
-        with file.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            if length > min(_LARGEST_HEADER, file.stat().st_size - 8):
-                raise ModelLoadError(f"{file}: its header is longer than the file")
-            header = json.loads(stream.read(length))
-    except OSError as error:
-        raise ModelLoadError(f"{file}: {error.strerror}") from None
-    except (struct.error, ValueError, RecursionError):
-        raise ModelLoadError(f"{file}: not a safetensors file") from None
-    if not isinstance(header, dict):
-        raise ModelLoadError(f"{file}: not a safetensors file")
-    return header
+    if declared.get("quantization_mode") == "online":
+        return "ternary, quantized on load"
+    group = _count(declared.get("group_size"))
+    return f"ternary group-{group}" if group else "ternary packed"
 
 
 def _text(value: Any) -> str:

@@ -18,6 +18,7 @@ from sterna_service.inference.sampling import RequestDefaults
 from sterna_service.models.catalogue import ModelSource
 from sterna_service.models.gguf.convert import checkpoint_of
 from sterna_service.models.resident import ModelSettings, ServedModel
+from sterna_service.models.weight_files import packed_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +80,7 @@ def weights_on_disk(source: ModelSource) -> int:
         except ModelLoadError:
             # Loading it says why.
             files = []
-    return sum(file.stat().st_size for file in files)
+    return sum(
+        packed_size(file) if file.suffix == ".safetensors" else file.stat().st_size
+        for file in files
+    )
