@@ -107,6 +107,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
             "/v1/audio/translations": upload,
             "/v1/voices": min(upload, _MOST_SAMPLE_BYTES + _FORM_OVERHEAD),
         },
+        patience=options.body_idle_seconds,
     )
     if options.asks_core:
         app.add_middleware(AdmissionMiddleware)

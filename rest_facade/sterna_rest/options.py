@@ -96,7 +96,7 @@ class FacadeOptions:
     max_audio_bytes: int = 100 * MEBIBYTE
     """Largest recording in an upload; a larger one is a 413."""
 
-    upload_idle_seconds: float = 30.0
+    body_idle_seconds: float = 30.0
     """How long an upload may make no progress."""
 
     max_message_bytes: int = 4 * MEBIBYTE
@@ -120,7 +120,7 @@ class FacadeOptions:
             "keepalive_seconds",
             "max_body_bytes",
             "max_audio_bytes",
-            "upload_idle_seconds",
+            "body_idle_seconds",
             "max_message_bytes",
             "prompt_concurrency",
         ):

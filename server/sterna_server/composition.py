@@ -43,6 +43,7 @@ def core_options(
         # A core that no network reaches belongs to the process that started it.
         keys=settings.auth == "keys" and tcp,
         certificates=grpc_files(settings) if tcp else None,
+        client_timeout_seconds=settings.client_timeout,
         limits=grpc_limits(settings),
         limits_storage=settings.limits_storage.get_secret_value(),
         trusted_proxies=tuple(settings.trusted_proxies),
@@ -132,6 +133,7 @@ def facade_options(
         cors_origins=tuple(settings.cors_origins),
         tls=None if core_address.startswith("unix:") else core_tls(settings),
         generation_timeout_seconds=settings.request_timeout,
+        body_idle_seconds=settings.client_timeout,
         max_body_bytes=settings.max_body_bytes,
         max_audio_bytes=settings.max_audio_bytes,
     )

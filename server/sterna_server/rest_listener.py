@@ -11,6 +11,12 @@ from collections.abc import Iterator, Sequence
 import uvicorn
 from starlette.types import ASGIApp
 
+from sterna_server.connections import ConnectionRules, protocols
+
+_MOST_HEADER_BYTES = 64 * 1024
+# Audio comes in base64 over such sockets.
+_MOST_SOCKET_BYTES = 16 * 1024 * 1024
+
 
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
@@ -33,10 +39,12 @@ class RestListener:
         *,
         linger: float,
         tls: ssl.SSLContext | None = None,
+        rules: ConnectionRules | None = None,
         lifespan: bool = True,
     ) -> None:
         self._listener = listener
         self._tls = tls
+        request, socket_protocol, self.connections = protocols(rules or ConnectionRules())
         self._server = _Server(
             uvicorn.Config(
                 app,
@@ -44,6 +52,12 @@ class RestListener:
                 access_log=False,
                 lifespan="on" if lifespan else "off",
                 server_header=False,
+                http=request,
+                ws=socket_protocol,
+                # A larger message is refused before it is put together.
+                ws_max_size=_MOST_SOCKET_BYTES,
+                # All headers of a request together.
+                h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
                 # Whom to believe about clients is the application's business.
                 proxy_headers=False,
                 ssl_context_factory=None if tls is None else lambda config, default: tls,

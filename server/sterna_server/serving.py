@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from sterna_rest.app import create_app
 from sterna_server import ports
 from sterna_server.composition import core_options, facade_options, remote_core
+from sterna_server.connections import ConnectionRules, raise_file_limit
 from sterna_server.errors import CommandError
 from sterna_server.exposure import check_exposure
 from sterna_server.rest_listener import RestListener, RestListeners
@@ -185,6 +186,9 @@ async def _open_facade(
     """Takes the ports of REST. Each listener has an application of its own; `app` is that of the
     first, and is made here when there is none."""
     listeners: list[RestListener] = []
+    count = 1 + len(settings.listen)
+    most = raise_file_limit(settings.max_connections * count) // count
+    rules = ConnectionRules(most, settings.client_timeout)
     watched = []
     main = ("--port", Listener(settings.host, settings.port))
     for flag, each in (main, *(("--listen", listener(text)) for text in settings.listen)):
@@ -200,7 +204,7 @@ async def _open_facade(
             app = create_app(
                 facade_options(settings, telemetry, core_address=core_address, listener=each)
             )
-        listeners.append(RestListener(app, socket, linger=linger, tls=context))
+        listeners.append(RestListener(app, socket, linger=linger, tls=context, rules=rules))
     await cleanup.enter_async_context(watching(watched))
     return RestListeners(listeners)
 

@@ -193,6 +193,8 @@ class CoreOptions:
 
     max_call_seconds: float = 3600.0
     """The longest a call may take, whatever deadline its client set."""
+    client_timeout_seconds: float = 30.0
+    """How long a client may take to begin to speak gRPC, TLS included."""
     max_message_bytes: int = 4 * 1024 * 1024
     """The largest request accepted, in bytes."""
     reflection: bool = True
@@ -364,7 +366,9 @@ async def _listen(
         Harnesses(make_researcher),
         metrics,
         options.tracing,
-        ServerLimits(options.max_call_seconds, options.max_message_bytes),
+        ServerLimits(
+            options.max_call_seconds, options.max_message_bytes, options.client_timeout_seconds
+        ),
         _gate(options, kept),
         kept.usage,
         with_reflection=options.reflection,

@@ -62,7 +62,7 @@ async def live(voice_home: Path) -> AsyncIterator[Live]:
     core = await start_core(CoreOptions(home=voice_home, port=0, threads=1, speech=options))
     speech = core._speech
     assert speech is not None
-    facade = FacadeOptions(core_address=core.unix_address, upload_idle_seconds=2)
+    facade = FacadeOptions(core_address=core.unix_address, body_idle_seconds=2)
     try:
         async with (
             grpc.aio.insecure_channel(core.address) as channel,

@@ -31,9 +31,8 @@ from sterna_rest.core import CoreLink, core_link
 from sterna_rest.http.disconnect import unless_client_leaves
 from sterna_rest.http.event_stream import EventStream
 from sterna_rest.http.openapi import EVENT_SCHEMA, error_documentation
-from sterna_rest.http.upload import UploadRoute
 
-router = APIRouter(tags=["audio"], route_class=UploadRoute)
+router = APIRouter(tags=["audio"])
 
 _RESPONSES: dict[int | str, Any] = {
     200: {

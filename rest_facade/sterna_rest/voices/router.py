@@ -26,7 +26,7 @@ from sterna_rest.errors.from_core import core_error
 from sterna_rest.http.disconnect import unless_client_leaves
 from sterna_rest.http.openapi import error_documentation
 from sterna_rest.http.request_context import request_context
-from sterna_rest.http.upload import UploadRoute, file_parts
+from sterna_rest.http.upload import file_parts
 from sterna_rest.voices.schemas import (
     VOICE_EXAMPLE,
     VoiceDeleted,
@@ -36,7 +36,7 @@ from sterna_rest.voices.schemas import (
 )
 from sterna_rest.voices.transcode import voice_list, voice_object, voice_parameter
 
-router = APIRouter(tags=["voices"], route_class=UploadRoute)
+router = APIRouter(tags=["voices"])
 
 VoiceId = Annotated[str, Path(description="The id of a voice.")]
 

@@ -17,6 +17,11 @@ class RequestSettings(BaseModel):
 
     request_timeout: float = Field(default=600.0, gt=0, le=86400)
     """The longest one generation may take."""
+    client_timeout: float = Field(default=30.0, gt=0, le=3600)
+    """How long a client may let the server wait: for the headers of a request, for more of its
+    body, and for room for more of the answer."""
+    max_connections: int = Field(default=4096, ge=16, le=65536)
+    """Connections of each REST listener at the same time; silent ones make room for new ones."""
     max_body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
     """The largest JSON body that REST accepts."""
     grace: float = Field(default=30.0, ge=0, le=3600)

@@ -56,6 +56,8 @@ class ServerLimits:
 
     max_call_seconds: float
     max_message_bytes: int
+    handshake_seconds: float
+    """How long a new connection may take until it speaks gRPC."""
 
 
 class RpcServer:
@@ -87,7 +89,7 @@ class RpcServer:
                     self.book, gate, usage.book, metrics, tracing, limits.max_call_seconds
                 ),
             ),
-            options=_options(limits.max_message_bytes),
+            options=_options(limits),
         )
         inference = InferenceServicer(models, sessions, answers, harnesses)
         admin = ModelAdminServicer(
@@ -166,12 +168,19 @@ class RpcServer:
         return port
 
 
-def _options(max_message_bytes: int) -> list[tuple[str, int]]:
+def _options(limits: ServerLimits) -> list[tuple[str, int]]:
     return [
         # Two servers on one port would silently share it otherwise.
         ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", limits.max_message_bytes),
         ("grpc.max_send_message_length", -1),
+        # A connection that says nothing is closed.
+        ("grpc.server_handshake_timeout_ms", round(limits.handshake_seconds * 1000)),
+        # Headers of a call; those of this protocol are far smaller.
+        ("grpc.max_metadata_size", 16 * 1024),
+        ("grpc.absolute_max_metadata_size", 32 * 1024),
+        # Calls of one connection at the same time: those of a façade come over one.
+        ("grpc.max_concurrent_streams", 10_000),
         # Clients may ping a silent connection as often as every ten seconds: answers can be slow.
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),

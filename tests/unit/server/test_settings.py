@@ -112,6 +112,8 @@ def test_every_setting_is_an_option_of_serve_or_rest() -> None:
         "max_audio_bytes",
         "max_audio_seconds",
         "max_body_bytes",
+        "max_connections",
+        "client_timeout",
         "search_endpoint",
         "search_private_pages",
         "session_ttl",
