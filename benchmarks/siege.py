@@ -3,9 +3,10 @@
     sterna serve --port 8000 &
     python -m benchmarks.siege http://127.0.0.1:8000 --grpc 127.0.0.1:50051 --connections 10000
 
-Each part opens connections that only take (silent, slow, unread, or more than are allowed), and asks
-`/health` and a short answer every quarter of a second through connections of its own. It prints how
-many of these were answered, and how long they took. It needs as many open files as connections.
+Each part opens connections that only take (silent, slow, unread, or more than are allowed).
+Meanwhile somebody asks for `/health` and a short answer every quarter of a second, each time over a
+new connection. It prints how many of these were answered, and how long they took. It needs as many
+open files as connections.
 """
 
 from __future__ import annotations
