@@ -11,6 +11,8 @@ import grpc
 import pytest
 from google.protobuf import duration_pb2
 
+import sterna
+from sterna.errors import NotFoundError
 from sterna.v1 import chat_pb2, generation_pb2, inference_pb2, stored_answer_pb2
 from sterna_service.app import CoreOptions, start_core
 from sterna_service.errors import StartupError
@@ -278,3 +280,20 @@ async def test_an_answer_expires(core: CoreClient) -> None:
 async def test_a_default_life_that_makes_no_sense(home: Path, seconds: float) -> None:
     with pytest.raises(StartupError, match="answer_ttl_seconds must be 1 to 315360000"):
         await start_core(CoreOptions(home=home, port=0, answer_ttl_seconds=seconds))
+
+
+async def test_through_the_client(core: CoreClient) -> None:
+    async with sterna.AsyncClient(core.core.address) as client:
+        first = await client.chat("What is the capital of France?", store=True, temperature=0)
+        second = await client.chat(
+            "And of Italy?", store=True, previous_response_id=first.response_id, max_tokens=8
+        )
+        kept = await client.get_answer(second.response_id)
+        assert [each.response_id for each in kept] == [first.response_id, second.response_id]
+        assert kept[0].choice == first.choices[0]
+        assert kept[0].messages == (sterna.Message("user", "What is the capital of France?"),)
+        assert kept[1].previous_response_id == first.response_id
+        await client.delete_answer(second.response_id)
+        with pytest.raises(NotFoundError) as caught:
+            await client.get_answer(second.response_id)
+    assert caught.value.reason == "ANSWER_NOT_FOUND"

@@ -58,6 +58,12 @@ class ChatOptions(GenerationOptions, total=False):
     """Options of a chat call."""
 
     session_id: str | None
+    # Keep the question and the answer, under the answer's `response_id`.
+    store: bool | None
+    # The kept answer that this conversation follows.
+    previous_response_id: str | None
+    # A system message before everything, for this call only.
+    instructions: str | None
     tools: Tools | None
     # "auto", "none", "required", or the name of a tool.
     tool_choice: str | None
@@ -103,6 +109,9 @@ def chat_spec(messages: Messages, options: Mapping[str, Any]) -> generation_pb2.
     options = _given(options)
     spec = _spec(options, ChatOptions.__optional_keys__)
     spec.session_id = options.get("session_id", "")
+    for name in ("store", "previous_response_id", "instructions"):
+        if name in options:
+            setattr(spec.storage, name, options[name])
     spec.chat.CopyFrom(chat_prompt(messages, options.get("tools", ())))
     chat = spec.chat
     if "tool_choice" in options:

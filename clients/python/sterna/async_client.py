@@ -11,7 +11,7 @@ import grpc
 from grpc import aio
 
 from sterna import types
-from sterna._calls import admin, inference, sessions
+from sterna._calls import admin, answers, inference, sessions
 from sterna._calls.call import Call, StreamCall
 from sterna._channel import Connection, Tls
 from sterna._events import Collector, event_from
@@ -159,6 +159,8 @@ class AsyncClient:
     get_session = async_unary(sessions.get_session)
     list_sessions = async_planned(sessions.list_sessions)
     delete_session = async_unary(sessions.delete_session)
+    get_answer = async_unary(answers.get_answer)
+    delete_answer = async_unary(answers.delete_answer)
     list_models = async_planned(admin.list_models)
     get_model = async_unary(admin.get_model)
     load_model = async_unary(admin.load_model)

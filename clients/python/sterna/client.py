@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar, Unpack
 import grpc
 
 from sterna import types
-from sterna._calls import admin, inference, sessions
+from sterna._calls import admin, answers, inference, sessions
 from sterna._calls.call import Call, StreamCall
 from sterna._channel import Connection, Tls
 from sterna._events import Collector, event_from
@@ -158,6 +158,8 @@ class Client:
     get_session = unary(sessions.get_session)
     list_sessions = planned(sessions.list_sessions)
     delete_session = unary(sessions.delete_session)
+    get_answer = unary(answers.get_answer)
+    delete_answer = unary(answers.delete_answer)
     list_models = planned(admin.list_models)
     get_model = unary(admin.get_model)
     load_model = unary(admin.load_model)

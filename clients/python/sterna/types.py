@@ -336,3 +336,18 @@ class Conversation:
 
     session: Session
     messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """A kept answer and what was asked, without what they follow."""
+
+    response_id: str
+    previous_response_id: str
+    model_id: str
+    create_time: datetime
+    expire_time: datetime
+    messages: tuple[Message, ...]
+    choice: Choice
+    usage: Usage
+    document: str

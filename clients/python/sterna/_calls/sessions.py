@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from sterna import types
@@ -41,11 +42,15 @@ def get_session(session_id: str, *, timeout: float | None = None) -> Call[types.
         inference_pb2.GetSessionRequest(session_id=session_id, include_messages=True),
         inference_pb2.GetSessionResponse,
         lambda reply: types.Conversation(
-            from_message(types.Session, reply.session),
-            tuple(_message(message) for message in reply.messages),
+            from_message(types.Session, reply.session), messages_of(reply.messages)
         ),
         timeout,
     )
+
+
+def messages_of(messages: Iterable[chat_pb2.ChatMessage]) -> tuple[types.Message, ...]:
+    """Turns as they were said."""
+    return tuple(map(_message, messages))
 
 
 def _message(message: chat_pb2.ChatMessage) -> types.Message:
