@@ -16,6 +16,9 @@ mapfile -t packages < <(.venv/bin/python scripts/requirements.py postgres)
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$PWD/constraints.txt
 pip() { "$venv/bin/python" -m pip --quiet "$@"; }
 pip install "${packages[@]}"
+# The command as it is with the extra.
+printf '#!%s\nfrom sterna_server.cli import main\n\nmain()\n' "$PWD/$venv/bin/python" >"$venv/bin/sterna"
+chmod +x "$venv/bin/sterna"
 
 # Where initdb and postgres are: STERNA_POSTGRES_BIN, the path, Debian's place, the wheel.
 find_server() {
@@ -64,5 +67,6 @@ as_owner "$bin/pg_ctl" -D "$work/data" -l "$work/log" -w -t 60 \
 export STERNA_TEST_POSTGRES=postgresql://sterna@127.0.0.1:$port/postgres
 
 # shellcheck disable=SC2086
-"$venv/bin/python" -m pytest -q ${TESTS:-tests/state tests/contract/test_sessions.py \
+"$venv/bin/python" -m pytest -q ${TESTS:-tests/state tests/fault/test_database.py \
+  tests/fault/test_kill_loop.py tests/contract/test_sessions.py \
   tests/contract/test_stored_answers.py tests/contract/test_webhooks.py tests/contract/test_usage.py} ${PYTEST:-}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,6 +42,8 @@ class HookServer:
 
     url: str = ""
     statuses: list[int] = field(default_factory=lambda: [204])
+    answer: Callable[[], int] = field(init=False)
+    """Chooses the status of the next answer; at first from `statuses`."""
     headers: dict[str, str] = field(default_factory=dict)
     hold: threading.Event | None = None
     """Requests to `/slow` are answered when it is set."""
@@ -49,6 +51,12 @@ class HookServer:
     """Written instead of an answer, again and again until the connection is closed."""
     told: list[Told] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def __post_init__(self) -> None:
+        self.answer = self._next_status
+
+    def _next_status(self) -> int:
+        return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
 
     def wait(self, count: int, seconds: float = 60.0) -> list[Told]:
         """The requests, once there are so many."""
@@ -80,10 +88,13 @@ def hook_server() -> Iterator[HookServer]:
 
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])
-            body = self.rfile.read(length).decode()
+            data = self.rfile.read(length)
+            if len(data) < length:
+                return  # who sent it was killed
+            body = data.decode()
             headers = {name.lower(): value for name, value in self.headers.items()}
             with state.changed:
-                status = state.statuses.pop(0) if len(state.statuses) > 1 else state.statuses[0]
+                status = state.answer()
                 state.told.append(Told(self.path, headers, body, status))
                 state.changed.notify_all()
             if self.path == "/slow" and state.hold is not None:

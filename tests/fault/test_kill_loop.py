@@ -1,0 +1,21 @@
+"""A few rounds of the kill loop; `python -m tests.fault.kill_loop` runs hundreds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fault.kill_loop import kill_loop
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(600)
+async def test_what_was_acknowledged_survives_being_killed(
+    tmp_path: Path, database_url: str
+) -> None:
+    lines: list[str] = []
+    ledger = await kill_loop(4, tmp_path, database_url=database_url, seed=1, report=lines.append)
+    assert ledger.problems == []
+    assert ledger.acknowledged > 0
+    assert lines
