@@ -353,7 +353,9 @@ async def _listen(
     pulls = Pulls(store, Hub(options.hub_endpoint, options.hub_token), models.events)
     speech = None
     if options.speech is not None:
-        speech = Speech(options.speech, options.home.expanduser(), inspect_host().threads)
+        speech = Speech(
+            options.speech, options.home.expanduser(), inspect_host().threads, metrics.heard
+        )
     if options.keys and not await kept.keyring.count():
         _log.warning("no API key exists, so nobody can call; `sterna keys create` makes one")
     server = RpcServer(

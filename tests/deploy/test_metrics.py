@@ -12,7 +12,6 @@ from sterna_server.settings import load_settings
 from sterna_server.telemetry import Telemetry
 from sterna_service.app import CoreOptions
 from sterna_service.speech.options import SpeechOptions
-from sterna_service.telemetry.record import CallRecord
 from tests.deploy.expressions import alerts, dashboard_expressions, selections
 from tests.support.core import running_core
 from tests.support.facade_server import facade_server
@@ -43,7 +42,7 @@ async def page(sterna_home: Path, monkeypatch: pytest.MonkeyPatch) -> Scrape:
                 assert answer.status_code == 404
                 # What a transcription would note; speech itself needs packages that are not
                 # always here.
-                CallRecord(core.core.metrics, "/x").heard("recognition", 2.0, 1.0)
+                core.core.metrics.heard("recognition", 2.0, 1.0)
                 return parse((await client.get("/metrics")).text)
 
 

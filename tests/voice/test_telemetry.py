@@ -16,8 +16,10 @@ from sterna.v1 import recognition_pb2, speech_pb2, speech_pb2_grpc
 from sterna_service.app import CoreOptions, start_core
 from sterna_service.speech.options import SpeechOptions
 from sterna_service.telemetry.otel import CallTracing
+from tests.support.dialogue import Talk
 from tests.support.metrics import Scrape, scrape
 from tests.support.speech import messages, recording
+from tests.voice.conftest import Live
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -93,3 +95,23 @@ async def test_the_steps_of_the_workers_are_spans_of_their_call(told: Told) -> N
         values = " ".join(str(value) for value in (span.attributes or {}).values())
         assert "Terns" not in values
         assert "seven" not in values
+
+
+async def test_the_turns_of_a_conversation_count_as_requests(live: Live) -> None:
+    registry = live.core.metrics.registry
+    before = scrape(registry)
+    talk = Talk(live.stub)
+    talk.say(7, 3, 1)
+    talk.end()
+    await talk.rest()
+    after = scrape(registry)
+
+    def grown(name: str, **labels: str) -> float:
+        return after.value(name, **labels) - before.value(name, **labels)
+
+    assert grown("gen_ai_server_request_duration_seconds_count", error_type="") == 1
+    assert grown("gen_ai_server_time_to_first_token_seconds_count") == 1
+    usage = talk.all("turn_done")[0].usage
+    assert grown("sterna_tokens_total", gen_ai_token_type="output") == usage.completion_token_count
+    assert grown("sterna_speech_audio_seconds_total", operation="recognition") > 1
+    assert grown("sterna_speech_audio_seconds_total", operation="synthesis") > 0.5

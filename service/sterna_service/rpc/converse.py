@@ -38,11 +38,11 @@ from sterna_service.dialogue.types import (
     UserTurn,
 )
 from sterna_service.errors import ServiceError, invalid
-from sterna_service.inference.events import Delta, GenerationEvent, Started
+from sterna_service.inference.events import Delta, GenerationEvent, Started, Usage
 from sterna_service.inference.harness import Harnesses
 from sterna_service.inference.spec import GenerationSpec
 from sterna_service.models.registry import ModelRegistry
-from sterna_service.rpc.calls import current_call
+from sterna_service.rpc.calls import Call, current_call
 from sterna_service.rpc.from_events import duration, stream_response, usage_message
 from sterna_service.rpc.from_speech import (
     interim_text,
@@ -54,6 +54,8 @@ from sterna_service.rpc.to_chat import message_of
 from sterna_service.rpc.to_spec import generation_spec, seconds_of
 from sterna_service.rpc.to_speech import live_format, recognition_request, synthesis_request
 from sterna_service.speech.types import Activity, AudioPart, Interim, Segment, SynthesisStarted
+from sterna_service.telemetry.record import tokens_of
+from sterna_service.telemetry.spans import kind_of
 
 M = TypeVar("M", bound=Message)
 
@@ -71,15 +73,40 @@ def generator(models: ModelRegistry, harnesses: Harnesses, adapter_id: str) -> G
         with renamed("spec", "config.generation"):
             lease = await models.acquire(spec.model_id, adapter_id)
             with lease as model:
-                current_call().notes["model"] = model.model_id
+                call = current_call()
+                call.notes["model"] = model.model_id
                 if spec.keep_alive is not None:
                     lease.keep(spec.keep_alive)
-                run = harnesses.generate(model, spec, lease.harness)
-                async with contextlib.aclosing(run) as events:
+                run = harnesses.generate(model, replace(spec, adapter=lease.adapter), lease.harness)
+                async with contextlib.aclosing(_measured(call, model.model_id, run)) as events:
                     async for event in events:
                         yield event
 
     return generate
+
+
+async def _measured(
+    call: Call, model_id: str, run: AsyncGenerator[GenerationEvent]
+) -> AsyncGenerator[GenerationEvent]:
+    """The events of one turn, which count as a request of their own."""
+    turn = call.record.turn("chat", model_id)
+    reason = ""
+    try:
+        async with contextlib.aclosing(run) as events:
+            async for event in events:
+                if isinstance(event, Started):
+                    turn.started(event.queue_seconds, event.prefill_seconds)
+                    call.spent += event.prompt_tokens
+                elif isinstance(event, Delta):
+                    call.spent += len(event.token_ids)
+                elif isinstance(event, Usage):
+                    turn.used(tokens_of(event, 1))
+                yield event
+    except BaseException as error:
+        reason = kind_of(error)
+        raise
+    finally:
+        turn.end(reason)
 
 
 def dialogue_config(config: speech_pb2.ConversationConfig) -> DialogueConfig:

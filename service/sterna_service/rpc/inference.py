@@ -44,7 +44,7 @@ from sterna_service.rpc.from_sessions import (
 from sterna_service.rpc.pages import size_of_page
 from sterna_service.rpc.to_chat import session_messages
 from sterna_service.rpc.to_spec import generation_spec, session_ttl, tokenize_prompt
-from sterna_service.telemetry.record import Tokens
+from sterna_service.telemetry.record import tokens_of
 
 Context = ServicerContext[Any, Any]
 
@@ -231,7 +231,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             async with contextlib.aclosing(run) as events:
                 async for event in events:
                     if isinstance(event, Started):
-                        call.record.started(event.queue_seconds, event.prefill_seconds)
+                        record = call.record.generation
+                        assert record is not None
+                        record.started(event.queue_seconds, event.prefill_seconds)
                         call.spent += event.prompt_tokens
                     elif isinstance(event, Delta):
                         call.spent += len(event.token_ids)
@@ -279,22 +281,15 @@ async def _tokenize(
 def _note(model: Embedder, usage: Usage) -> None:
     call = current_call()
     call.notes["model"] = model.model_id
-    call.record.generates("embeddings", model.model_id)
-    call.record.computed(usage.queue_seconds, usage.prefill_seconds)
+    record = call.record.generates("embeddings", model.model_id)
+    record.computed(usage.queue_seconds, usage.prefill_seconds)
     _note_usage(usage, 1)
 
 
 def _note_usage(usage: Usage, choices: int) -> None:
     call = current_call()
-    call.record.used(
-        Tokens(
-            usage.prompt_tokens,
-            usage.cached_tokens,
-            usage.completion_tokens,
-            choices,
-            usage.decode_seconds,
-        )
-    )
+    if call.record.generation is not None:
+        call.record.generation.used(tokens_of(usage, choices))
     # What was counted along the way is for answers that are broken off.
     call.spent = usage.prompt_tokens + usage.completion_tokens
     notes = call.notes

@@ -183,7 +183,6 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             notes["transcription_id"] = event.transcription_id
         elif isinstance(event, RecognitionDone):
             notes["audio_seconds"] = round(event.duration, 3)
-            current_call().record.heard("recognition", event.duration, event.compute_seconds)
             self._log.add(
                 EventKind.TRANSCRIPTION_COMPLETED,
                 model_id=str(notes["model"]),
@@ -199,5 +198,4 @@ def _note_synthesis(event: SynthesisEvent) -> None:
         notes["model"] = event.model_id
         notes["synthesis_id"] = event.synthesis_id
     elif isinstance(event, SynthesisDone):
-        current_call().record.heard("synthesis", event.duration, event.compute_seconds)
         notes["audio_seconds"] = round(event.duration, 3)

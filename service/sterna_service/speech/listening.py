@@ -62,7 +62,8 @@ class Listening:
             async for event in events:
                 yield event
         text = "".join(self._texts).strip()
-        yield RecognitionDone(text, self._duration, self._session.busy_seconds)
+        self._session.note_audio(self._duration)
+        yield RecognitionDone(text, self._duration)
 
     async def _hear(
         self, parts: AsyncIterator[LivePart], patience: float | None

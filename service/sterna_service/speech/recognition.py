@@ -170,7 +170,8 @@ class Recognition:
             segment = segment_of(fields, len(texts))
             texts.append(segment.text)
             yield segment
-        yield RecognitionDone("".join(texts).strip(), length, session.busy_seconds)
+        session.note_audio(length)
+        yield RecognitionDone("".join(texts).strip(), length)
 
 
 def _options(model: SpeechModel, request: RecognitionRequest) -> dict[str, Any]:

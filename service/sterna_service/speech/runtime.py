@@ -13,7 +13,7 @@ from sterna_service.speech.options import COMPUTE_TYPES, SpeechOptions
 from sterna_service.speech.recognition import Recognition
 from sterna_service.speech.synthesis import Synthesis
 from sterna_service.speech.voices import Voices
-from sterna_service.speech.worker import Worker
+from sterna_service.speech.worker import AudioObserver, Worker
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,14 @@ class Speech:
     small host only one of the two computes at a time.
     """
 
-    def __init__(self, options: SpeechOptions, home: Path, processors: int) -> None:
+    def __init__(
+        self,
+        options: SpeechOptions,
+        home: Path,
+        processors: int,
+        on_audio: AudioObserver = lambda kind, audio_seconds, busy_seconds: None,
+    ) -> None:
+        """`processors` is how many there are for everything; `on_audio` hears what was done."""
         self.options = options
         gate = asyncio.Semaphore(1 if processors < _PROCESSORS_FOR_BOTH else 2)
         recognizers = SpeechModels(Kind.RECOGNITION, home, options.recognition_model)
@@ -45,6 +52,7 @@ class Speech:
             gate=gate,
             max_queue=options.max_queue,
             keep_alive=options.keep_alive_seconds if options.keep_alive_seconds >= 0 else None,
+            on_audio=on_audio,
         )
         self.synthesizer = Worker(
             "synthesis",
@@ -53,6 +61,7 @@ class Speech:
             gate=gate,
             max_queue=options.max_queue,
             keep_alive=options.keep_alive_seconds if options.keep_alive_seconds >= 0 else None,
+            on_audio=on_audio,
         )
         self.voices = Voices(
             options.voices_dir or home / "voices",

@@ -115,7 +115,9 @@ class Synthesis:
                     with place.aside():
                         yield AudioPart(finished.data[begin : begin + _LARGEST_PART])
                 count = characters if isinstance(characters, int) else characters.count
-                yield SynthesisDone(finished.header["duration"], count, session.busy_seconds)
+                duration = finished.header["duration"]
+                session.note_audio(duration)
+                yield SynthesisDone(duration, count)
 
     async def _checked(self, request: SynthesisRequest) -> tuple[int, SpeechModel, str, Path]:
         """The rate in Hz (0: the model's own), the model, and the voice with its file."""

@@ -113,11 +113,10 @@ class UtteranceDone:
 
 @dataclass(frozen=True, slots=True)
 class RecognitionDone:
-    """The end. `duration` is the length of the audio, `compute_seconds` the worker's time."""
+    """The end. `duration` is the length of the audio in seconds."""
 
     text: str
     duration: float
-    compute_seconds: float = 0.0
 
 
 RecognitionEvent = (
@@ -157,11 +156,10 @@ class AudioPart:
 
 @dataclass(frozen=True, slots=True)
 class SynthesisDone:
-    """The end: seconds of audio, characters that were spoken, and the worker's time in seconds."""
+    """The end: seconds of audio, and characters that were spoken."""
 
     duration: float
     characters: int
-    compute_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

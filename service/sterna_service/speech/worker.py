@@ -7,7 +7,7 @@ import contextlib
 import importlib.util
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any
 
 from sterna_service.errors import Reason, ServiceError
@@ -20,6 +20,11 @@ _UNTRACED = ("live_recognize",)
 _log = logging.getLogger(__name__)
 
 INSTALL_COMMAND = 'pip install "sterna-server[voice]"'
+
+
+AudioObserver = Callable[[str, float, float], None]
+"""Hears of every request that was done: the kind of worker, seconds of audio, and the seconds that
+the worker computed for it."""
 
 
 class Session:
@@ -104,6 +109,10 @@ class Session:
                 self._worker.busy_seconds += seconds
                 span.end()
 
+    def note_audio(self, seconds: float) -> None:
+        """Notes that the worker has made, or understood, so many seconds of audio."""
+        self._worker.on_audio(self._worker.kind, seconds, self.busy_seconds)
+
     async def close(self) -> None:
         """Forgets the stream."""
         with contextlib.suppress(ServiceError):
@@ -151,6 +160,7 @@ class Worker:
         threads: int,
         gate: asyncio.Semaphore,
         max_queue: int,
+        on_audio: AudioObserver = lambda kind, audio_seconds, busy_seconds: None,
         keep_alive: float | None = None,
     ) -> None:
         self.kind = kind
@@ -166,6 +176,7 @@ class Worker:
         self._starting = asyncio.Lock()
         self._turns = asyncio.Lock()
         self._places = 0
+        self.on_audio = on_audio
         self.starts = 0
         """How often the process was started."""
         self.busy_seconds = 0.0

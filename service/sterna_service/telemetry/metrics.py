@@ -116,3 +116,9 @@ class CoreMetrics:
     def loaded(self, model_id: str, succeeded: bool, seconds: float) -> None:
         """Notes the load of a model, as a `LoadObserver`."""
         self.loads.labels(model_id, "loaded" if succeeded else "failed").observe(seconds)
+
+    def heard(self, operation: str, audio_seconds: float, busy_seconds: float) -> None:
+        """Notes audio that was recognised (`recognition`) or made (`synthesis`)."""
+        self.audio.labels(operation).inc(audio_seconds)
+        if audio_seconds > 0:
+            self.real_time_factor.labels(operation).observe(busy_seconds / audio_seconds)

@@ -1,10 +1,11 @@
-"""What is measured of one call, from its arrival to its end."""
+"""What is measured of one call, and of the generations in it."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 
+from sterna_service.inference.events import Usage
 from sterna_service.telemetry.metrics import CoreMetrics
 
 
@@ -19,32 +20,36 @@ class Tokens:
     decode_seconds: float
 
 
-class CallRecord:
-    """Follows one call. Each method is called as the thing happens, once at most."""
+def tokens_of(usage: Usage, choices: int) -> Tokens:
+    """The tokens that a generation tells of at its end."""
+    return Tokens(
+        usage.prompt_tokens,
+        usage.cached_tokens,
+        usage.completion_tokens,
+        choices,
+        usage.decode_seconds,
+    )
 
-    __slots__ = ("_begin", "_method", "_metrics", "_model", "_operation")
 
-    def __init__(self, metrics: CoreMetrics, method: str) -> None:
-        """`method` is `/package.Service/Method`, of the protocol and nothing that a client made."""
+class GenerationRecord:
+    """Follows one generation or embedding. Each method is called as the thing happens."""
+
+    __slots__ = ("_begin", "_labels", "_metrics", "_model")
+
+    def __init__(
+        self, metrics: CoreMetrics, operation: str, model_id: str, begin: float | None = None
+    ) -> None:
+        """`operation` is `chat`, `text_completion` or `embeddings`; `begin` is a moment of
+        `time.perf_counter`, now by default."""
         self._metrics = metrics
-        self._method = method.removeprefix("/")
-        self._operation = ""
-        self._model = ""
-        self._begin = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        """Since the call arrived."""
-        return time.perf_counter() - self._begin
-
-    def generates(self, operation: str, model_id: str) -> None:
-        """It is a generation or an embedding: `chat`, `text_completion` or `embeddings`."""
-        self._operation, self._model = operation, model_id
+        self._model = model_id
+        self._labels = (operation, model_id)
+        self._begin = time.perf_counter() if begin is None else begin
 
     def started(self, queue_seconds: float, prefill_seconds: float) -> None:
         """The prompt is computed and the first token is there."""
-        metrics = self._metrics
-        metrics.first_token.labels(self._operation, self._model).observe(self.seconds)
+        seconds = time.perf_counter() - self._begin
+        self._metrics.first_token.labels(*self._labels).observe(seconds)
         self.computed(queue_seconds, prefill_seconds)
 
     def computed(self, queue_seconds: float, prefill_seconds: float) -> None:
@@ -54,29 +59,53 @@ class CallRecord:
 
     def used(self, tokens: Tokens) -> None:
         """All tokens are there."""
-        metrics, labels = self._metrics, (self._operation, self._model)
-        metrics.tokens.labels(*labels, "input").inc(tokens.prompt)
+        metrics = self._metrics
+        metrics.tokens.labels(*self._labels, "input").inc(tokens.prompt)
         if tokens.cached:
-            metrics.tokens.labels(*labels, "cached").inc(tokens.cached)
+            metrics.tokens.labels(*self._labels, "cached").inc(tokens.cached)
         if tokens.completion:
-            metrics.tokens.labels(*labels, "output").inc(tokens.completion)
+            metrics.tokens.labels(*self._labels, "output").inc(tokens.completion)
         further = tokens.completion / max(1, tokens.choices) - 1
         if further > 0:
-            metrics.output_token.labels(*labels).observe(tokens.decode_seconds / further)
+            metrics.output_token.labels(*self._labels).observe(tokens.decode_seconds / further)
 
-    def heard(self, operation: str, audio_seconds: float, compute_seconds: float) -> None:
-        """Audio was recognised (`recognition`) or made (`synthesis`)."""
-        self._metrics.audio.labels(operation).inc(audio_seconds)
-        if audio_seconds > 0:
-            factor = compute_seconds / audio_seconds
-            self._metrics.real_time_factor.labels(operation).observe(factor)
+    def end(self, reason: str) -> None:
+        """It ended; `reason` is the protocol's, empty for success."""
+        seconds = time.perf_counter() - self._begin
+        self._metrics.requests.labels(*self._labels, reason).observe(seconds)
+
+
+class CallRecord:
+    """Follows one call, and the generation that it is for."""
+
+    __slots__ = ("_begin", "_method", "_metrics", "generation")
+
+    def __init__(self, metrics: CoreMetrics, method: str) -> None:
+        """`method` is `/package.Service/Method`, of the protocol and nothing that a client made."""
+        self._metrics = metrics
+        self._method = method.removeprefix("/")
+        self._begin = time.perf_counter()
+        self.generation: GenerationRecord | None = None
+        """What the whole call is for, if it is one."""
+
+    @property
+    def seconds(self) -> float:
+        """Since the call arrived."""
+        return time.perf_counter() - self._begin
+
+    def generates(self, operation: str, model_id: str) -> GenerationRecord:
+        """The whole call is for one generation or embedding, which began with it."""
+        self.generation = GenerationRecord(self._metrics, operation, model_id, self._begin)
+        return self.generation
+
+    def turn(self, operation: str, model_id: str) -> GenerationRecord:
+        """One of several generations of the call, which begins now; who asks for it ends it."""
+        return GenerationRecord(self._metrics, operation, model_id)
 
     def end(self, status: str, reason: str) -> None:
         """The call ended. `status` is gRPC's; `reason` is the protocol's, empty for success."""
-        seconds = self.seconds
-        self._metrics.calls.labels(self._method, status).observe(seconds)
+        self._metrics.calls.labels(self._method, status).observe(self.seconds)
         if reason:
             self._metrics.refusals.labels(self._method, reason).inc()
-        if self._model:
-            labels = (self._operation, self._model, reason)
-            self._metrics.requests.labels(*labels).observe(seconds)
+        if self.generation is not None:
+            self.generation.end(reason)
