@@ -103,14 +103,10 @@ class Stand:
         return make_prompt(self._trial, number, length)
 
     def clocks(self) -> Clocks:
-        pid = self.server.process.pid
-        loop = processor_seconds(Path(f"/proc/{pid}/task/{pid}/stat"))
-        return Clocks(
-            loop,
-            processor_seconds(Path(f"/proc/{pid}/stat")) - loop,
-            processor_seconds(Path(f"/proc/{self.facade.process.pid}/stat")),
-            time.process_time(),
-        )
+        server = thread_seconds(self.server.process.pid)
+        loop = server.pop(self.server.process.pid)
+        facade = thread_seconds(self.facade.process.pid)
+        return Clocks(loop, sum(server.values()), sum(facade.values()), time.process_time())
 
 
 async def measure(stand: Stand, options: argparse.Namespace) -> dict[str, Way]:
@@ -199,8 +195,16 @@ async def measure_idle(server: ServerProcess, count: int, seconds: float) -> Non
             call.cancel()
 
 
+def thread_seconds(process: int) -> dict[int, float]:
+    """Processor time of each thread, to the nanosecond: Linux's `schedstat`."""
+    return {
+        int(task.name): int((task / "schedstat").read_text().split()[0]) / 1e9
+        for task in Path(f"/proc/{process}/task").iterdir()
+    }
+
+
 def processor_seconds(stat: Path) -> float:
-    """Of a process or a thread, in user and system mode."""
+    """Of a process, in user and system mode, in steps of a clock tick."""
     fields = stat.read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

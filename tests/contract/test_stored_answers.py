@@ -249,6 +249,7 @@ async def test_what_is_refused(core: CoreClient) -> None:
         (asked("Hi", choice_count=2), "spec.choice_count"),
         (chat(storage=storage()), "spec.chat.messages"),
         (chat("Hi", storage=storage(document="x" * 2**20 + "x")), "spec.storage.document"),
+        (chat("Hi", storage=storage(document="a\0b")), "spec.storage.document"),
         (
             chat("Hi", storage=storage(ttl=duration_pb2.Duration(seconds=-1))),
             "spec.storage.ttl",

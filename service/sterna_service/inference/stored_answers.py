@@ -182,6 +182,9 @@ def _checked(spec: GenerationSpec) -> tuple[ChatPrompt, AnswerStorage]:
     if size > MOST_DOCUMENT_BYTES:
         limit = f"at most {MOST_DOCUMENT_BYTES} bytes"
         raise out_of_range("spec.storage.document", limit, f"{size} bytes")
+    if "\0" in storage.document:
+        # Not every database takes it.
+        raise invalid("spec.storage.document", "must not hold the character U+0000")
     ttl = storage.ttl
     if ttl is not None and not timedelta() < ttl <= LONGEST_TTL:
         limit = f"above 0 s, at most {LONGEST_TTL // timedelta(seconds=1)} s"
