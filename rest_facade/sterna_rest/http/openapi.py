@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
+from pydantic_core import to_json
+from starlette.responses import Response
+from starlette.routing import Route
 
 
 class ErrorObject(BaseModel):
@@ -157,6 +160,22 @@ def document(app: FastAPI, routers: Sequence[APIRouter], *further: type[BaseMode
         return schema
 
     app.openapi = complete  # type: ignore[method-assign]
+    _serve_once_made(app)
+
+
+def _serve_once_made(app: FastAPI) -> None:
+    """FastAPI writes the document anew for each request, which takes long, and anybody may ask."""
+    path = app.openapi_url
+    made = b""
+
+    async def openapi(request: Request) -> Response:
+        nonlocal made
+        if not made:
+            made = to_json(app.openapi())
+        return Response(made, media_type="application/json")
+
+    routes = [route for route in app.router.routes if getattr(route, "path", None) != path]
+    app.router.routes[:] = [Route(path, openapi), *routes] if path else routes
 
 
 def _restore_examples(router: APIRouter, schema: dict[str, Any]) -> None:
