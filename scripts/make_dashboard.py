@@ -194,6 +194,12 @@ ROWS: dict[str, list[Panel]] = {
             [(quantiles(RPC, "rpc_method")[1][0], "{{rpc_method}}")],
         ),
         Panel(
+            "Webhooks",
+            "cps",
+            [(rate("sterna_webhook_attempts_total", "outcome"), "{{outcome}}")],
+            "Attempts to deliver events.",
+        ),
+        Panel(
             "Calls by status",
             "reqps",
             [(rate(f"{RPC}_count", "rpc_response_status_code"), "{{rpc_response_status_code}}")],

@@ -380,6 +380,7 @@ async def _listen(
             lambda: read_core(
                 models,
                 speech,
+                kept.webhooks,
                 version=server_version(),
                 draining=server.book.draining,
                 active_calls=server.book.active,

@@ -18,6 +18,7 @@ from sterna.v1 import event_pb2, model_admin_pb2
 from sterna_service.app import CoreOptions
 from tests.support.core import PATIENCE, CoreClient, chat, eventually, refusal, running_core
 from tests.support.hook_server import QUICK, HookServer, Told, hook_server
+from tests.support.metrics import scrape
 
 STARTED = event_pb2.EVENT_TYPE_MODEL_STARTED
 STOPPED = event_pb2.EVENT_TYPE_MODEL_STOPPED
@@ -48,6 +49,12 @@ def options(home: Path, database_url: str) -> CoreOptions:
 async def core(options: CoreOptions) -> AsyncIterator[CoreClient]:
     async with running_core(options) as client:
         yield client
+
+
+async def counted(core: CoreClient, **outcomes: int) -> bool:
+    """Whether the metrics say so of the attempts of this server."""
+    page, name = scrape(core.core.metrics.registry), "sterna_webhook_attempts_total"
+    return all(page.value(name, outcome=each) == count for each, count in outcomes.items())
 
 
 async def create(core: CoreClient, url: str, *types: int) -> model_admin_pb2.CreateWebhookResponse:
@@ -178,6 +185,7 @@ async def test_what_fails_is_sent_again_under_the_same_id(
     assert "redirects are not followed" in tried[1].message
     assert tried[0].HasField("next_attempt_time")
     assert not tried[2].HasField("next_attempt_time")
+    await eventually(lambda: counted(core, delivered=1, retried=2, given_up=0))
 
 
 async def test_a_target_that_is_gone_is_told_no_more(core: CoreClient, target: HookServer) -> None:
@@ -210,6 +218,7 @@ async def test_a_target_that_never_answers_well_is_given_up(
     tried = await attempts(core, made.webhook.webhook_id)
     assert [each.attempt_count for each in tried] == [1, 2, 3, 4]
     assert "last attempt" in tried[-1].message
+    await eventually(lambda: counted(core, delivered=0, retried=3, given_up=1))
 
 
 async def test_what_was_not_delivered_is_after_a_restart(

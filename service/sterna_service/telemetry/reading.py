@@ -6,11 +6,13 @@ from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.models.registry import ModelRegistry
 from sterna_service.speech.runtime import Speech
 from sterna_service.telemetry.scrape import EngineReading, Reading, WorkerReading
+from sterna_service.webhooks.webhooks import Webhooks
 
 
 def read_core(
     models: ModelRegistry,
     speech: Speech | None,
+    webhooks: Webhooks,
     *,
     version: str,
     draining: bool,
@@ -35,4 +37,5 @@ def read_core(
             WorkerReading(each.kind, each.pid, each.starts, each.requests, each.busy_seconds)
             for each in workers
         ],
+        webhook_attempts=webhooks.outcomes,
     )

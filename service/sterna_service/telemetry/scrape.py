@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,7 @@ class Reading:
     engines: list[EngineReading]
     retired: dict[str, dict[str, int]]
     workers: list[WorkerReading]
+    webhook_attempts: Mapping[str, int]
 
 
 # Totals of an engine: field of `EngineStats`, name, meaning.
@@ -101,6 +102,14 @@ class CoreCollector(Collector):
         yield from _totals(reading)
         if reading.workers:
             yield from _workers(reading.workers)
+        attempts = CounterMetricFamily(
+            "sterna_webhook_attempts",
+            "Attempts to deliver events: delivered, retried later, or given_up.",
+            labels=("outcome",),
+        )
+        for outcome, count in reading.webhook_attempts.items():
+            attempts.add_metric((outcome,), count)
+        yield attempts
         now = memory()
         limit = GaugeMetricFamily(
             "sterna_memory_limit_bytes",

@@ -32,6 +32,10 @@ _FAREWELL_SECONDS = 2.0
 _GONE = 410
 
 
+OUTCOMES = ("delivered", "retried", "given_up")
+"""How an attempt may end: it arrived, it is made again, or it was the last one."""
+
+
 class Dispatcher:
     """Takes deliveries from the outbox and makes attempts. Belongs to the event loop."""
 
@@ -51,6 +55,8 @@ class Dispatcher:
         self._busy: Counter[str] = Counter()
         self._task: asyncio.Task[None] | None = None
         self._failing = False
+        self.attempts: dict[str, int] = dict.fromkeys(OUTCOMES, 0)
+        """Attempts of this process, by how they ended."""
 
     def start(self) -> None:
         """Begins to send."""
@@ -148,6 +154,8 @@ class Dispatcher:
             "attempt": delivery.attempt_count + 1,
             "status": answer.status,
         }
+        failed = "given_up" if outcome.next_attempt_time is None else "retried"
+        self.attempts[failed if outcome.message else "delivered"] += 1
         if not outcome.message:
             _log.info("webhook told", extra=extra)
         else:

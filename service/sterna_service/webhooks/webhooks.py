@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sterna_service.errors import Reason, ServiceError, invalid
@@ -51,6 +51,11 @@ class Webhooks:
     def recorder(self) -> EventRecorder:
         """What takes the events."""
         return self._recorder
+
+    @property
+    def outcomes(self) -> Mapping[str, int]:
+        """Attempts to deliver, by how they ended: `OUTCOMES` of the dispatcher."""
+        return self._dispatcher.attempts
 
     def start(self, port: int | None) -> None:
         """Begins to record and to send, what an earlier server left first.
