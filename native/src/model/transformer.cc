@@ -384,7 +384,8 @@ void Transformer::project(const Pass& pass, std::initializer_list<Product> produ
 void Transformer::compute_angles(const std::vector<BatchRow>& rows) {
   const std::size_t half = config_.head_dim / 2;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    rotary_.angles(rows[i].position, rows[i].long_text, cos_.data() + i * half, sin_.data() + i * half);
+    rotary_.angles(rows[i].position, rows[i].long_text, cos_.data() + i * half,
+                   sin_.data() + i * half);
   }
 }
 
