@@ -54,6 +54,7 @@ TEST(what_is_not_run_is_refused_with_the_nearest_that_is) {
   refused("MapleForCausalLM", "mixtures of experts");
   refused("HGRNBitForCausalLM", "recurrent");
   refused("Gemma3TextModel", "bitnet-embedding-0.6b");
+  unsupported(qwen3_config(), "quantization", {{"group_size", 128}, {"bits", 2}}, "MLX");
   refused("GPT2LMHeadModel", "supported: BitNetForCausalLM, BitnetForCausalLM, LlamaForCausalLM");
 }
 

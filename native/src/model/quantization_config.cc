@@ -60,6 +60,11 @@ void check_bits(ConfigReader& reader) {
 
 void read_quantization(ConfigReader& reader, CheckpointConfig& config) {
   check_bits(reader);
+  if (reader.has("quantization")) {
+    reader.unsupported("quantization",
+                       "is that of MLX, whose files are not read; the same model as floats "
+                       "(-unpacked) or as GGUF is");
+  }
   if (!reader.has("quantization_config")) {
     config.storage = WeightStorage::kUndeclared;
     return;
