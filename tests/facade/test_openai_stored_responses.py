@@ -238,3 +238,41 @@ async def test_what_other_clients_stored_can_be_seen(live: Live, api: openai.Asy
         model=MODEL, input=ITALY, previous_response_id=found.id, max_output_tokens=4
     )
     assert followed.previous_response_id == found.id
+
+
+async def test_items_that_are_only_named(api: openai.AsyncOpenAI) -> None:
+    first = await api.responses.create(
+        model=MODEL,
+        input="Weather in Rome?",
+        tools=[WEATHER],
+        tool_choice="required",
+        parallel_tool_calls=False,
+        temperature=0,
+    )
+    call: Any = first.output[0]
+    (asked,) = [item async for item in api.responses.input_items.list(first.id)]
+    result: Any = {
+        "type": "function_call_output",
+        "call_id": call.call_id,
+        "output": "Sunny",
+    }
+    named: Any = [{"type": "item_reference", "id": each.id} for each in (asked, call)]
+    sent: Any = [{"role": "user", "content": "Weather in Rome?"}, call.to_dict()]
+    answers = [
+        await api.responses.create(
+            model=MODEL, input=[*items, result], temperature=0, max_output_tokens=20
+        )
+        for items in (named, sent)
+    ]
+    assert answers[0].output_text == answers[1].output_text
+    assert answers[0].usage is not None
+    assert answers[1].usage is not None
+    assert answers[0].usage.input_tokens == answers[1].usage.input_tokens
+
+
+@pytest.mark.parametrize("item_id", ["msg_1", f"msg_{'0' * 32}", "x", "fc_\n"])
+async def test_items_that_are_not_kept(api: openai.AsyncOpenAI, item_id: str) -> None:
+    reference: Any = {"type": "item_reference", "id": item_id}
+    with pytest.raises(openai.NotFoundError) as caught:
+        await api.responses.create(model=MODEL, input=[reference])
+    assert (caught.value.code, caught.value.param) == ("item_not_found", "input[0].id")

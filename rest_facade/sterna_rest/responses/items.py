@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from sterna.v1 import chat_pb2
@@ -20,9 +20,13 @@ def input_items(answer: GetAnswerResponse) -> list[dict[str, Any]]:
     """Everything that stood before a response, oldest first."""
     items: list[dict[str, Any]] = []
     for previous in answer.previous:
-        items += _asked(previous)
-        items += stored_body(previous)["output"]
+        items += own_items(previous)
     return [*items, *_asked(answer.answer)]
+
+
+def own_items(answer: StoredAnswer) -> list[dict[str, Any]]:
+    """What a response was asked, and its output."""
+    return [*_asked(answer), *stored_body(answer)["output"]]
 
 
 def page_of_items(
@@ -52,15 +56,15 @@ def page_of_items(
 
 
 def _asked(answer: StoredAnswer) -> Iterator[dict[str, Any]]:
-    for index, item in enumerate(_items(answer.messages)):
+    for index, item in enumerate(_items(answer)):
         if "id" not in item:
             prefix = "fco" if item["type"] == "function_call_output" else "msg"
             item = {"id": f"{prefix}_{answer.response_id}_in{index}", **item}
         yield item
 
 
-def _items(messages: Iterable[chat_pb2.ChatMessage]) -> Iterator[dict[str, Any]]:
-    for message in messages:
+def _items(answer: StoredAnswer) -> Iterator[dict[str, Any]]:
+    for message in answer.messages:
         text = "".join(part.text for part in message.content)
         if message.role == chat_pb2.ROLE_TOOL:
             yield {
@@ -77,4 +81,4 @@ def _items(messages: Iterable[chat_pb2.ChatMessage]) -> Iterator[dict[str, Any]]
                 content = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
             yield {"type": "message", "role": role, "status": "completed", "content": [content]}
         for call in message.tool_calls:
-            yield call_item(call.id, call.name, call.arguments, "completed")
+            yield call_item(answer.response_id, call.id, call.name, call.arguments, "completed")

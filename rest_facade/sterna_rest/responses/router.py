@@ -14,6 +14,7 @@ from sterna_rest.generation.call import Generator
 from sterna_rest.generation.unsupported import RESPONSE_FIELDS, refuse_unsupported
 from sterna_rest.http.openapi import answer_documentation
 from sterna_rest.http.strict_json import JsonRoute
+from sterna_rest.responses.references import with_references
 from sterna_rest.responses.schemas import (
     REQUEST_EXAMPLES,
     RESPONSE_EXAMPLE,
@@ -48,6 +49,7 @@ async def create_response(
     """The model's answer to `input`, after that of `previous_response_id`. It is stored unless
     `store` is false."""
     refuse_unsupported(body.model_extra or {}, RESPONSE_FIELDS)
+    body = await with_references(request, core, body)
     spec = response_spec(body)
     generator = Generator(core, request, lambda field, _: response_parameter(body, field))
     try:

@@ -36,8 +36,11 @@ class InputItem(RequestModel):
     """One turn, a call or its result; an item of an earlier answer's `output` is one, too."""
 
     type: str | None = Field(
-        None, description="`message`, which may be left out, `function_call` or its `_output`."
+        None,
+        description="`message`, which may be left out, `function_call` or its `_output`, or "
+        "`item_reference`.",
     )
+    id: str | None = Field(None, description="Of a reference: the item of a stored response.")
     role: Literal["user", "assistant", "system", "developer"] | None = None
     content: InputContent | None = None
     call_id: str | None = Field(None, description="Of a call, and of its result.")

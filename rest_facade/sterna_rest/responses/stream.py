@@ -115,7 +115,7 @@ class ResponseEvents(EventEncoder):
     def _open_call(self, id: str, name: str) -> bytes:
         closed = self._close("completed")
         self._open = "call"
-        return closed + self._add(call_item(id, name, "", "in_progress"))
+        return closed + self._add(call_item(self._response["id"], id, name, "", "in_progress"))
 
     def _add(self, item: dict[str, Any]) -> bytes:
         self._items.append(item)

@@ -67,10 +67,10 @@ def joined_calls(messages: Sequence[chat_pb2.ChatMessage]) -> list[chat_pb2.Chat
     return joined
 
 
-def call_item(id: str, name: str, arguments: str, status: str) -> dict[str, Any]:
-    """A call as an item of the answer."""
+def call_item(response_id: str, id: str, name: str, arguments: str, status: str) -> dict[str, Any]:
+    """A call as an item of a response, whose id is part of its own."""
     return {
-        "id": f"fc_{id.removeprefix('call_')}",
+        "id": f"fc_{response_id.removeprefix('resp_')}_{id.removeprefix('call_')}",
         "type": "function_call",
         "call_id": id,
         "name": name,

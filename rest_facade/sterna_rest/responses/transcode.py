@@ -183,7 +183,10 @@ def stored_body(answer: StoredAnswer) -> dict[str, Any]:
 
 def _completed(result: dict[str, Any], choice: Choice, usage: Usage) -> dict[str, Any]:
     entries = [logprob_entry(entry) for entry in choice.logprobs]
-    items = [call_item(call.id, call.name, call.arguments, "") for call in choice.tool_calls]
+    items = [
+        call_item(result["id"], call.id, call.name, call.arguments, "")
+        for call in choice.tool_calls
+    ]
     if choice.text or not items:
         item = message_item(result["id"], "")
         item["content"] = [text_part(choice.text, entries)]

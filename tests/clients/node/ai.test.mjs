@@ -1,7 +1,9 @@
-// Vercel's `ai` package, through `@ai-sdk/openai-compatible`.
+// Vercel's `ai` package, through `@ai-sdk/openai-compatible` and through `@ai-sdk/openai`, which speaks
+// the Responses API and names what is stored.
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { embedMany, generateText, Output, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
@@ -82,4 +84,38 @@ test("embeddings", async () => {
     values: ["One", "Two"],
   });
   assert.equal(embeddings.length, 2);
+});
+
+test("stored responses", async () => {
+  const responses = createOpenAI({ baseURL: BASE_URL, apiKey: "unused" })(MODEL);
+  const first = await generateText({ ...question, model: responses, prompt });
+  assert.equal(first.text, PARIS);
+  const seen = [];
+  const weather = tool({
+    description: "Tell the weather of a city.",
+    inputSchema: Weather,
+    execute: async (input) => {
+      seen.push(input);
+      return "Sunny.";
+    },
+  });
+  const { steps } = await generateText({
+    ...question,
+    model: responses,
+    prompt: "What is the weather in Rome?",
+    tools: { weather },
+    maxOutputTokens: 200,
+    stopWhen: stepCountIs(2),
+    prepareStep: ({ stepNumber }) => ({ toolChoice: stepNumber === 0 ? "required" : "none" }),
+  });
+  assert.equal(steps.length, 2);
+  assert.ok(seen.length > 0);
+  const followed = await generateText({
+    ...question,
+    model: responses,
+    prompt: "Thanks.",
+    maxOutputTokens: 20,
+    providerOptions: { openai: { previousResponseId: first.response.id } },
+  });
+  assert.ok(followed.usage.inputTokens > first.usage.inputTokens);
 });
