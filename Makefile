@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test train training-test voice-test postgres-test browser-test clients-test native-test test-neon lint type proto bench native image-test sanitize wheels clean
+.PHONY: help setup run test train digits training-test voice-test postgres-test browser-test clients-test native-test test-neon lint type proto bench native image-test sanitize wheels clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,6 +31,11 @@ test: setup  ## Native tests and Python tests, with counts.
 
 train:  ## Train the embedded model from its texts: make train DATA=DIRECTORY (training/README.md).
 	@$(MAKE) -C training all $(foreach name,DATA RUN,$(if $($(name)),$(name)=$(abspath $($(name)))))
+
+digits: setup  ## Train the recogniser of spoken digits for tests: make digits DATA=ARCHIVE (training/digits).
+	@scripts/voice_venv.sh
+	@build/voice-venv/bin/python -m training.digits.train --data "$(DATA)" --out build/digits/model
+	@build/voice-venv/bin/python -m training.digits.evaluate --data "$(DATA)" --model build/digits/model
 
 training-test: setup  ## Tests of the training; installs torch into build/training-venv.
 	@scripts/test_training.sh

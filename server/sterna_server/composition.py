@@ -106,6 +106,7 @@ def speech_options(settings: Settings) -> SpeechOptions:
         recognition_threads=settings.whisper_threads,
         synthesis_model=settings.tts_model,
         voices_dir=settings.voices_dir,
+        espeak=settings.voice_espeak,
         consent_required=settings.voice_consent,
         preload=settings.voice_preload,
         keep_alive_seconds=settings.voice_keep_alive,

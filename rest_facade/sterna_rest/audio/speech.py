@@ -58,8 +58,9 @@ async def create_speech(
     """The first bytes leave with the first 80 ms of audio."""
     events = SpeechCalls(core, request).synthesize(synthesize_request(body))
     # With the first one it is certain that audio follows; a refusal is still a status.
-    await unless_client_leaves(request, events.first())
+    first = await unless_client_leaves(request, events.first())
     headers = ignored_headers(body.unknown_fields())
+    headers["x-tts-engine"] = _engine(first.started.model_id)
     if body.stream_format == "sse":
         return EventStream(
             _audio_events(events),
@@ -93,6 +94,11 @@ async def create_tts(
         media_type="audio/wav",
         headers=ignored_headers(body.unknown_fields()),
     )
+
+
+def _engine(model_id: str) -> str:
+    """What spoke: a program of that name, or the library of all models."""
+    return model_id if model_id == "espeak-ng" else "pocket-tts"
 
 
 async def _whole(calls: SpeechCalls, message: SynthesizeRequest) -> bytes:

@@ -28,6 +28,7 @@ class VoiceObject(BaseModel):
     object: Literal["voice"]
     voice_id: str
     type: Literal["predefined", "custom"]
+    engine: str = Field(description="What speaks with it: `pocket-tts` or `espeak-ng`.")
     usable: bool = Field(description="It can be used with the installed weights.")
     languages: list[str]
     created_at: int | None = Field(description="Unix time; null when predefined.")
@@ -56,6 +57,7 @@ VOICE_EXAMPLE: dict[str, Any] = {
     "object": "voice",
     "voice_id": "my-voice",
     "type": "custom",
+    "engine": "pocket-tts",
     "usable": True,
     "languages": ["en"],
     "created_at": 1795276800,

@@ -15,6 +15,7 @@ def voice_object(voice: Voice) -> dict[str, Any]:
         "object": "voice",
         "voice_id": voice.voice_id,
         "type": "predefined" if voice.built_in else "custom",
+        "engine": voice.engine,
         "usable": voice.usable,
         "languages": list(voice.languages),
         "created_at": voice.create_time.seconds if voice.HasField("create_time") else None,

@@ -22,6 +22,8 @@ class SpeechSettings(BaseModel):
     """Requests that wait for a speech worker; one more is refused."""
     voice_consent: bool = False
     """Whether a voice may only be made with the speaker's consent attested."""
+    voice_espeak: bool = False
+    """Offer the voices of the program espeak-ng, if it is installed, as `espeak:<language>`."""
     voices_dir: HomePath | None = None
     """Where voices that were made live; None: `voices` in the home directory."""
     whisper_model: str = Field(default="base.en", min_length=1)

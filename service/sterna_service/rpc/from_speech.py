@@ -123,6 +123,7 @@ def voice_message(voice: Voice) -> speech_pb2.Voice:
         built_in=voice.built_in,
         languages=voice.languages,
         usable=voice.usable,
+        engine=voice.engine,
     )
     if voice.create_time is not None:
         message.create_time.CopyFrom(timestamp(voice.create_time))

@@ -24,6 +24,8 @@ class SpeechOptions:
     """A name of the catalogue (`english`), or a directory with a bundle of pocket-tts."""
     voices_dir: Path | None = None
     """Where voices that were made live; None: `voices` in the home directory."""
+    espeak: bool = False
+    """Whether voices of espeak-ng, if that is on the PATH, are offered as `espeak:<language>`."""
     consent_required: bool = False
     """Whether a voice may only be made with the speaker's consent attested."""
     preload: bool = False

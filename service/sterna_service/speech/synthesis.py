@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from sterna_service.errors import invalid, out_of_range
+from sterna_service.speech.espeak import ENGINE
 from sterna_service.speech.models import SpeechModel, SpeechModels
 from sterna_service.speech.options import SpeechOptions
 from sterna_service.speech.text import Splitter, checked_text, clean, pieces
@@ -89,18 +91,20 @@ class Synthesis:
     async def _spoken(
         self, request: SynthesisRequest, texts: AsyncIterator[str], characters: int | _Counter
     ) -> AsyncGenerator[SynthesisEvent]:
-        rate, model, voice_id, voice_file = await self._checked(request)
+        rate, model, voice = await self._checked(request)
         with self._worker.place() as place:
             async with self._worker.session() as session:
-                await session.ask("load", path=str(model.path))
+                if not voice.espeak:
+                    await session.ask("load", path=str(model.path))
                 opened = await session.ask(
                     "open",
-                    voice=str(voice_file),
+                    voice=str(voice.file),
+                    espeak=voice.espeak,
                     encoding=request.encoding.value,
                     rate=rate,
                     speed=request.speed,
                 )
-                started = _started(request, model, voice_id, opened.header["rate"])
+                started = _started(request, model, voice.voice_id, opened.header["rate"])
                 async with contextlib.aclosing(_audio(session, texts, place)) as audio:
                     # What cannot be spoken is told before it is said that audio follows.
                     first = await anext(audio)
@@ -119,14 +123,25 @@ class Synthesis:
                 session.note_audio(duration)
                 yield SynthesisDone(duration, count)
 
-    async def _checked(self, request: SynthesisRequest) -> tuple[int, SpeechModel, str, Path]:
-        """The rate in Hz (0: the model's own), the model, and the voice with its file."""
+    async def _checked(self, request: SynthesisRequest) -> tuple[int, SpeechModel, _Chosen]:
+        """The rate in Hz (0: the model's own), the model, and the voice."""
         rate = _checked_rate(request)
         if not 0.25 <= request.speed <= 4.0:
             raise out_of_range("config.speed", "0.25 to 4", request.speed)
         self._worker.check_installed()
+        if language := await self._voices.espeak.language(request.voice):
+            return rate, SpeechModel(ENGINE, Path()), _Chosen(request.voice, espeak=language)
         model = self._models.find(request.model)
-        return rate, model, *await self._voices.find(request.voice, model.path)
+        return rate, model, _Chosen(*await self._voices.find(request.voice, model.path))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A voice: the file of its state, or the language of espeak-ng."""
+
+    voice_id: str
+    file: Path = Path()
+    espeak: str = ""
 
 
 async def _audio(

@@ -22,6 +22,7 @@ from typing import Any
 
 from sterna_service.errors import Reason, ServiceError, invalid
 from sterna_service.speech.bundle import WEIGHTS_NAME, built_in_voice, can_clone, language_of
+from sterna_service.speech.espeak import ENGINE, PREFIX, Espeak
 from sterna_service.speech.models import SpeechModels
 from sterna_service.speech.options import MEBIBYTE, SpeechOptions
 from sterna_service.speech.upload import Upload
@@ -54,6 +55,8 @@ class Voice:
     create_time: datetime | None = None
     sample_seconds: float | None = None
     consent_time: datetime | None = None
+    engine: str = "pocket-tts"
+    """What speaks with it."""
 
 
 class Voices:
@@ -72,6 +75,7 @@ class Voices:
         self._recognition = recognition
         self._synthesis = synthesis
         self._options = options
+        self.espeak = Espeak(options.espeak)
         self._fingerprints: dict[tuple[str, int, int], str] = {}
 
     async def find(self, voice_id: str, bundle: Path) -> tuple[str, Path]:
@@ -106,7 +110,7 @@ class Voices:
         return voice_id, self._directory / voice_id / _STATE_NAME
 
     async def all(self) -> list[Voice]:
-        """All voices: predefined ones first, then by id."""
+        """All voices: predefined ones first, then by id; those of espeak-ng last."""
         bundle = self._models.default_path
         shipped = await asyncio.to_thread(_shipped, bundle)
         built_in = [*PREDEFINED, *sorted(shipped - set(PREDEFINED))]
@@ -114,9 +118,12 @@ class Voices:
         voices = [
             Voice(each, True, each in shipped, (language,) if language else ()) for each in built_in
         ]
-        return voices + [
-            voice for voice in await self._made(bundle) if voice.voice_id not in built_in
+        made = [each for each in await self._made(bundle) if each.voice_id not in built_in]
+        espeak = [
+            Voice(each, True, True, (each.removeprefix(PREFIX).partition("-")[0],), engine=ENGINE)
+            for each in await self.espeak.voices()
         ]
+        return voices + made + espeak
 
     async def get(self, voice_id: str) -> Voice:
         """A voice. Raises `ServiceError` when there is none."""
@@ -167,7 +174,7 @@ class Voices:
 
     async def delete(self, voice_id: str) -> None:
         """Removes a voice. Raises `ServiceError` when it is built in or not there."""
-        if voice_id in PREDEFINED or (
+        if voice_id in (*PREDEFINED, *await self.espeak.voices()) or (
             _VOICE_ID.fullmatch(voice_id)
             and built_in_voice(self._models.default_path, voice_id).is_file()
         ):

@@ -121,6 +121,7 @@ def test_every_setting_is_an_option_of_serve_or_rest() -> None:
         "answer_ttl",
         "conversation_idle",
         "voice_consent",
+        "voice_espeak",
         "voice_keep_alive",
         "voice_queue",
         "voices_dir",

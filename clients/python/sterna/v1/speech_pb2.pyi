@@ -276,7 +276,7 @@ class ConverseResponse(_message.Message):
     def __init__(self, voice_activity: _Optional[_Union[_recognition_pb2.VoiceActivity, _Mapping]] = ..., interim: _Optional[_Union[_recognition_pb2.InterimText, _Mapping]] = ..., segment: _Optional[_Union[_recognition_pb2.Segment, _Mapping]] = ..., answer_started: _Optional[_Union[_generation_event_pb2.GenerationStarted, _Mapping]] = ..., answer_delta: _Optional[_Union[_generation_event_pb2.GenerationDelta, _Mapping]] = ..., speech_started: _Optional[_Union[SynthesisStarted, _Mapping]] = ..., audio: _Optional[bytes] = ..., interrupted: _Optional[_Union[Interrupted, _Mapping]] = ..., turn_done: _Optional[_Union[TurnDone, _Mapping]] = ..., user_turn: _Optional[_Union[UserTurn, _Mapping]] = ..., turn_failed: _Optional[_Union[TurnFailed, _Mapping]] = ..., configured: _Optional[_Union[Configured, _Mapping]] = ...) -> None: ...
 
 class Voice(_message.Message):
-    __slots__ = ("voice_id", "built_in", "languages", "create_time", "sample_duration", "consent_time", "usable")
+    __slots__ = ("voice_id", "built_in", "languages", "create_time", "sample_duration", "consent_time", "usable", "engine")
     VOICE_ID_FIELD_NUMBER: _ClassVar[int]
     BUILT_IN_FIELD_NUMBER: _ClassVar[int]
     LANGUAGES_FIELD_NUMBER: _ClassVar[int]
@@ -284,6 +284,7 @@ class Voice(_message.Message):
     SAMPLE_DURATION_FIELD_NUMBER: _ClassVar[int]
     CONSENT_TIME_FIELD_NUMBER: _ClassVar[int]
     USABLE_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
     voice_id: str
     built_in: bool
     languages: _containers.RepeatedScalarFieldContainer[str]
@@ -291,7 +292,8 @@ class Voice(_message.Message):
     sample_duration: _duration_pb2.Duration
     consent_time: _timestamp_pb2.Timestamp
     usable: bool
-    def __init__(self, voice_id: _Optional[str] = ..., built_in: _Optional[bool] = ..., languages: _Optional[_Iterable[str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sample_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., consent_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., usable: _Optional[bool] = ...) -> None: ...
+    engine: str
+    def __init__(self, voice_id: _Optional[str] = ..., built_in: _Optional[bool] = ..., languages: _Optional[_Iterable[str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sample_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., consent_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., usable: _Optional[bool] = ..., engine: _Optional[str] = ...) -> None: ...
 
 class GetVoiceRequest(_message.Message):
     __slots__ = ("voice_id",)

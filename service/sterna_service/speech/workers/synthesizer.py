@@ -14,6 +14,8 @@ from pocket_tts import TTSModel, export_model_state
 
 from sterna_service.speech.bundle import CONFIG_NAME, WEIGHTS_NAME, tokenizer_file
 from sterna_service.speech.workers.encode import Encoder
+from sterna_service.speech.workers.espeak import RATE as ESPEAK_RATE
+from sterna_service.speech.workers.espeak import EspeakVoice
 from sterna_service.speech.workers.serve import Call, Operation, WorkerError
 
 # Of 80 ms each.
@@ -53,18 +55,27 @@ class Synthesizer:
         return {"sample_rate": self._model.sample_rate}
 
     def open(self, call: Call) -> dict[str, Any]:
-        """Prepares to speak with the voice in the file `voice`."""
-        model = self._speaker()
+        """Prepares to speak with the voice in the file `voice`, or with espeak-ng."""
         header = call.header
-        rate = header["rate"] or model.sample_rate
-        encoder = Encoder(header["encoding"], model.sample_rate, rate, header["speed"])
-        self._streams[call.stream] = (self._voice(Path(header["voice"])), encoder)
+        voice: Any
+        if header["espeak"]:
+            voice, own_rate = EspeakVoice(header["espeak"]), ESPEAK_RATE
+        else:
+            voice, own_rate = self._voice(Path(header["voice"])), self._speaker().sample_rate
+        rate = header["rate"] or own_rate
+        encoder = Encoder(header["encoding"], own_rate, rate, header["speed"])
+        self._streams[call.stream] = (voice, encoder)
         return {"rate": rate}
 
     def say(self, call: Call) -> dict[str, Any]:
         """Speaks `text`; emits the audio as it is made."""
-        model = self._speaker()
         voice, encoder = self._streams[call.stream]
+        if isinstance(voice, EspeakVoice):
+            for samples in voice.speak(call.header["text"], call):
+                if data := encoder.push(samples):
+                    call.emit("audio", data)
+            return {"duration": encoder.seconds}
+        model = self._speaker()
         chunks = model.generate_audio_stream(
             voice, call.header["text"], copy_state=True, stop=call.cancelled
         )
