@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sterna import AsyncClient
 from sterna.errors import AccessDeniedError, AuthenticationError
-from sterna.v1 import inference_pb2, model_admin_pb2
+from sterna.v1 import inference_pb2, model_admin_pb2, speech_pb2, speech_pb2_grpc
 from sterna_service.app import CoreOptions
 from tests.support.core import (
     PATIENCE,
@@ -94,6 +94,22 @@ async def test_a_key_that_is_none_is_refused(locked: Locked, key: str) -> None:
     refused = await refusal(locked.core.inference.Tokenize(TOKENIZE, metadata=bearer(key)))
     assert refused.code is grpc.StatusCode.UNAUTHENTICATED
     assert key not in refused.message
+
+
+async def test_a_spoken_conversation_needs_two_scopes(locked: Locked) -> None:
+    async def config() -> AsyncIterator[speech_pb2.ConverseRequest]:
+        yield speech_pb2.ConverseRequest(config={})
+
+    stub = speech_pb2_grpc.SpeechServiceStub(locked.core.channel)
+    speech = bearer(await make_key(locked.home, "speech"))
+    refused = await refusal(stub.Converse(config(), metadata=speech).read())
+    assert (refused.reason, refused.metadata) == (
+        "PERMISSION_DENIED",
+        {"scope": "inference and speech"},
+    )
+    both = bearer(await make_key(locked.home, "speech", "inference"))
+    refused = await refusal(stub.Converse(config(), metadata=both).read())
+    assert refused.reason == "SPEECH_DISABLED"
 
 
 async def test_a_scope_opens_its_rpcs_and_no_others(locked: Locked) -> None:

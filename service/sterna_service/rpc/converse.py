@@ -17,6 +17,8 @@ from sterna.v1 import (
     recognition_pb2,
     speech_pb2,
 )
+from sterna_service.access.keys import ApiKey
+from sterna_service.access.scopes import Scope
 from sterna_service.dialogue.fields import renamed
 from sterna_service.dialogue.types import (
     Audio,
@@ -37,7 +39,7 @@ from sterna_service.dialogue.types import (
     TurnFailed,
     UserTurn,
 )
-from sterna_service.errors import ServiceError, invalid
+from sterna_service.errors import Reason, ServiceError, invalid
 from sterna_service.inference.events import Delta, GenerationEvent, Started, Usage
 from sterna_service.inference.harness import Harnesses
 from sterna_service.inference.spec import GenerationSpec
@@ -64,6 +66,17 @@ _STAGES = {
     Stage.RECOGNITION: speech_pb2.TurnFailed.STAGE_RECOGNITION,
     Stage.ANSWER: speech_pb2.TurnFailed.STAGE_ANSWER,
 }
+
+
+def check_scopes(key: ApiKey | None) -> None:
+    """Raises `ServiceError` when a key allows speech, but not the answers in between."""
+    if key is not None and Scope.INFERENCE not in key.scopes:
+        raise ServiceError(
+            Reason.PERMISSION_DENIED,
+            "this API key does not allow Converse, which needs the scopes inference and speech; it "
+            f"has {', '.join(sorted(key.scopes))}",
+            metadata={"scope": "inference and speech"},
+        )
 
 
 def generator(models: ModelRegistry, harnesses: Harnesses, adapter_id: str) -> Generate:

@@ -17,6 +17,7 @@ from sterna_service.models.events import EventKind, EventLog
 from sterna_service.models.registry import ModelRegistry
 from sterna_service.rpc.calls import current_call
 from sterna_service.rpc.converse import (
+    check_scopes,
     converse_event,
     dialogue_config,
     dialogue_inputs,
@@ -128,6 +129,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
     async def Converse(
         self, request_iterator: AsyncIterator[speech_pb2.ConverseRequest], context: Context
     ) -> AsyncGenerator[speech_pb2.ConverseResponse]:
+        check_scopes(current_call().caller.key)
         speech, requests = self._speech(), aiter(request_iterator)
         first = await first_config(requests)
         generate = generator(self._models, self._harnesses, first.generation.adapter_id)

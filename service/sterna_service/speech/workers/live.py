@@ -30,8 +30,10 @@ _END_PROBABILITY = 0.35
 # Frames of 32 ms: two begin speech, sixteen of silence (0.5 s) end it.
 _BEGIN_FRAMES = 2
 _END_FRAMES = 16
-# What is kept from before speech was noticed: consonants are quiet.
+# What is kept from before speech was noticed, and frames from after it: consonants are quiet, and
+# recognisers hear words in long silences.
 _PADDING = int(0.3 * RATE)
+_KEPT_SILENCE = 6
 # The window of Whisper is 30 s.
 _LONGEST = 28 * RATE
 # Interim passes take at most half of the time.
@@ -208,6 +210,9 @@ class LiveStream:
         utterance, self._utterance = self._utterance, None
         assert utterance is not None
         self._before = np.zeros(0, dtype=np.float32)
+        dropped = max(0, quiet - _KEPT_SILENCE)
+        if dropped:
+            del utterance.blocks[-dropped:]
         self._cut(utterance, last=True)
         if self._detector is not None:
             yield "activity", {"began": False, "offset": (self._heard - quiet * FRAME) / RATE}
