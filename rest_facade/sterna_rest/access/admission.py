@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import grpc
@@ -37,9 +38,17 @@ class Admission:
         call = core.access.Admit(request, metadata=context.metadata(), timeout=None)
         admission = cls(call)
         try:
-            response = await call.read()
+            async with asyncio.timeout(core.options.control_timeout_seconds):
+                response = await call.read()
         except grpc.aio.AioRpcError as error:
             raise core_error(error) from None
+        except TimeoutError:
+            call.cancel()
+            raise ApiError(
+                503,
+                "The inference core does not answer; try again in a moment.",
+                code="service_unavailable",
+            ) from None
         except BaseException:
             call.cancel()
             raise
