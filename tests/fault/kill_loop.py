@@ -3,9 +3,9 @@
     python -m tests.fault.kill_loop --rounds 200
 
 Each round starts the server on the same home, asks it for everything that was ever acknowledged,
-lets clients write conversations, turns, webhooks and events until it is killed, and begins anew.
-At the end it waits until every webhook was told what it is owed. Exit status 1 when anything is
-missing, halved or invented. With `--database-url` the state lies in PostgreSQL.
+lets clients write conversations, turns, answers, webhooks and events until it is killed, and begins
+anew. At the end it waits until every webhook was told what it is owed. Exit status 1 when anything
+is missing, halved or invented. With `--database-url` the state lies in PostgreSQL.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from sterna.v1 import (
     inference_pb2_grpc,
     model_admin_pb2,
     model_admin_pb2_grpc,
+    stored_answer_pb2,
 )
 from tests.fault.ledger import Ledger
 from tests.support.core import PATIENCE, chat
@@ -47,7 +48,8 @@ MODEL = "sterna/tern-nano"
 # So many conversations are kept at most, so that comparing stays quick.
 _MOST_SESSIONS = 40
 _MOST_WEBHOOKS = 15
-_START_SECONDS = 120.0
+# Long enough for a machine that does much else.
+_START_SECONDS = 600.0
 
 
 @dataclass
@@ -93,7 +95,13 @@ class Loop:
             await self.ledger.compare(server.inference, server.admin)
             writers = [
                 asyncio.create_task(self._repeat(server, work))
-                for work in (self._converse, self._converse, self._hook, self._restart_model)
+                for work in (
+                    self._converse,
+                    self._converse,
+                    self._store,
+                    self._hook,
+                    self._restart_model,
+                )
             ]
             await asyncio.sleep(self.random.uniform(0.0, 1.5))
             server.kill()
@@ -170,6 +178,25 @@ class Loop:
             raise
         ledger.sessions[name] = [*ledger.sessions[name], question, answer.choices[0].text]
         del ledger.maybe_longer[name]
+
+    async def _store(self, server: Server) -> None:
+        """Has an answer stored, which follows another one or none."""
+        await asyncio.sleep(self.random.uniform(0, 0.1))
+        known = list(self.ledger.answers)
+        storage = stored_answer_pb2.AnswerStorage(
+            store=True,
+            previous_response_id=self.random.choice(known)
+            if known and self.random.random() < 0.3
+            else "",
+        )
+        spec = chat(
+            "What is the capital of France?",
+            storage=storage,
+            stop=generation_pb2.StopCriteria(max_tokens=3),
+        )
+        request = inference_pb2.GenerateRequest(spec=spec)
+        answer = await server.inference.Generate(request, timeout=PATIENCE)
+        self.ledger.answers[answer.response_id] = answer.choices[0].text
 
     async def _hook(self, server: Server) -> None:
         """Registers a webhook or removes one."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+import grpc
+
 from sterna.v1 import inference_pb2, model_admin_pb2
 from tests.support.core import PATIENCE
 
@@ -23,6 +25,8 @@ class Ledger:
     maybe_sessions: dict[str, list[str]] = field(default_factory=dict)
     """Conversations whose creation was cut off."""
     maybe_deleted: set[str] = field(default_factory=set)
+    answers: dict[str, str] = field(default_factory=dict)
+    """Stored answers: id and text."""
     webhooks: dict[str, str] = field(default_factory=dict)
     """Webhooks: id and address."""
     maybe_webhooks: set[str] = field(default_factory=set)
@@ -59,6 +63,7 @@ class Ledger:
         self.maybe_longer.clear()
         self.maybe_sessions.clear()
         self.maybe_deleted.clear()
+        await self._compare_answers(inference)
         await self._compare_webhooks(admin)
 
     def _compare_texts(self, name: str, texts: list[str], found: list[str]) -> None:
@@ -69,6 +74,17 @@ class Ledger:
         if asked is not None and found[:-1] == [*texts, *asked]:
             return
         self.blame(f"the session {name} holds {found}, and {texts} was acknowledged")
+
+    async def _compare_answers(self, inference: object) -> None:
+        for name, text in self.answers.items():
+            request = inference_pb2.GetAnswerRequest(response_id=name)
+            try:
+                found = await inference.GetAnswer(request, timeout=PATIENCE)  # type: ignore[attr-defined]
+            except grpc.aio.AioRpcError as error:
+                self.blame(f"the answer {name} is lost: {error.details()}")
+                continue
+            if found.answer.choice.text != text:
+                self.blame(f"the answer {name} is {found.answer.choice.text!r}, not {text!r}")
 
     async def _compare_webhooks(self, admin: object) -> None:
         found: dict[str, str] = {}

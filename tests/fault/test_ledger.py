@@ -6,14 +6,27 @@ from typing import Any
 
 import pytest
 
-from sterna.v1 import chat_pb2, event_pb2, inference_pb2, model_admin_pb2, session_pb2
+from sterna.v1 import (
+    chat_pb2,
+    event_pb2,
+    inference_pb2,
+    model_admin_pb2,
+    session_pb2,
+    stored_answer_pb2,
+)
 from tests.fault.ledger import Ledger
 
 
 class Server:
     """Knows these conversations and webhooks."""
 
-    def __init__(self, sessions: dict[str, list[str]], webhooks: dict[str, str]) -> None:
+    def __init__(
+        self,
+        sessions: dict[str, list[str]],
+        webhooks: dict[str, str],
+        answers: dict[str, str] | None = None,
+    ) -> None:
+        self._answers = answers or {}
         self._sessions = sessions
         self._webhooks = webhooks
 
@@ -36,6 +49,13 @@ class Server:
                 for text in self._sessions[request.session_id]
             ]
         )
+
+    async def GetAnswer(  # noqa: N802
+        self, request: inference_pb2.GetAnswerRequest, **_: Any
+    ) -> inference_pb2.GetAnswerResponse:
+        answer = stored_answer_pb2.StoredAnswer()
+        answer.choice.text = self._answers[request.response_id]
+        return inference_pb2.GetAnswerResponse(answer=answer)
 
     async def ListWebhooks(  # noqa: N802
         self, request: object, **_: Any
@@ -103,3 +123,11 @@ async def test_half_a_turn() -> None:
 async def test_webhooks_that_are_not_as_acknowledged(found: dict[str, str], words: str) -> None:
     (problem,) = await problems(Ledger(webhooks={"w": "u"}), {}, found)
     assert words in problem
+
+
+async def test_an_answer_that_is_another_one() -> None:
+    ledger = Ledger(answers={"a": "yes", "b": "no"})
+    server = Server({}, {}, {"a": "yes", "b": "maybe"})
+    await ledger.compare(server, server)
+    (problem,) = ledger.problems
+    assert "not 'no'" in problem

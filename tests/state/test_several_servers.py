@@ -132,6 +132,29 @@ async def test_a_delivery_is_taken_by_one_server(database_place: Path | str) -> 
         assert len(taken) == len(set(taken)) == 150
 
 
+async def test_webhooks_that_are_deleted_while_events_come(database: Database) -> None:
+    outbox, repository = Outbox(database), WebhookRepository(database)
+
+    async def come_and_go() -> None:
+        for number in range(60):
+            await hooks(database, f"w{number}")
+            await asyncio.sleep(0)
+            assert await repository.delete(f"w{number}")
+
+    coming = asyncio.create_task(come_and_go())
+    await hooks(database, "stays")
+    count = 0
+    while not coming.done():
+        await outbox.put(notices(1), NOW)
+        count += 1
+    await coming
+    found = 0
+    while taken := (await claim(outbox, most_each=100)).deliveries:
+        assert {each.webhook_id for each in taken} == {"stays"}
+        found += len(taken)
+    assert found == count
+
+
 async def test_what_a_dead_server_took_is_given_back(database: Database) -> None:
     outbox = Outbox(database)
     await hooks(database, "a")

@@ -102,7 +102,12 @@ class Outbox:
                 connection.execute(sa.insert(webhook_deliveries), rows)
             return len(rows)
 
-        return await self._database.run(work)
+        while True:
+            try:
+                return await self._database.run(work)
+            except sa.exc.IntegrityError:
+                # A webhook was deleted between the two statements: it is not asked again.
+                continue
 
     async def claim(
         self,

@@ -98,6 +98,10 @@ class Recorder:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
                 continue
+            except Exception:
+                # A bug must not end all webhooks, nor hold up what comes after it for good.
+                _log.exception("events are lost to webhooks", extra={"events": len(batch)})
+                owed = 0
             pause = _FIRST_PAUSE_SECONDS
             done = {event.revision for event in batch}
             # Some may have given way meanwhile, and were counted then.
