@@ -237,11 +237,11 @@ async def test_while_the_model_loads_the_server_says_so(
 ) -> None:
     may_load = asyncio.Event()
 
-    async def load_slowly(*arguments: Any) -> Any:
+    async def load_slowly(*arguments: Any, **options: Any) -> Any:
         await may_load.wait()
-        return await load_model(*arguments)
+        return await load_model(*arguments, **options)
 
-    monkeypatch.setattr("sterna_service.models.residency.load_model", load_slowly)
+    monkeypatch.setattr("sterna_service.models.loading.load_model", load_slowly)
     path = tmp_path / "s.sock"
     options = CoreOptions(home=tmp_path, host=None, unix_path=path)
     starting = asyncio.create_task(start_core(options))
