@@ -7,7 +7,7 @@
 # the result runs on every processor of this architecture.
 set -eu
 prefix=$1
-extras=${2:-fast,search,otel}
+extras=${2:-search,otel}
 
 python -m venv --without-pip "$prefix"
 # Build requirements are held to the same versions.
