@@ -331,3 +331,18 @@ async def test_memory_for_adapters_is_limited(home: Path) -> None:
         assert refused.reason == "OUT_OF_MEMORY"
         assert await listed(core) == []
         await load(core, precision=model_pb2.WEIGHT_PRECISION_INT8)
+
+
+async def test_vectors_are_made_with_the_adapter_that_is_named(core: CoreClient) -> None:
+    await load(core)
+
+    async def vector(name: str) -> list[float]:
+        request = inference_pb2.EmbedRequest(
+            model_id=name, inputs=[inference_pb2.EmbedInput(text=QUESTION)]
+        )
+        response = await core.inference.Embed(request, timeout=PATIENCE)
+        return list(response.embeddings[0].values)
+
+    plain = await vector("tern-nano")
+    assert await vector("tern-nano:pirate") != plain
+    assert await vector("tern-nano:none") == plain

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sterna_service.encoders.encoder import Encoder
 from sterna_service.encoders.traits import Pooling
 from sterna_service.engine import types as engine
+from sterna_service.engine.adapter import EngineAdapter
 from sterna_service.errors import Reason, ServiceError, invalid, out_of_range
 from sterna_service.inference.events import Usage
 from sterna_service.inference.loaded_model import LoadedModel
@@ -65,7 +66,9 @@ def dimensions_of(model: Embedder) -> int:
     return model.dimensions if isinstance(model, Encoder) else model.port.config.hidden_size
 
 
-async def embed(model: Embedder, spec: EmbeddingSpec) -> Embeddings:
+async def embed(
+    model: Embedder, spec: EmbeddingSpec, adapter: EngineAdapter | None = None
+) -> Embeddings:
     """Embeds texts, as many at the same time as the model can.
 
     Raises:
@@ -80,7 +83,7 @@ async def embed(model: Embedder, spec: EmbeddingSpec) -> Embeddings:
     if isinstance(model, Encoder):
         vectors, usage = await _encode(model, prompts)
     else:
-        vectors, usage = await _run_all(model, prompts)
+        vectors, usage = await _run_all(model, prompts, adapter)
     model.touch()
     return Embeddings(_normalized(vectors[:, : spec.dimensions]), model.pooling, usage)
 
@@ -198,11 +201,13 @@ async def _encode(model: Encoder, prompts: Sequence[Sequence[int]]) -> tuple[Vec
     )
 
 
-async def _run_all(model: LoadedModel, prompts: Sequence[Sequence[int]]) -> tuple[Vector, Usage]:
+async def _run_all(
+    model: LoadedModel, prompts: Sequence[Sequence[int]], adapter: EngineAdapter | None
+) -> tuple[Vector, Usage]:
     slots = asyncio.Semaphore(model.port.options.max_batch)
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_run(model, prompt, slots)) for prompt in prompts]
+            tasks = [group.create_task(_run(model, prompt, slots, adapter)) for prompt in prompts]
     except BaseExceptionGroup as errors:
         # Whichever came first; the others were cancelled with it, or failed for the same reason.
         raise errors.exceptions[0] from None
@@ -219,12 +224,15 @@ async def _run_all(model: LoadedModel, prompts: Sequence[Sequence[int]]) -> tupl
 
 
 async def _run(
-    model: LoadedModel, prompt: Sequence[int], slots: asyncio.Semaphore
+    model: LoadedModel,
+    prompt: Sequence[int],
+    slots: asyncio.Semaphore,
+    adapter: EngineAdapter | None,
 ) -> tuple[engine.Started, Sequence[float]]:
     started: engine.Started | None = None
     values: Sequence[float] = ()
     pooling = _POOLINGS[model.pooling]
-    request = engine.EngineRequest(prompt=prompt, max_tokens=1, embedding=pooling)
+    request = engine.EngineRequest(prompt=prompt, max_tokens=1, embedding=pooling, adapter=adapter)
     async with slots, model.port.run(request) as run:
         async for batch in run:
             for event in batch:

@@ -109,9 +109,10 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self, request: inference_pb2.EmbedRequest, context: Context
     ) -> inference_pb2.EmbedResponse:
         spec = embedding_spec(request)
-        with await self._models.acquire_for_embedding(request.model_id) as model:
+        lease = await self._models.acquire_for_embedding(request.model_id)
+        with lease as model:
             check_answer_fits(len(spec.inputs), spec.dimensions or dimensions_of(model))
-            embeddings = await embed(model, spec)
+            embeddings = await embed(model, spec, lease.adapter)
         _note(model, embeddings.usage)
         return await asyncio.to_thread(embed_response, model.model_id, embeddings)
 
@@ -119,8 +120,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self, request: inference_pb2.StreamEmbedRequest, context: Context
     ) -> AsyncGenerator[inference_pb2.StreamEmbedResponse]:
         spec = embedding_spec(request.request)
-        with await self._models.acquire_for_embedding(request.request.model_id) as model:
-            embeddings = await embed(model, spec)
+        lease = await self._models.acquire_for_embedding(request.request.model_id)
+        with lease as model:
+            embeddings = await embed(model, spec, lease.adapter)
         _note(model, embeddings.usage)
         parts = embed_parts(model.model_id, embeddings)
         while (part := await asyncio.to_thread(next, parts, None)) is not None:
@@ -130,8 +132,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         self, request: inference_pb2.ComputeSimilaritiesRequest, context: Context
     ) -> inference_pb2.ComputeSimilaritiesResponse:
         spec = compared_texts(request)
-        with await self._models.acquire_for_embedding(request.model_id) as model:
-            embeddings = await embed(model, spec)
+        lease = await self._models.acquire_for_embedding(request.model_id)
+        with lease as model:
+            embeddings = await embed(model, spec, lease.adapter)
         _note(model, embeddings.usage)
         return await asyncio.to_thread(similarities_response, model.model_id, embeddings)
 
