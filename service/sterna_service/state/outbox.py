@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from collections.abc import Collection, Sequence
@@ -16,6 +17,8 @@ from sterna_service.state.moments import microseconds, moment
 from sterna_service.state.tables import webhook_attempts, webhook_deliveries, webhooks
 
 _OWED = webhook_deliveries.c
+
+_MOST_REPEATS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +105,11 @@ class Outbox:
                 connection.execute(sa.insert(webhook_deliveries), rows)
             return len(rows)
 
-        while True:
-            try:
+        for _ in range(_MOST_REPEATS):
+            with contextlib.suppress(sa.exc.IntegrityError):
                 return await self._database.run(work)
-            except sa.exc.IntegrityError:
-                # A webhook was deleted between the two statements: it is not asked again.
-                continue
+            # A webhook was deleted between the two statements: it is not asked again.
+        return await self._database.run(work)
 
     async def claim(
         self,
