@@ -207,7 +207,8 @@ async def test_the_least_recently_used_model_makes_room(home: Path) -> None:
         await load(core, "org/two", pinned=True)
         refused = await refusal(ask(core, "org/one"))
         assert refused.reason == "OUT_OF_MEMORY"
-        assert int(refused.metadata["needed_bytes"]) >= size
+        # Headers of files and what is packed tighter do not count.
+        assert int(refused.metadata["needed_bytes"]) >= 0.95 * size
 
 
 async def test_another_default(core: CoreClient) -> None:
