@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -105,7 +106,10 @@ def another_writer(path: Path) -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
-async def test_another_process_holds_the_file(core: CoreClient, home: Path) -> None:
+async def test_another_process_holds_the_file(
+    core: CoreClient, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     await create(core, "a")
     with another_writer(home / "state.db"):
         refused, whole = await asyncio.gather(refusal(create(core, "b")), core.generate(question()))
@@ -119,6 +123,9 @@ async def test_another_process_holds_the_file(core: CoreClient, home: Path) -> N
     assert await count(core, "a") == 0
     await core.generate(question("a"))
     assert await count(core, "a") == 2
+    # The log says so once, and once that it is over.
+    assert caplog.messages.count("the database fails") == 1
+    assert caplog.messages.count("the database works again") == 1
 
 
 async def test_many_that_wait_are_told_in_time(core: CoreClient, home: Path) -> None:

@@ -43,6 +43,7 @@ class Database:
         self.place = place
         self._engine = engine
         self._file_id = _file_id(place)
+        self._problem = ""
         if place.is_postgres:
             self._writers = self._readers = ThreadPoolExecutor(POSTGRES_THREADS, "sterna-state")
         else:
@@ -114,7 +115,10 @@ class Database:
                     self._engine.connect().execution_options(sterna_reading=reading) as connection,
                     connection.begin(),
                 ):
-                    return work(connection)
+                    result = work(connection)
+                if not reading:  # reading may work while nothing can be written
+                    self._note_success()
+                return result
             except sa.exc.DBAPIError as error:
                 if may_repeat(error) and repeats < _MOST_REPEATS:
                     repeats += 1
@@ -127,11 +131,19 @@ class Database:
         refusal = refusal_of(error, self.place.name)
         if refusal is None:
             return error
-        _log.warning(
-            "the database fails",
-            extra={"database": self.place.name, "problem": str(error).partition("\n")[0][:300]},
-        )
+        problem = str(error).partition("\n")[0][:300]
+        # Once for each way to fail: many calls meet the same one.
+        if problem != self._problem:
+            _log.warning(
+                "the database fails", extra={"database": self.place.name, "problem": problem}
+            )
+        self._problem = problem
         return refusal
+
+    def _note_success(self) -> None:
+        if self._problem:
+            self._problem = ""
+            _log.info("the database works again", extra={"database": self.place.name})
 
     def _check_file(self) -> None:
         """A file that was taken away must not be written to unseen; one that came back is used."""
