@@ -13,19 +13,15 @@ from sterna_service.engine.adapter import AdapterSpec
 from sterna_service.errors import ModelLoadError, Reason, ServiceError, invalid
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.spec import HarnessChoice
-from sterna_service.models.adapters import (
-    NO_ADAPTER,
-    AdapterRecord,
-    with_adapter,
-    without_adapter,
-)
+from sterna_service.models.adapters import AdapterRecord
 from sterna_service.models.catalogue import EMBEDDED_MODEL_ID, Catalogue, ModelSource
 from sterna_service.models.description import ModelDescription, describe
 from sterna_service.models.events import EventKind, EventLog
 from sterna_service.models.loading import LoadingOptions, ModelLoader
+from sterna_service.models.model_adapters import ModelAdapters
 from sterna_service.models.naming import aliases_of, is_model_id, match_model
 from sterna_service.models.residency import LoadObserver, LoadOutcome, ModelState, Residency
-from sterna_service.models.resident import FOR_GOOD, Lease, ModelSettings, Resident, ServedModel
+from sterna_service.models.resident import FOR_GOOD, Lease, ModelSettings, ServedModel
 
 __all__ = ["ModelRecord", "ModelRegistry", "ModelState", "RegistryOptions"]
 
@@ -95,6 +91,7 @@ class ModelRegistry:
         self._residency = Residency(
             ModelLoader(home, loading), options.memory_bytes, self.events, on_load
         )
+        self._adapters = ModelAdapters(self._residency, self._catalogue, self._settings_now)
         self.default_model_id: str | None = None
         """The model of requests that name none."""
         self._first_model_id: str | None = None
@@ -203,15 +200,7 @@ class ModelRegistry:
         Raises:
             ServiceError: There is none, or the path leads out of the store.
         """
-        found = self._catalogue.adapter_at(path) if path else None
-        if found is None:
-            raise ServiceError(
-                Reason.ADAPTER_NOT_FOUND,
-                f"there is no adapter in {path[:200]!r}: give a directory of the model store that "
-                "has an adapter_config.json",
-                metadata={"adapter": path[:200]},
-            )
-        return found
+        return self._adapters.path(path)
 
     async def load_adapter(self, name: str, spec: AdapterSpec) -> AdapterRecord:
         """Loads an adapter beside its model, in place of one of the same name.
@@ -220,12 +209,7 @@ class ModelRegistry:
             ServiceError: The model is not loaded, or the adapter cannot be used; nothing has
                 changed.
         """
-        model_id = self._match_base(name)
-        resident = self._loaded(model_id)
-        settings = with_adapter(resident.settings, spec)
-        # Read again even if it is there: its files may have changed.
-        await self._residency.adapt(model_id, resident, settings, afresh=spec.adapter_id)
-        return AdapterRecord(model_id, spec, resident.adapters[spec.adapter_id])
+        return await self._adapters.load(self._match_base(name), spec)
 
     async def unload_adapter(self, name: str, adapter_id: str) -> None:
         """Takes an adapter from its model; running requests finish with it.
@@ -233,16 +217,7 @@ class ModelRegistry:
         Raises:
             ServiceError: There is no such model or adapter.
         """
-        model_id = self._match_base(name)
-        slot = self._residency.slot(model_id)
-        settings = self._settings_now(model_id)
-        if all(spec.adapter_id != adapter_id for spec in settings.adapters):
-            raise self._no_adapter(model_id, adapter_id)
-        settings = without_adapter(settings, adapter_id)
-        if slot.resident is None:
-            slot.settings = settings
-        else:
-            await self._residency.adapt(model_id, slot.resident, settings)
+        await self._adapters.unload(self._match_base(name), adapter_id)
 
     def adapters(self, name: str) -> list[AdapterRecord]:
         """The adapters of a model, by id.
@@ -250,14 +225,7 @@ class ModelRegistry:
         Raises:
             ServiceError: There is no such model.
         """
-        model_id = self._match_base(name)
-        slot = self._residency.slot(model_id)
-        settings = self._settings_now(model_id)
-        loaded = {} if slot.resident is None else slot.resident.adapters
-        records = [
-            AdapterRecord(model_id, spec, loaded.get(spec.adapter_id)) for spec in settings.adapters
-        ]
-        return sorted(records, key=lambda record: record.spec.adapter_id)
+        return self._adapters.records(self._match_base(name))
 
     async def unload(self, name: str, drain_seconds: float) -> ModelRecord:
         """Takes a model out of memory, if it is there.
@@ -325,19 +293,13 @@ class ModelRegistry:
         if source is None:
             raise self._not_found(name)
         # What will not be there either when the model is loaded is told before it is.
-        self._require_adapter(model_id, adapter)
+        self._adapters.require(model_id, adapter)
         # One that is loaded is asked itself; nothing is loaded only to be refused.
         if generates and slot.resident is None and await asyncio.to_thread(is_encoder, source.path):
             raise _not_generative(model_id, "it only makes embeddings")
         autoload = self.settings_of(source) if self._options.autoload else None
         lease = await self._residency.acquire(source, autoload=autoload)
-        wanted = adapter or lease.resident.settings.default_adapter
-        if wanted not in ("", NO_ADAPTER):
-            lease.adapter = lease.resident.adapters.get(wanted)
-            if lease.adapter is None:
-                # It left while the model was awaited.
-                lease.__exit__(None, None, None)
-                raise self._no_adapter(model_id, wanted)
+        self._adapters.choose(lease, model_id, adapter)
         return lease
 
     def find(self, name: str) -> ModelSource:
@@ -379,7 +341,7 @@ class ModelRegistry:
             ServiceError: There is no such model, or it has no such adapter.
         """
         model_id, adapter = self._match(name)
-        self._require_adapter(model_id, adapter)
+        self._adapters.require(model_id, adapter)
         sources = self._sources()
         if model_id not in sources:
             raise self._not_found(name)
@@ -433,7 +395,7 @@ class ModelRegistry:
             model=None if slot.resident is None else slot.resident.model,
             settings=self.settings_of(description.source),
             pooling=self._loading.pooling,
-            adapters=self.adapters(model_id),
+            adapters=self._adapters.records(model_id),
             memory_bytes=0 if slot.resident is None else slot.resident.memory_bytes,
         )
 
@@ -459,30 +421,6 @@ class ModelRegistry:
         if found is not None:
             return found, ""
         raise self._not_found(name, ids)
-
-    def _loaded(self, model_id: str) -> Resident:
-        slot = self._residency.slot(model_id)
-        if slot.resident is None or slot.state is not ModelState.LOADED:
-            raise ServiceError(
-                Reason.MODEL_NOT_LOADED,
-                f"the model {model_id} is not loaded: load it before its adapters",
-                metadata={"model": model_id},
-            )
-        return slot.resident
-
-    def _require_adapter(self, model_id: str, adapter: str) -> None:
-        known = [NO_ADAPTER, *(spec.adapter_id for spec in self._settings_now(model_id).adapters)]
-        if adapter and adapter not in known:
-            raise self._no_adapter(model_id, adapter)
-
-    def _no_adapter(self, model_id: str, adapter_id: str) -> ServiceError:
-        shown = adapter_id if len(adapter_id) <= 100 else f"{adapter_id[:100]}…"
-        there = [record.spec.adapter_id for record in self.adapters(model_id)]
-        return ServiceError(
-            Reason.ADAPTER_NOT_FOUND,
-            f"the model {model_id} has no adapter {shown!r}; it has: {_list(there) or 'none'}",
-            metadata={"adapter": shown, "model": model_id},
-        )
 
     def _not_found(self, name: str, ids: list[str] | None = None) -> ServiceError:
         shown = name if len(name) <= 200 else f"{name[:200]}…"

@@ -1,0 +1,127 @@
+"""Which adapters the models of a server have, and which of them a request gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sterna_service.engine.adapter import AdapterSpec
+from sterna_service.errors import Reason, ServiceError
+from sterna_service.models.adapters import (
+    NO_ADAPTER,
+    AdapterRecord,
+    with_adapter,
+    without_adapter,
+)
+from sterna_service.models.catalogue import Catalogue
+from sterna_service.models.residency import ModelState, Residency
+from sterna_service.models.resident import Lease, ModelSettings, ServedModel
+
+
+class ModelAdapters:
+    """The adapters of the models, by the models' ids. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        residency: Residency,
+        catalogue: Catalogue,
+        settings_of: Callable[[str], ModelSettings],
+    ) -> None:
+        self._residency = residency
+        self._catalogue = catalogue
+        self._settings_of = settings_of
+
+    def path(self, path: str) -> Path:
+        """The directory of an adapter in the store.
+
+        Raises:
+            ServiceError: There is none, or the path leads out of the store.
+        """
+        found = self._catalogue.adapter_at(path) if path else None
+        if found is None:
+            raise ServiceError(
+                Reason.ADAPTER_NOT_FOUND,
+                f"there is no adapter in {path[:200]!r}: give a directory of the model store that "
+                "has an adapter_config.json",
+                metadata={"adapter": path[:200]},
+            )
+        return found
+
+    async def load(self, model_id: str, spec: AdapterSpec) -> AdapterRecord:
+        """Loads an adapter beside its model, in place of one of the same name.
+
+        Raises:
+            ServiceError: The model is not loaded, or the adapter cannot be used; nothing has
+                changed.
+        """
+        slot = self._residency.slot(model_id)
+        resident = slot.resident
+        if resident is None or slot.state is not ModelState.LOADED:
+            raise ServiceError(
+                Reason.MODEL_NOT_LOADED,
+                f"the model {model_id} is not loaded: load it before its adapters",
+                metadata={"model": model_id},
+            )
+        settings = with_adapter(resident.settings, spec)
+        # Read again even if it is there: its files may have changed.
+        await self._residency.adapt(model_id, resident, settings, afresh=spec.adapter_id)
+        return AdapterRecord(model_id, spec, resident.adapters[spec.adapter_id])
+
+    async def unload(self, model_id: str, adapter_id: str) -> None:
+        """Takes an adapter from its model; running requests finish with it.
+
+        Raises:
+            ServiceError: There is no such adapter.
+        """
+        settings = self._settings_of(model_id)
+        if all(spec.adapter_id != adapter_id for spec in settings.adapters):
+            raise self._missing(model_id, adapter_id)
+        settings = without_adapter(settings, adapter_id)
+        slot = self._residency.slot(model_id)
+        if slot.resident is None:
+            slot.settings = settings
+        else:
+            await self._residency.adapt(model_id, slot.resident, settings)
+
+    def records(self, model_id: str) -> list[AdapterRecord]:
+        """The adapters of a model, by id."""
+        resident = self._residency.slot(model_id).resident
+        loaded = {} if resident is None else resident.adapters
+        records = [
+            AdapterRecord(model_id, spec, loaded.get(spec.adapter_id))
+            for spec in self._settings_of(model_id).adapters
+        ]
+        return sorted(records, key=lambda record: record.spec.adapter_id)
+
+    def require(self, model_id: str, adapter_id: str) -> None:
+        """Checks that a model has an adapter, if one is named.
+
+        Raises:
+            ServiceError: It has not.
+        """
+        known = [NO_ADAPTER, *(spec.adapter_id for spec in self._settings_of(model_id).adapters)]
+        if adapter_id and adapter_id not in known:
+            raise self._missing(model_id, adapter_id)
+
+    def choose(self, lease: Lease[ServedModel], model_id: str, adapter_id: str) -> None:
+        """Gives a request the adapter that it names, else that of its model.
+
+        Raises:
+            ServiceError: It left while the model was awaited; the lease is given back.
+        """
+        wanted = adapter_id or lease.resident.settings.default_adapter
+        if wanted in ("", NO_ADAPTER):
+            return
+        lease.adapter = lease.resident.adapters.get(wanted)
+        if lease.adapter is None:
+            lease.__exit__(None, None, None)
+            raise self._missing(model_id, wanted)
+
+    def _missing(self, model_id: str, adapter_id: str) -> ServiceError:
+        shown = adapter_id if len(adapter_id) <= 100 else f"{adapter_id[:100]}…"
+        there = ", ".join(record.spec.adapter_id for record in self.records(model_id)[:10])
+        return ServiceError(
+            Reason.ADAPTER_NOT_FOUND,
+            f"the model {model_id} has no adapter {shown!r}; it has: {there or 'none'}",
+            metadata={"adapter": shown, "model": model_id},
+        )
