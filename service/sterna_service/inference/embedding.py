@@ -18,6 +18,7 @@ from sterna_service.errors import Reason, ServiceError, invalid, out_of_range
 from sterna_service.inference.events import Usage
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.prompt import check_token_ids
+from sterna_service.telemetry.spans import traced
 
 MOST_INPUTS = 2048
 MOST_COMPARED = 1000
@@ -80,10 +81,12 @@ async def embed(
     # All of them first: a call that fails should fail before it computes.
     prompts = await asyncio.to_thread(_tokenize, model, spec)
     model.touch()
-    if isinstance(model, Encoder):
-        vectors, usage = await _encode(model, prompts)
-    else:
-        vectors, usage = await _run_all(model, prompts, adapter)
+    with traced(f"embeddings {model.model_id}", **{"sterna.inputs": len(prompts)}) as span:
+        if isinstance(model, Encoder):
+            vectors, usage = await _encode(model, prompts)
+        else:
+            vectors, usage = await _run_all(model, prompts, adapter)
+        span.set({"gen_ai.usage.input_tokens": usage.prompt_tokens})
     model.touch()
     return Embeddings(_normalized(vectors[:, : spec.dimensions]), model.pooling, usage)
 
