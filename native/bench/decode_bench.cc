@@ -79,6 +79,9 @@ std::vector<Span> head_spans(const LoadedModel& model) {
     return {{split->high, static_cast<std::size_t>(split->rows) * split->stride}};
   }
   if (model.ternary_head() != nullptr) return {span_of(*model.ternary_head())};
+  if (const QuantizedMatrix* head = model.quantized_head(); head != nullptr) {
+    return {{head->data, static_cast<std::size_t>(head->rows) * head->layout().row_bytes}};
+  }
   const DenseMatrix& head = *model.head();
   const bool bf16 = head.bf16 != nullptr;
   const void* data = bf16 ? static_cast<const void*>(head.bf16) : head.f32;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,20 @@ HeadLayout head_layout_from(const std::string& name) {
   if (name == "split") return HeadLayout::kSplit;
   throw Error(ErrorCode::kInvalidArgument,
               "head_layout must be auto, plain or split, not '" + name + "'", "head_layout");
+}
+
+HeadPrecision head_precision_from(const std::string& name) {
+  static const std::map<std::string, HeadPrecision> kNames = {
+      {"", HeadPrecision::kAsCheckpoint}, {"bf16", HeadPrecision::kBf16},
+      {"int8", HeadPrecision::kInt8},     {"q8_0", HeadPrecision::kQ8_0},
+      {"q6_k", HeadPrecision::kQ6K},      {"q5_0", HeadPrecision::kQ5_0},
+      {"q4_0", HeadPrecision::kQ4_0}};
+  const auto found = kNames.find(name);
+  if (found != kNames.end()) return found->second;
+  throw Error(
+      ErrorCode::kInvalidArgument,
+      "head_precision must be bf16, int8, q8_0, q6_k, q5_0, q4_0 or empty, not '" + name + "'",
+      "head_precision");
 }
 
 void bind_errors(py::module_& module) {
@@ -332,11 +347,12 @@ PYBIND11_MODULE(_native, module) {
   module.def(
       "pack_checkpoint",
       [](const std::string& checkpoint_dir, const std::string& bundle_path,
-         const std::string& head_layout) {
-        pack_checkpoint(checkpoint_dir, bundle_path, {head_layout_from(head_layout)});
+         const std::string& head_layout, const std::string& head_precision) {
+        pack_checkpoint(checkpoint_dir, bundle_path,
+                        {head_layout_from(head_layout), head_precision_from(head_precision)});
       },
       py::arg("checkpoint_dir"), py::arg("bundle_path"), py::arg("head_layout") = "auto",
-      py::call_guard<py::gil_scoped_release>());
+      py::arg("head_precision") = "", py::call_guard<py::gil_scoped_release>());
   module.def("kernel_names", [] {
     std::vector<std::string> names;
     for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->name);

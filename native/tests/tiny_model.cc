@@ -151,7 +151,7 @@ std::shared_ptr<const Model> make_tiny_model(const TinyShape& shape) {
   const fs::path directory = pattern;
   write_checkpoint(shape, directory);
   pack_checkpoint(directory.string(), (directory / "bundle.safetensors").string(),
-                  {shape.head_layout});
+                  {shape.head_layout, shape.head_precision});
   auto model = Model::open((directory / "bundle.safetensors").string());
   fs::remove_all(directory);  // the mapping stays
   return model;

@@ -18,6 +18,7 @@ struct TinyShape {
   int context = 256;
   bool bitnet = true;  // else Llama
   HeadLayout head_layout = HeadLayout::kAuto;
+  HeadPrecision head_precision = HeadPrecision::kAsCheckpoint;
   // Rows of the embedding that tie or nearly tie as an output head, zeros, and a wide range.
   bool hard_head = false;
 };

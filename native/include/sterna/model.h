@@ -75,8 +75,21 @@ enum class HeadLayout {
   kSplit,  // in two halves of eight bits, so that exact screening (EngineOptions) reads one of them
 };
 
+// What the output head is rounded to; with tied embeddings it is the embedding table, too. The
+// formats below bf16 are those of src/kernels/quantized.h.
+enum class HeadPrecision {
+  kAsCheckpoint,  // bf16 where that loses nothing, else f32
+  kBf16,
+  kInt8,
+  kQ8_0,
+  kQ6K,
+  kQ5_0,
+  kQ4_0,
+};
+
 struct PackOptions {
   HeadLayout head_layout = HeadLayout::kAuto;
+  HeadPrecision head_precision = HeadPrecision::kAsCheckpoint;
 };
 
 // Reads the Hugging Face checkpoint in `checkpoint_dir` and writes `bundle_path` atomically.

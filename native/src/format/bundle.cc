@@ -92,8 +92,13 @@ void Bundle::check_structure() {
   };
   for (const DenseSpec& spec : layout.dense) {
     // Only the output head is worth it: the last of the tables.
-    if (spec.name == layout.head && is_split(spec.name)) {
+    const bool is_head = spec.name == layout.head;
+    const auto format = is_head ? quantized_format(spec.name) : std::nullopt;
+    if (is_head && is_split(spec.name)) {
       check_split(spec, take);
+    } else if (format.has_value()) {
+      const auto row = static_cast<std::int64_t>(quantized_layout(*format, spec.cols).row_bytes);
+      take(expect(file_, quantized_name(spec.name, *format), {Dtype::kU8}, {spec.rows, row}));
     } else {
       take(expect(file_, spec.name, {Dtype::kBF16, Dtype::kF32}, {spec.rows, spec.cols}));
     }
@@ -128,6 +133,13 @@ void Bundle::check_structure() {
       refuse_tensor(file_, tensor.name, "is not a tensor of this model");
     }
   }
+}
+
+std::optional<WeightFormat> Bundle::quantized_format(const std::string& name) const {
+  for (const WeightFormat format : kWeightFormats) {
+    if (file_.find(quantized_name(name, format)) != nullptr) return format;
+  }
+  return std::nullopt;
 }
 
 bool Bundle::is_split(const std::string& name) const {

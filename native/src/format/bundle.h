@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,6 +29,7 @@
 #include "format/bundle_layout.h"
 #include "format/safetensors.h"
 #include "kernels/kernels.h"
+#include "kernels/quantized.h"
 #include "sterna/model.h"
 
 namespace sterna {
@@ -56,6 +58,8 @@ class Bundle {
   std::span<const float> f32(const std::string& name, std::size_t expected) const;
   // Whether the matrix "embed_tokens" or "lm_head" is kept in halves.
   bool is_split(const std::string& name) const;
+  // The format of a quantized table; nothing for another one.
+  std::optional<WeightFormat> quantized_format(const std::string& name) const;
   // The tensor itself: "embed_tokens" and "lm_head" are BF16 or F32, 64-byte aligned.
   const TensorView& tensor(const std::string& name) const;
 

@@ -2,6 +2,10 @@
 
 namespace sterna {
 
+std::string quantized_name(std::string_view name, WeightFormat format) {
+  return std::string(name) + "." + std::string(weight_format_name(format));
+}
+
 BundleLayout bundle_layout(const ModelConfig& config) {
   const int hidden = config.hidden_size;
   const int inner = config.intermediate_size;

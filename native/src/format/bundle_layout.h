@@ -6,12 +6,14 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "kernels/quantized.h"
 #include "sterna/model.h"
 
 namespace sterna {
 
 // "embed_tokens", "lm_head", unless they are ternary: BF16 or F32 [rows, cols], or in halves
-// (split_rows.h): see kHigh.
+// (split_rows.h): see kHigh; or quantized (kernels/quantized.h): U8 [rows, row_bytes] under the
+// name and ".int8", ".q8_0", ….
 struct DenseSpec {
   std::string name;
   int rows = 0;
@@ -58,6 +60,9 @@ inline constexpr std::string_view kNorms = ".norms";          // F32 [rows]
 inline constexpr std::string_view kStarts = ".exceptions.starts";    // U32 [rows + 1]
 inline constexpr std::string_view kColumns = ".exceptions.columns";  // U16 [exceptions]
 inline constexpr std::string_view kBits = ".exceptions.bits";        // BF16 [exceptions]
+
+// "lm_head.q4_0" and its like.
+std::string quantized_name(std::string_view name, WeightFormat format);
 
 BundleLayout bundle_layout(const ModelConfig& config);
 

@@ -58,6 +58,12 @@ inline std::uint16_t truncate_to_bf16(float value) {
   return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(value) >> 16);
 }
 
+// The nearest bf16, of two the even one; too large a value becomes infinite.
+inline std::uint16_t round_to_bf16(float value) {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+  return static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
 // Whether widen() can read it: BF16, F16 or F32.
 inline bool is_float(Dtype dtype) {
   return dtype == Dtype::kBF16 || dtype == Dtype::kF16 || dtype == Dtype::kF32;

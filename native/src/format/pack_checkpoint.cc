@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -12,6 +14,7 @@
 #include "format/checkpoint.h"
 #include "format/checkpoint_form.h"
 #include "format/pack_linear.h"
+#include "format/quantize_rows.h"
 #include "format/safetensors_writer.h"
 #include "format/split_rows.h"
 #include "model/config.h"
@@ -45,11 +48,14 @@ class Packer {
         linears_(checkpoint, form_, writer_) {}
 
   void run() {
+    check_head_precision();
     check_tensors();
     declare();
     writer_.begin();
     for (const DenseSpec& spec : layout_.dense) {
-      if (is_split(spec)) {
+      if (const auto format = quantized_format(spec)) {
+        write_quantized(spec, *format);
+      } else if (is_split(spec)) {
         write_split(spec);
       } else {
         write_dense(spec);
@@ -147,12 +153,29 @@ class Packer {
     return name.ends_with(".rotary_emb.inv_freq");
   }
 
+  // A ternary head is smaller than what it could be rounded to.
+  void check_head_precision() {
+    const ModelConfig& model = config_.model;
+    const bool ternary = model.ternary_head || (model.tied_embeddings && model.ternary_embedding);
+    if (ternary && options_.head_precision != HeadPrecision::kAsCheckpoint) {
+      throw Error(ErrorCode::kUnsupportedModel,
+                  checkpoint_.config_path() +
+                      ": the output head is ternary, which no other precision improves; leave "
+                      "unembed_quant out",
+                  "head_precision");
+    }
+  }
+
   void declare() {
     for (const DenseSpec& spec : layout_.dense) {
       const TensorView& tensor = checkpoint_.get(weight_name(spec.name));
-      const Dtype dtype = dense_dtype(tensor);
+      const bool rounded = is_head(spec) && options_.head_precision == HeadPrecision::kBf16;
+      const Dtype dtype = dense_dtype(tensor, rounded);
       dense_dtypes_[spec.name] = dtype;
-      if (is_split(spec)) {
+      if (const auto format = quantized_format(spec)) {
+        const auto row = static_cast<std::int64_t>(quantized_layout(*format, spec.cols).row_bytes);
+        writer_.declare(quantized_name(spec.name, *format), Dtype::kU8, {spec.rows, row});
+      } else if (is_split(spec)) {
         declare_split(spec);
       } else {
         writer_.declare(spec.name, dtype, {spec.rows, spec.cols});
@@ -176,19 +199,63 @@ class Packer {
     }
   }
 
-  // BF16 when that loses nothing. Checks the values on the way.
-  Dtype dense_dtype(const TensorView& tensor) {
+  bool is_head(const DenseSpec& spec) const { return spec.name == layout_.head; }
+
+  std::optional<WeightFormat> quantized_format(const DenseSpec& spec) const {
+    if (!is_head(spec)) return std::nullopt;
+    switch (options_.head_precision) {
+      case HeadPrecision::kInt8:
+        return WeightFormat::kInt8;
+      case HeadPrecision::kQ8_0:
+        return WeightFormat::kQ8_0;
+      case HeadPrecision::kQ6K:
+        return WeightFormat::kQ6K;
+      case HeadPrecision::kQ5_0:
+        return WeightFormat::kQ5_0;
+      case HeadPrecision::kQ4_0:
+        return WeightFormat::kQ4_0;
+      default:
+        return std::nullopt;
+    }
+  }
+
+  // BF16 when that loses nothing, or is wanted. Checks the values on the way.
+  Dtype dense_dtype(const TensorView& tensor, bool rounded) {
     bool exact = true;
     for_each_piece(tensor, [&](std::size_t, std::span<const float> values) {
       check_finite(tensor, values);
+      if (rounded) {
+        check_finite(tensor, values, [](float v) { return bf16_to_f32(round_to_bf16(v)); });
+        return;
+      }
       exact = exact && std::all_of(values.begin(), values.end(), fits_bf16);
     });
     return exact ? Dtype::kBF16 : Dtype::kF32;
   }
 
-  void check_finite(const TensorView& tensor, std::span<const float> values) {
-    if (!std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); })) {
+  template <typename As = std::identity>
+  void check_finite(const TensorView& tensor, std::span<const float> values, As as = {}) {
+    if (!std::all_of(values.begin(), values.end(), [&](float v) { return std::isfinite(as(v)); })) {
       checkpoint_.refuse(tensor.name, "holds a value that is not finite");
+    }
+  }
+
+  void write_quantized(const DenseSpec& spec, WeightFormat format) {
+    const TensorView& tensor = checkpoint_.get(weight_name(spec.name));
+    RowQuantizer quantizer(format, spec.cols);
+    const std::size_t row_bytes = quantizer.layout().row_bytes;
+    const std::size_t source_bytes = spec.cols * dtype_size(tensor.dtype);
+    const int step = std::max(static_cast<int>(kChunkElements) / spec.cols, 1);
+    std::vector<std::uint8_t> rows;
+    floats_.resize(spec.cols);
+    for (int begin = 0; begin < spec.rows; begin += step) {
+      const int end = std::min(begin + step, spec.rows);
+      rows.resize((end - begin) * row_bytes);
+      for (int row = begin; row < end; ++row) {
+        widen(tensor.dtype, tensor.bytes.data() + row * source_bytes, spec.cols, floats_.data());
+        quantizer.quantize(floats_, rows.data() + (row - begin) * row_bytes);
+      }
+      writer_.write(quantized_name(spec.name, format), begin * row_bytes, rows);
     }
   }
 
@@ -199,7 +266,7 @@ class Packer {
     for_each_piece(tensor, [&](std::size_t begin, std::span<const float> values) {
       if (exact) {
         halves.resize(values.size());
-        std::transform(values.begin(), values.end(), halves.begin(), truncate_to_bf16);
+        std::transform(values.begin(), values.end(), halves.begin(), round_to_bf16);
         writer_.write(spec.name, begin * 2, as_bytes(halves.data(), halves.size()));
       } else {
         writer_.write(spec.name, begin * 4, as_bytes(values.data(), values.size()));
@@ -209,7 +276,7 @@ class Packer {
 
   // Whether the table is the output head, in bf16, and wanted in halves.
   bool is_split(const DenseSpec& spec) const {
-    if (spec.name != layout_.head || dense_dtypes_.at(spec.name) != Dtype::kBF16 ||
+    if (!is_head(spec) || dense_dtypes_.at(spec.name) != Dtype::kBF16 ||
         spec.cols > kMostSplitCols || options_.head_layout == HeadLayout::kPlain) {
       return false;
     }
@@ -233,7 +300,7 @@ class Packer {
     exception_bits_.clear();
     for (int row = 0; row < spec.rows; ++row) {
       widen(tensor.dtype, tensor.bytes.data() + row * bytes, cols, floats_.data());
-      std::transform(floats_.begin(), floats_.end(), halves.begin(), truncate_to_bf16);
+      std::transform(floats_.begin(), floats_.end(), halves.begin(), round_to_bf16);
       const SplitRow facts =
           split_row(halves, high.data(), low.data(), exception_columns_, exception_bits_);
       if (exception_columns_.size() > kMostSplitExceptions) {

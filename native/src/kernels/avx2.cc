@@ -14,6 +14,7 @@
 #include "kernels/exp_constants.h"
 #include "kernels/interleave.h"
 #include "kernels/kernels.h"
+#include "kernels/quantized.h"
 #include "kernels/scratch.h"
 #include "kernels/sparse_kernels.h"
 #include "kernels/tables.h"
@@ -139,6 +140,37 @@ IntLanes int_maximum(IntLanes a, IntLanes b) {
 }
 IntLanes int_add(IntLanes a, IntLanes b) {
   return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
+}
+IntLanes load_ints(const std::int32_t* p) {
+  const auto* ints = reinterpret_cast<const __m256i*>(p);
+  return {_mm256_loadu_si256(ints), _mm256_loadu_si256(ints + 1)};
+}
+Lanes int_to_float(IntLanes x) { return {_mm256_cvtepi32_ps(x.low), _mm256_cvtepi32_ps(x.high)}; }
+constexpr std::int32_t kWideOffset = 0;
+__m256i four_products(__m256i sum, __m256i w, __m256i x) {
+#if defined(STERNA_DOT_256)
+  return STERNA_DOT_256(sum, w, x);
+#else
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1)));
+#endif
+}
+IntLanes add_quads(IntLanes sum, const std::uint8_t* w, const std::int8_t* x) {
+  const auto* weights = reinterpret_cast<const __m256i*>(w);
+  const auto* codes = reinterpret_cast<const __m256i*>(x);
+  return {four_products(sum.low, _mm256_loadu_si256(weights), _mm256_load_si256(codes)),
+          four_products(sum.high, _mm256_loadu_si256(weights + 1), _mm256_load_si256(codes + 1))};
+}
+// The signs go to the weights, so that two products never leave 16 bits.
+__m256i four_wide_products(__m256i sum, __m256i w, __m256i x) {
+  const __m256i weights = _mm256_xor_si256(w, _mm256_set1_epi8(static_cast<char>(0x80)));
+  return four_products(sum, _mm256_abs_epi8(x), _mm256_sign_epi8(weights, x));
+}
+IntLanes add_wide_quads(IntLanes sum, const std::uint8_t* w, const std::int8_t* x) {
+  const auto* weights = reinterpret_cast<const __m256i*>(w);
+  const auto* codes = reinterpret_cast<const __m256i*>(x);
+  return {
+      four_wide_products(sum.low, _mm256_loadu_si256(weights), _mm256_load_si256(codes)),
+      four_wide_products(sum.high, _mm256_loadu_si256(weights + 1), _mm256_load_si256(codes + 1))};
 }
 IntLanes round_to_int(Lanes x) { return {_mm256_cvtps_epi32(x.low), _mm256_cvtps_epi32(x.high)}; }
 void store_codes(std::int8_t* p, IntLanes x) {
@@ -431,6 +463,7 @@ const Kernels STERNA_TABLE = {
     .matmul_bf16 = matmul_bf16,
     .matmul_f32 = matmul_f32,
     .dot_codes = dot_codes,
+    .matmul_quantized = matmul_quantized,
     .join_halves = join_halves,
     .dot_and_join = dot_and_join,
     .low_rank_add = low_rank_add,

@@ -17,6 +17,7 @@
 #include "kernels/exp_constants.h"
 #include "kernels/interleave.h"
 #include "kernels/kernels.h"
+#include "kernels/quantized.h"
 #include "kernels/scratch.h"
 #include "kernels/sparse_kernels.h"
 #include "kernels/tables.h"
@@ -100,6 +101,15 @@ IntLanes magnitude_bits(Lanes x) {
 }
 IntLanes int_maximum(IntLanes a, IntLanes b) { return _mm512_max_epi32(a, b); }
 IntLanes int_add(IntLanes a, IntLanes b) { return _mm512_add_epi32(a, b); }
+IntLanes load_ints(const std::int32_t* p) { return _mm512_loadu_si512(p); }
+Lanes int_to_float(IntLanes x) { return _mm512_cvtepi32_ps(x); }
+constexpr std::int32_t kWideOffset = 128;
+IntLanes add_quads(IntLanes sum, const std::uint8_t* w, const std::int8_t* x) {
+  return _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(w), _mm512_load_si512(x));
+}
+IntLanes add_wide_quads(IntLanes sum, const std::uint8_t* w, const std::int8_t* x) {
+  return add_quads(sum, w, x);
+}
 IntLanes round_to_int(Lanes x) { return _mm512_cvtps_epi32(x); }
 void store_codes(std::int8_t* p, IntLanes x) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(x));
@@ -343,6 +353,7 @@ const Kernels kAvx512VnniKernels = {
     .matmul_bf16 = matmul_bf16,
     .matmul_f32 = matmul_f32,
     .dot_codes = dot_codes,
+    .matmul_quantized = matmul_quantized,
     .join_halves = join_halves,
     .dot_and_join = dot_and_join,
     .low_rank_add = low_rank_add,

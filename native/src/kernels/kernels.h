@@ -23,6 +23,8 @@
 namespace sterna {
 
 struct SparseKernels;
+struct QuantizedMatrix;
+struct QuantizedStates;
 
 inline constexpr int kTileRows = 16;         // output rows interleaved in one tile
 inline constexpr int kTileCols = 16;         // input columns in one 64-byte block of a tile
@@ -189,6 +191,14 @@ struct Kernels {
   void (*dot_codes)(const std::uint8_t* w, std::size_t stride, int row_begin, int row_end,
                     const std::int8_t* x, const std::int32_t* sums, int m, std::int32_t* y,
                     std::size_t y_stride);
+  // y[m * y_stride + row] = dot(w[row], x[m]) for rows [row_begin, row_end) in quantized.h's
+  // formats. The products of each group's codes with the coarse and the fine digits are summed
+  // exactly, as C and F; lane g % 16 takes fma(fma(255, C, F), scale, lane) of each group g in
+  // order, lanes are added pairwise, and the sum is multiplied by the state's step. With one scale
+  // for the row, C and F go on through the lane's groups, and the sum of fma(255, C, F) is
+  // multiplied by the scale, then by the step.
+  void (*matmul_quantized)(const QuantizedMatrix& w, int row_begin, int row_end,
+                           const QuantizedStates& x, float* y, std::size_t y_stride);
   // out[i] = float(256 * (high[p] - 128) + (low[p] - 128)) * scale for i < n, where p is
   // split_place(i) of format/split_rows.h. Reads up to a multiple of 64.
   void (*join_halves)(const std::uint8_t* high, const std::uint8_t* low, int n, float scale,

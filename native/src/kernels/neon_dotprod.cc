@@ -14,6 +14,7 @@
 #include "kernels/exp_constants.h"
 #include "kernels/interleave.h"
 #include "kernels/kernels.h"
+#include "kernels/quantized.h"
 #include "kernels/scratch.h"
 #include "kernels/sparse_kernels.h"
 #include "kernels/tables.h"
@@ -162,6 +163,25 @@ IntLanes int_maximum(IntLanes a, IntLanes b) {
 }
 IntLanes int_add(IntLanes a, IntLanes b) {
   return each<IntLanes>([&](int i) { return vaddq_s32(a.quad[i], b.quad[i]); });
+}
+IntLanes load_ints(const std::int32_t* p) {
+  return each<IntLanes>([=](int i) { return vld1q_s32(p + 4 * i); });
+}
+Lanes int_to_float(IntLanes x) {
+  return each<Lanes>([&](int i) { return vcvtq_f32_s32(x.quad[i]); });
+}
+constexpr std::int32_t kWideOffset = 0;
+IntLanes add_quads(IntLanes sum, const std::uint8_t* w, const std::int8_t* x) {
+  return each<IntLanes>([&](int i) {
+    const int8x16_t weights = vreinterpretq_s8_u8(vld1q_u8(w + 16 * i));
+    return vdotq_s32(sum.quad[i], weights, vld1q_s8(x + 16 * i));
+  });
+}
+IntLanes add_wide_quads(IntLanes sum, const std::uint8_t* w, const std::int8_t* x) {
+  return each<IntLanes>([&](int i) {
+    const uint8x16_t flipped = veorq_u8(vld1q_u8(w + 16 * i), vdupq_n_u8(0x80));
+    return vdotq_s32(sum.quad[i], vreinterpretq_s8_u8(flipped), vld1q_s8(x + 16 * i));
+  });
 }
 IntLanes round_to_int(Lanes x) {
   return each<IntLanes>([&](int i) { return vcvtnq_s32_f32(x.quad[i]); });
@@ -330,6 +350,7 @@ const Kernels STERNA_TABLE = {
     .matmul_bf16 = matmul_bf16,
     .matmul_f32 = matmul_f32,
     .dot_codes = dot_codes,
+    .matmul_quantized = matmul_quantized,
     .join_halves = join_halves,
     .dot_and_join = dot_and_join,
     .low_rank_add = low_rank_add,

@@ -10,6 +10,7 @@
 #include "format/split_rows.h"
 #include "kernels/exp_constants.h"
 #include "kernels/kernels.h"
+#include "kernels/quantized_reference.h"
 #include "kernels/sparse_kernels.h"
 #include "kernels/tables.h"
 
@@ -431,6 +432,7 @@ const Kernels kReferenceKernels = {
     .matmul_bf16 = matmul_bf16,
     .matmul_f32 = matmul_f32,
     .dot_codes = dot_codes,
+    .matmul_quantized = matmul_quantized_reference,
     .join_halves = join_halves,
     .dot_and_join = dot_and_join,
     .low_rank_add = low_rank_add,

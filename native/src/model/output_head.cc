@@ -47,9 +47,17 @@ OutputHead::OutputHead(const LoadedModel& model, const Kernels& kernels, ThreadP
       kernels_(kernels),
       pool_(pool),
       split_(model.split_head()),
+      quantized_(model.quantized_head()),
       hidden_(model.config().hidden_size),
       vocab_(model.config().vocab_size) {
   const auto states = static_cast<std::size_t>(max_states);
+  if (quantized_ != nullptr) {
+    const QuantizedLayout layout = quantized_->layout();
+    codes_ = AlignedBuffer<std::int8_t>(2 * states * layout.padded);
+    sums_ = AlignedBuffer<std::int32_t>(2 * states * layout.groups());
+    steps_.resize(states);
+    return;
+  }
   inputs_ = AlignedBuffer<float>(states * hidden_);
   if (const TernaryMatrix* head = model.ternary_head(); head != nullptr) {
     codes_ = AlignedBuffer<std::int8_t>(states * ternary_stride(*head));
@@ -71,6 +79,7 @@ void OutputHead::gather(const std::vector<const float*>& states) {
 }
 
 void OutputHead::logits(const std::vector<const float*>& states, float* out) {
+  if (quantized_ != nullptr) return quantized_logits(states, out);
   gather(states);
   const int count = static_cast<int>(states.size());
   if (split_ != nullptr) return split_logits(count, out);
@@ -105,6 +114,21 @@ void OutputHead::ternary_logits(const TernaryMatrix& head, int states, float* ou
   const double work = 1.0 * vocab_ * hidden_ * states;
   pool_.split(head.row_tiles(), work, [&](int begin, int end) {
     kernels_.ternary_matmul(head, input, begin, end, out, vocab_);
+  });
+}
+
+void OutputHead::quantized_logits(const std::vector<const float*>& states, float* out) {
+  const QuantizedLayout layout = quantized_->layout();
+  const int count = static_cast<int>(states.size());
+  for (int i = 0; i < count; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    quantize_state(layout, states[i], hidden_, codes_.data() + 2 * at * layout.padded,
+                   sums_.data() + 2 * at * layout.groups(), &steps_[i]);
+  }
+  const QuantizedStates inputs{codes_.data(), sums_.data(), steps_.data(), count};
+  const double work = 4.0 * vocab_ * layout.padded * count;
+  pool_.split(vocab_, work, [&](int begin, int end) {
+    kernels_.matmul_quantized(*quantized_, begin, end, inputs, out, vocab_);
   });
 }
 

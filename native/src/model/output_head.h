@@ -70,6 +70,7 @@ class OutputHead {
  private:
   void gather(const std::vector<const float*>& states);
   void ternary_logits(const TernaryMatrix& head, int states, float* out);
+  void quantized_logits(const std::vector<const float*>& states, float* out);
   void split_logits(int states, float* out);
   void split_rows_of_one(int begin, int end, float* out);
   void split_rows_of_many(int states, int begin, int end, float* out);
@@ -82,13 +83,15 @@ class OutputHead {
   const Kernels& kernels_;
   ThreadPool& pool_;
   const SplitMatrix* split_;
+  const QuantizedMatrix* quantized_;
   const int hidden_;
   const int vocab_;
   float largest_norm_ = 0.0f;
   AlignedBuffer<float> inputs_;  // [max_states][hidden]: gathered
-  // [2 * max_states][stride]: coarse and fine digits; of a ternary head [max_states][stride]
+  // [2 * max_states][stride]: coarse and fine digits; of a ternary head [max_states][stride]; of a
+  // quantized one [2 * max_states][padded columns]
   AlignedBuffer<std::int8_t> codes_;
-  AlignedBuffer<std::int32_t> sums_;  // [2 * max_states]
+  AlignedBuffer<std::int32_t> sums_;  // [2 * max_states]; of the last two, for each group
   std::vector<float> steps_;          // [max_states]; of a ternary head [max_states][groups]
 };
 

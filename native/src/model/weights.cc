@@ -3,6 +3,7 @@
 #include <bit>
 #include <utility>
 
+#include "format/bundle_layout.h"
 #include "format/dtype.h"
 #include "format/split_rows.h"
 #include "kernels/grouped.h"
@@ -69,6 +70,10 @@ void LoadedModel::load_tables(const ModelConfig& c) {
     ternary_head_ = ternary(head);
   } else if (bundle_.is_split(head)) {
     split_head_ = split(head, c.vocab_size, c.hidden_size);
+  } else if (const auto format = bundle_.quantized_format(head)) {
+    const TensorView& tensor = bundle_.tensor(quantized_name(head, *format));
+    quantized_head_ = {tensor.bytes.data(), *format, c.vocab_size, c.hidden_size};
+    parameter_count_ += static_cast<std::int64_t>(c.vocab_size) * c.hidden_size;
   } else {
     head_ = dense(head, c.vocab_size, c.hidden_size);
   }
@@ -131,6 +136,8 @@ void LoadedModel::embed(int token, const Kernels& kernels, float* out) const {
     ternary_row(ternary_embedding_, token, out);
   } else if (embedding_.rows > 0) {
     embedding_.row(token, out);
+  } else if (quantized_head_.rows > 0) {
+    widen_quantized(quantized_head_, token, out);
   } else {
     split_head_.row(token, kernels, out);
   }

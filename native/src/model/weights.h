@@ -8,6 +8,7 @@
 
 #include "format/bundle.h"
 #include "kernels/kernels.h"
+#include "kernels/quantized.h"
 #include "sterna/model.h"
 
 namespace sterna {
@@ -68,10 +69,13 @@ class LoadedModel final : public Model {
 
   // Writes the embedding of a token to out[hidden_size].
   void embed(int token, const Kernels& kernels, float* out) const;
-  // The output head, which is the embedding when tied: in one of the three forms.
+  // The output head, which is the embedding when tied: in one of the four forms.
   const DenseMatrix* head() const { return head_.rows > 0 ? &head_ : nullptr; }
   const TernaryMatrix* ternary_head() const {
     return ternary_head_.rows > 0 ? &ternary_head_ : nullptr;
+  }
+  const QuantizedMatrix* quantized_head() const {
+    return quantized_head_.rows > 0 ? &quantized_head_ : nullptr;
   }
   const SplitMatrix* split_head() const {
     return split_head_.high == nullptr ? nullptr : &split_head_;
@@ -89,11 +93,12 @@ class LoadedModel final : public Model {
   const float* norm(const std::string& name, int size);
 
   Bundle bundle_;
-  DenseMatrix embedding_;  // empty when ternary, or tied to a head in halves
+  DenseMatrix embedding_;  // empty when ternary, or tied to a head in another form
   TernaryMatrix ternary_embedding_;
   DenseMatrix head_;  // empty when in another form
   TernaryMatrix ternary_head_;
   SplitMatrix split_head_;
+  QuantizedMatrix quantized_head_;
   const float* final_norm_ = nullptr;
   std::vector<LayerWeights> layers_;
   std::int64_t parameter_count_ = 0;

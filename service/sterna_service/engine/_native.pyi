@@ -159,8 +159,11 @@ class Engine:
     def stats(self) -> EngineStats: ...
     def close(self) -> None: ...
 
-def pack_checkpoint(checkpoint_dir: str, bundle_path: str, head_layout: str = "auto") -> None:
-    """`head_layout` is "auto", "plain" or "split"."""
+def pack_checkpoint(
+    checkpoint_dir: str, bundle_path: str, head_layout: str = "auto", head_precision: str = ""
+) -> None:
+    """`head_layout` is "auto", "plain" or "split"; `head_precision` is "bf16", "int8", "q8_0",
+    "q6_k", "q5_0" or "q4_0", or empty: as the checkpoint has it."""
 
 def kernel_names() -> list[str]: ...
 def cpu_budget() -> int: ...
