@@ -21,13 +21,15 @@ from tokenizers import Tokenizer
 from sterna_server.bench.plan import Variant, parse_variant
 from sterna_server.bench.result import align
 from sterna_server.bench.subject import find_subject
-from sterna_service.engine.trial import Scored, Trial
-from sterna_service.engine.types import EngineOptions
+from sterna_service.engine.trial import Scored, Trial, find_bundle
+from sterna_service.engine.types import EngineOptions, HeadPrecision
 
 TEXT = Path(__file__).with_name("held_out.txt")
 HOME = Path(__file__).resolve().parents[1] / "build" / "benchmarks"
 # Every choice of precision that the engine has; the first row is the most exact.
 CHOICES = ("kv_cache_dtype=f32", "kv_cache_dtype=bf16", "kv_cache_dtype=int8")
+# Each is packed by itself, and read with the engine's defaults.
+HEADS: tuple[HeadPrecision, ...] = ("bf16", "int8", "q8_0", "q6_k", "q5_0", "q4_0")
 
 
 def documents(tokenizer: Tokenizer, text: Path, length: int) -> list[list[int]]:
@@ -68,13 +70,23 @@ def main() -> None:
         )
     tokenizer = Tokenizer.from_file(str(subject.checkpoint / "tokenizer.json"))
     texts = documents(tokenizer, options.text, options.length)
-    variants = [parse_variant(text) for text in CHOICES]
+    variants = [(parse_variant(text), subject.bundle) for text in CHOICES]
     if options.variant:
-        variants = [Variant("defaults", ()), *map(parse_variant, options.variant)]
+        chosen = [Variant("defaults", ()), *map(parse_variant, options.variant)]
+        variants = [(variant, subject.bundle) for variant in chosen]
+    else:
+        name = subject.name.rpartition("/")[2]
+        variants += [
+            (
+                Variant(f"unembed_quant={head}", ()),
+                find_bundle(subject.checkpoint, name, HOME, head),
+            )
+            for head in HEADS
+        ]
     rows = [["settings", "perplexity", "change", "largest change, nats", "same best token"]]
     base: list[Scored] = []
-    for variant in variants:
-        scored = score(subject.bundle, variant, texts)
+    for variant, bundle in variants:
+        scored = score(bundle, variant, texts)
         base = base or scored
         pairs = list(zip(base, scored, strict=True))
         row = [variant.name, f"{perplexity(scored):.4f}"]

@@ -70,6 +70,7 @@ def core_options(
         speculation=settings.speculation,
         max_draft_tokens=settings.max_draft_tokens,
         exact_head_screening=settings.exact_head_screening,
+        head_precision=settings.unembed_quant,
         sparsity=settings.sparsity,
         default_max_tokens=settings.default_max_tokens,
         default_temperature=settings.default_temperature,

@@ -35,7 +35,8 @@ class LLM:
         num_threads: Engine threads; 0 takes what the process may use.
         trust_remote_code: Must be False: Sterna never runs code from a checkpoint.
         lora_quant: How the adapter is held: `none`, `bf16`, `int8`, `q8_0` or `q4_0`.
-        unembed_quant: Precision of the output matrix. Not in this version: must be None.
+        unembed_quant: How the output head is held: `bf16`, `int8`, `q8_0`, `q6_k`, `q5_0` or
+            `q4_0`. None: the server's setting.
         max_batch: Sequences that run at the same time. None: the server's setting.
         max_queue: Requests that wait; one more is refused. None: the server's setting.
         kv_cache_tokens: Capacity of the KV cache in tokens. None: the server's setting.
@@ -56,11 +57,6 @@ class LLM:
     kv_cache_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        if self.unembed_quant is not None:
-            raise NotImplementedError(
-                "LLM(unembed_quant=...): this version does not requantize weights; leave "
-                "unembed_quant out"
-            )
         if self.trust_remote_code:
             raise ValueError(
                 "LLM(trust_remote_code=True): Sterna never runs code from a checkpoint; "
@@ -78,6 +74,7 @@ class LLM:
             "max_batch": self.max_batch,
             "max_queue": self.max_queue,
             "kv_cache_tokens": self.kv_cache_tokens,
+            "unembed_quant": self.unembed_quant,
         }
 
 

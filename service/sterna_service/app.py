@@ -25,7 +25,7 @@ from sterna_service.encoders.encoder import EncoderOptions
 from sterna_service.encoders.traits import Pooling
 from sterna_service.engine.adapter import ADAPTER_PRECISIONS, AdapterPrecision
 from sterna_service.engine.host import inspect_host
-from sterna_service.engine.types import EngineOptions, KvCacheDtype, Speculation
+from sterna_service.engine.types import EngineOptions, HeadPrecision, KvCacheDtype, Speculation
 from sterna_service.errors import ModelLoadError, ServiceError, StartupError
 from sterna_service.inference.harness import Harnesses
 from sterna_service.inference.sampling import RequestDefaults
@@ -161,6 +161,9 @@ class CoreOptions:
     exact_head_screening: bool = True
     """Whether tokens are chosen from half of the bytes of a large output head; the answers are the
     same."""
+    head_precision: HeadPrecision = ""
+    """How output heads are held: `bf16`, `int8`, `q8_0`, `q6_k`, `q5_0` or `q4_0`; empty: as the
+    checkpoint has it."""
     sparsity: bool = True
     """Whether weights that the zeros of a ReLU² model make superfluous are skipped."""
 
@@ -443,6 +446,7 @@ def _engine_options(options: CoreOptions) -> EngineOptions:
         speculation=options.speculation,
         max_draft_tokens=options.max_draft_tokens,
         exact_head_screening=options.exact_head_screening,
+        head_precision=options.head_precision,
         sparsity=options.sparsity,
     )
 

@@ -339,3 +339,26 @@ async def test_a_watcher_hears_that_the_server_stops(home: Path) -> None:
         assert last.type == event_pb2.EVENT_TYPE_SERVER_DRAINING
         assert await watching.read() is grpc.aio.EOF
         await stopping
+
+
+async def test_the_output_head_can_be_rounded(core: CoreClient) -> None:
+    sizes = {}
+    for name in ("INT8", "Q8_0", "Q6_K", "Q5_0", "Q4_0", "BF16"):
+        precision = model_pb2.WeightPrecision.Value(f"WEIGHT_PRECISION_{name}")
+        answer = await load(core, "org/one", head_precision=precision)
+        assert answer.recompiled
+        assert not answer.already_loaded
+        assert answer.model.head_precision == precision
+        sizes[name] = answer.model.memory_bytes
+        said = await core.generate(chat(QUESTION, model_id="org/one"))
+        assert said.choices[0].text
+        again = await load(core, "org/one", head_precision=precision)
+        assert (again.recompiled, again.already_loaded) == (False, True)
+    assert said.choices[0].text == ANSWER
+    assert sizes["Q4_0"] < sizes["Q5_0"] < sizes["INT8"] < sizes["Q8_0"]
+    # What was packed once is there when it is asked for again.
+    back = await load(core, "org/one", head_precision=model_pb2.WEIGHT_PRECISION_INT8)
+    assert (back.recompiled, back.already_loaded) == (False, False)
+    refused = await refusal(load(core, "org/one", head_precision=model_pb2.WEIGHT_PRECISION_NONE))
+    assert refused.fields == ["head_precision"]
+    assert "must be BF16, INT8, Q8_0, Q6_K, Q5_0 or Q4_0" in refused.message

@@ -16,8 +16,8 @@ DECODE_PROMPT = 16
 # The most tokens by which the first of several streams may be ahead of the last.
 LONGEST_LEAD = 64
 
-# Set by the measurements themselves.
-_OWN_OPTIONS = ("threads", "max_batch", "max_queue", "kv_cache_tokens")
+# Set by the measurements themselves, or a matter of what is packed.
+_OWN_OPTIONS = ("threads", "max_batch", "max_queue", "kv_cache_tokens", "head_precision")
 _TRUTH = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 
 

@@ -78,6 +78,7 @@ def bench(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON with the value of every round.")
     ] = False,
+    unembed_quant: options.UnembedQuant = None,
     home: options.Home = None,
     config: options.Config = None,
 ) -> None:
@@ -94,7 +95,7 @@ def bench(
       sterna bench --variant max_batch_tokens=512      compared with the defaults
       sterna bench --json > today.json
     """
-    settings = load_settings({"model": model, "home": home}, config)
+    settings = load_settings({"model": model, "unembed_quant": unembed_quant, "home": home}, config)
 
     from sterna_server.bench.plan import (
         DEFAULTS,
@@ -128,7 +129,7 @@ def bench(
     if threads:
         chosen = parse_numbers("--threads", threads, least=1, most=1024)
         plan = replace(plan, threads=chosen)
-    subject = find_subject(settings.model, shape, settings.home, tell)
+    subject = find_subject(settings.model, shape, settings.home, tell, settings.unembed_quant)
     result = run_plan(subject, plan, tell)
     if as_json:
         print(json.dumps(result.to_json(), indent=1))

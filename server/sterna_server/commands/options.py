@@ -415,6 +415,15 @@ ExactHeadScreening = Annotated[
         show_default=False,
     ),
 ]
+UnembedQuant = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="How output heads are held: bf16, int8, q8_0, q6_k, q5_0 or q4_0. "
+        "[default: as the checkpoint has it]",
+        show_default=False,
+    ),
+]
 Sparsity = Annotated[
     bool | None,
     typer.Option(

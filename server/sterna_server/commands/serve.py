@@ -56,6 +56,7 @@ def serve(
     speculation: options.Speculation = None,
     max_draft_tokens: options.MaxDraftTokens = None,
     exact_head_screening: options.ExactHeadScreening = None,
+    unembed_quant: options.UnembedQuant = None,
     sparsity: options.Sparsity = None,
     voice: options.Voice = None,
     voice_preload: options.VoicePreload = None,

@@ -144,17 +144,23 @@ def verify(name: _Name, home: options.Home = None, config: options.Config = None
     print("every file is as it was stored")
 
 
-def quantize(name: _Name, home: options.Home = None, config: options.Config = None) -> None:
+def quantize(
+    name: _Name,
+    unembed_quant: options.UnembedQuant = None,
+    home: options.Home = None,
+    config: options.Config = None,
+) -> None:
     """Pack a model for the engine now, so that its first load takes milliseconds.
 
     Weights that are ternary already keep their values; others are rounded as their configuration
     says. The packed form, a bundle, lies in `bundles/` of the home directory.
 
     \b
-    Example:
+    Examples:
       sterna quantize microsoft/bitnet-b1.58-2B-4T
+      sterna quantize microsoft/bitnet-b1.58-2B-4T --unembed-quant q8_0
     """
-    settings = load_settings({"home": home}, config)
+    settings = load_settings({"home": home, "unembed_quant": unembed_quant}, config)
     from sterna_server.store.models import pack
 
     for line in pack(settings, name):

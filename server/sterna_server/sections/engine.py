@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+HeadPrecision = Literal["", "bf16", "int8", "q8_0", "q6_k", "q5_0", "q4_0"]
 KvCacheDtype = Literal["f32", "bf16", "int8"]
 Speculation = Literal["auto", "off"]
 
@@ -35,5 +36,8 @@ class EngineSettings(BaseModel):
     """Tokens guessed ahead of one sequence."""
     exact_head_screening: bool = True
     """Whether tokens are chosen from half of the bytes of a large output head."""
+    unembed_quant: HeadPrecision = ""
+    """How output heads are held: `bf16`, `int8`, `q8_0`, `q6_k`, `q5_0` or `q4_0`; empty: as the
+    checkpoint has it."""
     sparsity: bool = True
     """Whether weights that the zeros of a ReLU² model make superfluous are skipped."""

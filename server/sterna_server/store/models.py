@@ -158,7 +158,9 @@ def pack(settings: Settings, name: str) -> list[str]:
     began = time.perf_counter()
     try:
         checkpoint = checkpoint_of(source.path, settings.home)
-        packing = Packing(screened_head=settings.exact_head_screening)
+        packing = Packing(
+            screened_head=settings.exact_head_screening, head_precision=settings.unembed_quant
+        )
         bundle = pack_bundle(checkpoint, source.bundle_stem, settings.home, packing)
     except ModelLoadError as error:
         raise CommandError(f"{source.model_id}: {error}") from None

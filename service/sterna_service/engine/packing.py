@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sterna_service.engine import _native
 from sterna_service.engine.bundle import Bundle, ensure_bundle
+from sterna_service.engine.types import HeadPrecision
 from sterna_service.errors import ModelLoadError
 
 
@@ -16,11 +17,15 @@ class Packing:
 
     screened_head: bool = True
     """A large output head lies in halves, so that screening reads one of them."""
+    head_precision: HeadPrecision = ""
+    """What the output head is rounded to."""
 
     @property
     def variant(self) -> str:
         """What tells this packing's bundles from the usual ones; empty for those."""
-        return "" if self.screened_head else "head plain"
+        layout = [] if self.screened_head else ["plain"]
+        precision = [self.head_precision] if self.head_precision else []
+        return " ".join(["head", *layout, *precision]) if layout or precision else ""
 
     def __call__(self, checkpoint: Path, target: Path) -> None:
         """Packs a checkpoint directory into a file.
@@ -29,7 +34,7 @@ class Packing:
             NativeError: The checkpoint cannot be packed.
         """
         layout = "auto" if self.screened_head else "plain"
-        _native.pack_checkpoint(str(checkpoint), str(target), layout)
+        _native.pack_checkpoint(str(checkpoint), str(target), layout, self.head_precision)
 
     def ensure(self, checkpoint: Path, name: str, home: Path) -> Bundle:
         """As `ensure_bundle`, for this packing."""

@@ -235,7 +235,9 @@ def _open_blocking(
     checkpoint: Path, name: str, home: Path, options: EngineOptions
 ) -> tuple[_native.Engine, _native.Model, bool]:
     """The engine, its model, and whether the checkpoint was packed for it."""
-    packing = Packing(screened_head=options.exact_head_screening)
+    packing = Packing(
+        screened_head=options.exact_head_screening, head_precision=options.head_precision
+    )
     try:
         bundle = packing.ensure(checkpoint, name, home)
         try:

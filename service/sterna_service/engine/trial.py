@@ -14,8 +14,8 @@ from enum import Enum
 from pathlib import Path
 
 from sterna_service.engine import _native
-from sterna_service.engine.packing import pack
-from sterna_service.engine.types import EngineOptions
+from sterna_service.engine.packing import Packing, pack
+from sterna_service.engine.types import EngineOptions, HeadPrecision
 from sterna_service.errors import ModelLoadError
 
 # An engine that says nothing for so long has failed, whatever the model.
@@ -209,13 +209,15 @@ class Trial:
         self.close()
 
 
-def find_bundle(checkpoint: Path, name: str, home: Path) -> Path:
+def find_bundle(
+    checkpoint: Path, name: str, home: Path, head_precision: HeadPrecision = ""
+) -> Path:
     """The packed form of a checkpoint in `home`; packs it first if there is none.
 
     Raises:
         ModelLoadError: The checkpoint cannot be used, or `home` cannot be written to.
     """
-    bundle = pack(checkpoint, name, home)
+    bundle = pack(checkpoint, name, home, Packing(head_precision=head_precision))
     if bundle.temporary:
         bundle.release()
         raise ModelLoadError(f"{home}: cannot be written to; the packed model is kept there")

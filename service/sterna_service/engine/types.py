@@ -25,6 +25,11 @@ class Sampling:
     logit_bias: Sequence[tuple[int, float]] = ()
 
 
+HeadPrecision = Literal["", "bf16", "int8", "q8_0", "q6_k", "q5_0", "q4_0"]
+"""How the output head is held, and with it a tied embedding table; empty: as the checkpoint has
+it."""
+
+
 class Pooling(Enum):
     """How the final states of a prompt's tokens become one vector."""
 
@@ -128,6 +133,7 @@ class EngineOptions:
     speculation: Speculation = "auto"
     max_draft_tokens: int = 8
     exact_head_screening: bool = True
+    head_precision: HeadPrecision = ""
     sparsity: bool = True
 
 

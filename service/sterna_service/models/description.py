@@ -25,6 +25,8 @@ from sterna_service.models.gguf.convert import gguf_in
 from sterna_service.models.manifest import read_manifest
 from sterna_service.models.weight_files import parameter_count
 
+_Identity = tuple[tuple[str, int, int, int], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -71,8 +73,38 @@ class ModelDescription:
         return dense[-1].outputs if dense else self.shape.hidden_size
 
 
+# Descriptions by model, with what its files were when they were read.
+_known: dict[ModelSource, tuple[_Identity, ModelDescription]] = {}
+_MOST_KNOWN = 256
+
+
 def describe(source: ModelSource) -> ModelDescription:
-    """Describes a model. Never fails: a damaged one is described by its problem. Blocks."""
+    """Describes a model. Never fails: a damaged one is described by its problem. Blocks.
+
+    What was read once is read again only when a file has changed, come or gone.
+    """
+    identity = _identity(source.path)
+    known = _known.get(source)
+    if known is not None and known[0] == identity:
+        return known[1]
+    description = _describe(source)
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    _known[source] = (identity, description)
+    return description
+
+
+def _identity(path: Path) -> _Identity:
+    """Name, inode, size and time of every file: whoever writes one changes them."""
+    files = []
+    with contextlib.suppress(OSError):
+        for file in [path] if path.is_file() else sorted(path.rglob("*")):
+            facts = file.stat()
+            files.append((str(file), facts.st_ino, facts.st_size, facts.st_mtime_ns))
+    return tuple(files)
+
+
+def _describe(source: ModelSource) -> ModelDescription:
     size, created = _files(source.path)
     manifest = read_manifest(source.path)
     revision = "" if manifest is None else manifest.revision

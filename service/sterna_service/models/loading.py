@@ -53,7 +53,11 @@ class ModelLoader:
             encoder = replace(encoder, threads=settings.threads or encoder.threads)
             return await load_encoder(source.model_id, source.path, encoder)
         engine = self.options.engine
-        engine = replace(engine, threads=settings.threads or engine.threads)
+        engine = replace(
+            engine,
+            threads=settings.threads or engine.threads,
+            head_precision=settings.head_precision or engine.head_precision,
+        )
         path = await asyncio.to_thread(checkpoint_of, source.path, self._home)
         model = await load_model(
             source.model_id,

@@ -10,7 +10,7 @@ from pathlib import Path
 from sterna_service.encoders.files import is_encoder
 from sterna_service.encoders.traits import Pooling
 from sterna_service.engine.adapter import AdapterSpec
-from sterna_service.errors import ModelLoadError, Reason, ServiceError, invalid
+from sterna_service.errors import ModelLoadError, Reason, ServiceError, invalid, unsupported
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.spec import HarnessChoice
 from sterna_service.models.adapters import AdapterRecord
@@ -180,8 +180,11 @@ class ModelRegistry:
         Raises:
             ServiceError: It cannot be loaded; what was loaded before stays as it is.
         """
-        if make_default and await asyncio.to_thread(is_encoder, source.path):
-            raise _not_generative(source.model_id, "it cannot be the default model")
+        if await asyncio.to_thread(is_encoder, source.path):
+            if make_default:
+                raise _not_generative(source.model_id, "it cannot be the default model")
+            if settings.head_precision:
+                raise unsupported("head_precision", "is of language models only", source.model_id)
         try:
             outcome = await self._residency.load(source, settings, drain_seconds)
         except ModelLoadError as error:

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar, cast
 
 from sterna_service.encoders.encoder import Encoder
 from sterna_service.engine.adapter import AdapterPrecision, AdapterSpec, EngineAdapter
+from sterna_service.engine.types import HeadPrecision
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.spec import HarnessChoice
 
@@ -30,8 +31,8 @@ class ModelSettings:
 
     threads: int = 0
     """Threads that compute; 0: what the process may use."""
-    head_precision: str = ""
-    """How the output head is held; empty: as the checkpoint has it."""
+    head_precision: HeadPrecision = ""
+    """How the output head is held; empty: as the server's setting says."""
     keep_alive: float = FOR_GOOD
     """Seconds that it stays loaded without a request."""
     pinned: bool = False

@@ -19,7 +19,7 @@ from sterna_service.models.resident import FOR_GOOD, ServedModel
 from sterna_service.rpc.adapters import adapter_message
 from sterna_service.rpc.embeddings import POOLINGS
 from sterna_service.rpc.from_events import duration, timestamp
-from sterna_service.rpc.to_models import EVENT_TYPES
+from sterna_service.rpc.to_models import EVENT_TYPES, HEAD_PRECISIONS
 
 STATES = {
     ModelState.UNLOADED: model_pb2.MODEL_STATE_UNLOADED,
@@ -28,6 +28,7 @@ STATES = {
     ModelState.UNLOADING: model_pb2.MODEL_STATE_UNLOADING,
     ModelState.FAILED: model_pb2.MODEL_STATE_FAILED,
 }
+_PRECISIONS = {name: number for number, name in HEAD_PRECISIONS.items()}
 _PULL_STATES = {
     PullState.RESOLVING: pull_pb2.Pull.STATE_RESOLVING,
     PullState.DOWNLOADING: pull_pb2.Pull.STATE_DOWNLOADING,
@@ -85,6 +86,9 @@ def model_message(record: ModelRecord) -> model_pb2.Model:
         message.context_length = loaded.context_length
         if isinstance(loaded, LoadedModel):
             message.parameter_count = loaded.port.config.parameter_count
+            precision = loaded.port.options.head_precision
+            if precision:
+                message.head_precision = _PRECISIONS[precision]
         message.memory_bytes = record.memory_bytes
         message.load_time.CopyFrom(timestamp(loaded.load_time))
         if loaded.last_use_time is not None:

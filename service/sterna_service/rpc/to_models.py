@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sterna.v1 import event_pb2, model_admin_pb2, model_pb2
 from sterna_service.engine.adapter import AdapterSpec
+from sterna_service.engine.types import HeadPrecision
 from sterna_service.errors import invalid, not_implemented, out_of_range
 from sterna_service.inference.spec import HarnessChoice
 from sterna_service.models.adapters import named_for, with_adapter, without_adapter
@@ -35,6 +36,14 @@ EVENT_TYPES = {
     EventKind.ADAPTER_UNLOADED: event_pb2.EVENT_TYPE_ADAPTER_UNLOADED,
     EventKind.TRANSCRIPTION_COMPLETED: event_pb2.EVENT_TYPE_TRANSCRIPTION_COMPLETED,
     EventKind.SERVER_DRAINING: event_pb2.EVENT_TYPE_SERVER_DRAINING,
+}
+HEAD_PRECISIONS: dict[model_pb2.WeightPrecision, HeadPrecision] = {
+    model_pb2.WEIGHT_PRECISION_BF16: "bf16",
+    model_pb2.WEIGHT_PRECISION_INT8: "int8",
+    model_pb2.WEIGHT_PRECISION_Q8_0: "q8_0",
+    model_pb2.WEIGHT_PRECISION_Q6_K: "q6_k",
+    model_pb2.WEIGHT_PRECISION_Q5_0: "q5_0",
+    model_pb2.WEIGHT_PRECISION_Q4_0: "q4_0",
 }
 _KINDS: dict[int, EventKind] = {number: kind for kind, number in EVENT_TYPES.items()}
 
@@ -73,8 +82,6 @@ def load_settings(
     Raises:
         ServiceError: A field is out of its range, or not available.
     """
-    if request.head_precision != model_pb2.WEIGHT_PRECISION_UNSPECIFIED:
-        raise not_implemented("head_precision", "choosing the precision of the output head is")
     settings = replace(
         before,
         harness=_harness(request, before.harness),
@@ -94,6 +101,11 @@ def load_settings(
         if not 0 <= request.thread_count <= _MOST_THREADS:
             raise out_of_range("thread_count", f"0 to {_MOST_THREADS}", request.thread_count)
         settings = replace(settings, threads=request.thread_count)
+    if request.head_precision != model_pb2.WEIGHT_PRECISION_UNSPECIFIED:
+        precision = HEAD_PRECISIONS.get(request.head_precision)
+        if precision is None:
+            raise invalid("head_precision", "must be BF16, INT8, Q8_0, Q6_K, Q5_0 or Q4_0")
+        settings = replace(settings, head_precision=precision)
     if request.HasField("keep_alive"):
         settings = replace(settings, keep_alive=keep_alive_seconds(request.keep_alive))
     if request.HasField("pinned"):

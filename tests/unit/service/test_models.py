@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sterna_service.errors import ModelLoadError
+from sterna_service.models import description
 from sterna_service.models.catalogue import EMBEDDED_MODEL_ID, Catalogue, ModelSource
 from sterna_service.models.description import describe
 from sterna_service.models.naming import aliases_of, is_model_id, match_model
@@ -160,3 +161,27 @@ def test_numbers_that_make_no_sense_are_left_out(checkpoint: Path, tmp_path: Pat
     (path / "config.json").write_text(json.dumps(config))
     shape = describe(ModelSource("org/odd", path)).shape
     assert (shape.vocabulary_size, shape.hidden_size, shape.head_count) == (0, 0, 0)
+
+
+def test_a_description_is_read_anew_only_when_a_file_changed(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(checkpoint, tmp_path / "model")
+    source = ModelSource("org/model", tmp_path / "model")
+    reads: list[ModelSource] = []
+    read = description._describe
+
+    def counted(each: ModelSource) -> description.ModelDescription:
+        reads.append(each)
+        return read(each)
+
+    monkeypatch.setattr(description, "_describe", counted)
+    first = description.describe(source)
+    assert description.describe(source) == first
+    assert len(reads) == 1
+    config = json.loads((source.path / "config.json").read_text())
+    (source.path / "config.json").write_text(json.dumps(config | {"model_type": "other"}))
+    assert description.describe(source).family == "other"
+    (source.path / "chat_template.jinja").write_text("{{ messages }}")
+    assert description.describe(source).template_name != first.template_name
+    assert len(reads) == 3
