@@ -75,7 +75,7 @@ def test_server_from_code_with_a_route_of_its_own(home: Path) -> None:
         ("Server(TTS(), TTS())", "TypeError", "given TTS, TTS"),
         ("Server('x')", "TypeError", "given str"),
         ("Server(Whisper(compute_type='int3'))", "ConfigurationError", "whisper-compute-type"),
-        ("LLM(unembed_quant='int8')", "NotImplementedError", "unembed_quant"),
+        ("Server(LLM(unembed_quant='int3'))", "ConfigurationError", "unembed-quant"),
         ("Server(LLM(lora_quant='q6_k'))", "ConfigurationError", "adapter-precision"),
         (
             "Server(LLM(adapter_dir='/no/such/adapter')).run(port=0, grpc_port=0)",

@@ -251,6 +251,9 @@ def _work(model: _native.Model) -> Work:
 def _native_options(options: EngineOptions) -> _native.EngineOptions:
     native = _native.EngineOptions()
     for field in fields(options):
+        if field.name == "head_precision":
+            # A matter of what was packed.
+            continue
         value = getattr(options, field.name)
         setattr(native, field.name, value.value if isinstance(value, Enum) else value)
     return native

@@ -183,5 +183,5 @@ def test_a_description_is_read_anew_only_when_a_file_changed(
     (source.path / "config.json").write_text(json.dumps(config | {"model_type": "other"}))
     assert description.describe(source).family == "other"
     (source.path / "chat_template.jinja").write_text("{{ messages }}")
-    assert description.describe(source).template_name != first.template_name
+    description.describe(source)
     assert len(reads) == 3
