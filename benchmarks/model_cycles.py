@@ -27,6 +27,7 @@ from sterna_service.engine.types import EngineOptions
 from sterna_service.inference.embedding import EmbeddingSpec, embed
 from sterna_service.models.catalogue import Catalogue
 from sterna_service.models.loading import LoadingOptions, ModelLoader
+from sterna_service.models.memory import release_memory
 from sterna_service.models.resident import ModelSettings
 
 HOME = Path(__file__).resolve().parents[1] / "build" / "benchmarks"
@@ -79,6 +80,8 @@ async def run_cycles(path: Path, cycles: int, home: Path) -> list[Cycle]:
         footprint = Footprint.now()
         await model.close()
         del model
+        # As the server does when a model has left.
+        release_memory()
         found.append(Cycle(loaded - began, answered - loaded, footprint, Footprint.now()))
     return found
 

@@ -19,6 +19,7 @@ from sterna_service.models.adapters import adapters_on_disk, open_adapters
 from sterna_service.models.catalogue import ModelSource
 from sterna_service.models.events import EventKind, EventLog
 from sterna_service.models.loading import ModelLoader, weights_on_disk
+from sterna_service.models.memory import release_memory
 from sterna_service.models.resident import (
     FOR_GOOD,
     Lease,
@@ -344,6 +345,7 @@ class Residency:
             await self._retire(resident, drain_seconds, message)
         finally:
             slot.resident = None
+            self._keep(asyncio.to_thread(release_memory))
             slot.state = ModelState.UNLOADED
             self.note_adapters(model_id, resident.adapters, {})
             self._events.add(EventKind.MODEL_STOPPED, model_id=model_id, message=message)
