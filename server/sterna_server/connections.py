@@ -14,9 +14,8 @@ import logging
 import resource
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 _log = logging.getLogger(__name__)
@@ -24,7 +23,12 @@ _log = logging.getLogger(__name__)
 # Files that a server needs besides its connections.
 _OTHER_FILES = 256
 _MOST_FILES = 65_536
+_FAREWELL_SECONDS = 0.5
 
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain\r\n"
+    b"connection: close\r\ncontent-length: 26\r\n\r\nThe headers are too large."
+)
 _BODY = b'{"error":{"message":"The server has no connection left; try again in a moment.",' + (
     b'"type":"service_unavailable","param":null,"code":"service_unavailable"}}'
 )
@@ -42,6 +46,8 @@ class ConnectionRules:
     """Connections at the same time."""
     patience: float = 30.0
     """Seconds for a whole request without its body, and for a client to take what waits for it."""
+    most_header_bytes: int = 64 * 1024
+    """Of a request: its first line and all its headers together."""
 
 
 class Connections:
@@ -131,11 +137,15 @@ class _Socket(_Patient, WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
 
-class _Request(_Patient, H11Protocol):
+class _Request(_Patient, HttpToolsProtocol):
     """One connection, and the requests that come over it."""
 
     _asking: asyncio.TimerHandle | None = None
     _refused = False
+    # The parser bounds nothing. This counts what came of headers that have not ended, but for the
+    # piece that they began in: the end of another request may stand in it.
+    _header_bytes = 0
+    _in_headers = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -155,19 +165,53 @@ class _Request(_Patient, H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
+        self._header_bytes += len(data)
         super().data_received(data)
+        if self._in_headers and self._header_bytes > self.guard.rules.most_header_bytes:
+            self._refuse_headers()
         self._look()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_headers = True
+        self._header_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        self._in_headers = False
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if self._refused or size > self.guard.rules.most_header_bytes:
+            self._refuse_headers()
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._refused:
+            super().on_message_complete()
+
+    def _refuse_headers(self) -> None:
+        if not self._refused:
+            self._refused = True
+            self._stop_asking()
+            self.transport.write(_TOO_LARGE)
+            # Closed while more comes, it would be reset, and the client would not read why.
+            self.loop.call_later(_FAREWELL_SECONDS, self.transport.close)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._look()
 
-    def handle_websocket_upgrade(self, event: Any) -> None:
+    def handle_websocket_upgrade(self) -> None:
+        if self._refused:
+            return
         self.guard.leave(self)
         self._stop_asking()
         # From here on the transport belongs to the socket.
         self._refused = True
-        super().handle_websocket_upgrade(event)
+        super().handle_websocket_upgrade()
 
     def _look(self) -> None:
         """Notes whether a request is being answered; if not, its client has so long to send one."""

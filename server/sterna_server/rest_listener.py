@@ -13,7 +13,6 @@ from starlette.types import ASGIApp
 
 from sterna_server.connections import ConnectionRules, protocols
 
-_MOST_HEADER_BYTES = 64 * 1024
 # Audio comes in base64 over such sockets.
 _MOST_SOCKET_BYTES = 16 * 1024 * 1024
 
@@ -56,8 +55,6 @@ class RestListener:
                 ws=socket_protocol,
                 # A larger message is refused before it is put together.
                 ws_max_size=_MOST_SOCKET_BYTES,
-                # All headers of a request together.
-                h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
                 # Whom to believe about clients is the application's business.
                 proxy_headers=False,
                 ssl_context_factory=None if tls is None else lambda config, default: tls,

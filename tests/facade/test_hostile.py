@@ -122,13 +122,29 @@ async def test_a_connection_that_says_nothing() -> None:
 
 
 async def test_headers_that_are_too_large() -> None:
+    headers = "".join(f"X-{number}: {'y' * 1000}\r\n" for number in range(70)).encode()
     async with stand() as server:
         reader, writer = await server.open("GET /health HTTP/1.1\r\n")
-        with suppress(ConnectionError):
-            for number in range(200):
-                writer.write(f"X-{number}: {'y' * 1000}\r\n".encode())
-                await writer.drain()
-        assert (await rest_of(reader)).startswith((b"HTTP/1.1 400", b""))
+        writer.write(headers + b"\r\n")
+        assert (await rest_of(reader)).startswith(b"HTTP/1.1 431 ")
+        assert await server.is_well()
+
+
+async def test_headers_that_are_too_large_and_never_end() -> None:
+    async with stand() as server:
+        reader, writer = await server.open("GET /health HTTP/1.1\r\n")
+        for _ in range(70):
+            writer.write(b"X: " + b"y" * 1000)
+            await writer.drain()
+            await asyncio.sleep(0.001)
+        assert (await rest_of(reader)).startswith(b"HTTP/1.1 431 ")
+        assert await server.is_well()
+
+
+async def test_an_address_that_is_too_large() -> None:
+    async with stand() as server:
+        reader, _ = await server.open(f"GET /{'y' * 70_000} HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await rest_of(reader)).startswith(b"HTTP/1.1 431 ")
         assert await server.is_well()
 
 
