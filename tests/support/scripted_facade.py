@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -69,6 +69,16 @@ async def silent(spec: GenerationSpec, context: Context) -> AsyncIterator[Stream
     await context.send_initial_metadata(ACCEPTED)
     await asyncio.Event().wait()
     yield started()
+
+
+async def leave_once(called: Callable[[], object], request: Coroutine[Any, Any, object]) -> None:
+    """Makes a request, and closes its connection as soon as the core was called."""
+    sent = asyncio.create_task(request)
+    async with asyncio.timeout(30):
+        while not called():
+            await asyncio.sleep(0.01)
+    sent.cancel()
+    await asyncio.gather(sent, return_exceptions=True)
 
 
 async def wait_until_idle(core: ScriptedCore) -> None:
