@@ -36,6 +36,7 @@ class WideCore:
         self._stuck = stuck
         self.requests: list[EmbedRequest] = []
         self.total = 0
+        self.waiting = False
         self.cancelled = asyncio.Event()
 
     async def _embed(
@@ -81,6 +82,7 @@ class WideCore:
     async def _wait(self) -> None:
         try:
             if self._stuck:
+                self.waiting = True
                 await asyncio.Event().wait()
         except asyncio.CancelledError:
             self.cancelled.set()
@@ -141,7 +143,7 @@ async def test_a_large_answer_comes_in_parts(encoding_format: str) -> None:
 )
 async def test_a_client_that_leaves(path: str, body: Any) -> None:
     async with facade(stuck=True) as (client, core):
-        await leave_once(lambda: core.requests, client.post(path, json=body))
+        await leave_once(lambda: core.waiting, client.post(path, json=body))
         await asyncio.wait_for(core.cancelled.wait(), 5)
         assert len(core.requests) <= 1
 

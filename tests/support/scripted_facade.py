@@ -75,7 +75,7 @@ async def leave_once(called: Callable[[], object], request: Coroutine[Any, Any, 
     """Makes a request, and closes its connection as soon as the core was called."""
     sent = asyncio.create_task(request)
     async with asyncio.timeout(30):
-        while not called():
+        while not called():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     sent.cancel()
     await asyncio.gather(sent, return_exceptions=True)
