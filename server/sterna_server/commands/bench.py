@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sterna_server.commands import options
+from sterna_server.commands import parameters
 from sterna_server.settings import load_settings
 
 
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    model: options.Model = None,
+    model: parameters.models.Model = None,
     shape: Annotated[
         str,
         typer.Option(
@@ -78,9 +78,9 @@ def bench(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON with the value of every round.")
     ] = False,
-    unembed_quant: options.UnembedQuant = None,
-    home: options.Home = None,
-    config: options.Config = None,
+    unembed_quant: parameters.engine.UnembedQuant = None,
+    home: parameters.models.Home = None,
+    config: parameters.configuration.Config = None,
 ) -> None:
     """Measure the engine's speed, beside what this machine could do at best.
 

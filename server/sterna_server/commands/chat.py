@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sterna_server.commands import options
+from sterna_server.commands import parameters
 from sterna_server.sections.models import own_adapter
 from sterna_server.settings import load_settings
 
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def chat(
-    model: options.Model = None,
+    model: parameters.models.Model = None,
     adapter: Annotated[
         str | None,
         typer.Option(
@@ -30,9 +30,9 @@ def chat(
             show_default=False,
         ),
     ] = None,
-    core: options.CoreAddress = None,
-    core_tls: options.CoreTls = None,
-    core_ca: options.CoreCa = None,
+    core: parameters.listeners.CoreAddress = None,
+    core_tls: parameters.tls.CoreTls = None,
+    core_ca: parameters.tls.CoreCa = None,
     system: Annotated[
         str, typer.Option(metavar="TEXT", help="The system prompt.", show_default=False)
     ] = "",
@@ -59,9 +59,9 @@ def chat(
         int | None,
         typer.Option(metavar="N", help="Makes sampled answers repeatable.", show_default=False),
     ] = None,
-    threads: options.Threads = None,
-    home: options.Home = None,
-    config: options.Config = None,
+    threads: parameters.engine.Threads = None,
+    home: parameters.models.Home = None,
+    config: parameters.configuration.Config = None,
     log_level: Annotated[
         str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")
     ] = "warning",

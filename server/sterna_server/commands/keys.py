@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sterna_server.commands import options
+from sterna_server.commands import parameters
 from sterna_server.settings import load_settings
 
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -78,8 +78,8 @@ def create(
         ),
     ] = None,
     as_json: _AsJson = False,
-    home: options.Home = None,
-    config: options.Config = None,
+    home: parameters.models.Home = None,
+    config: parameters.configuration.Config = None,
 ) -> None:
     """Make an API key. It is shown once: the server keeps only a hash of it.
 
@@ -113,8 +113,8 @@ def list_keys(
         bool, typer.Option("--all", help="Those that were revoked or have expired, too.")
     ] = False,
     as_json: _AsJson = False,
-    home: options.Home = None,
-    config: options.Config = None,
+    home: parameters.models.Home = None,
+    config: parameters.configuration.Config = None,
 ) -> None:
     """List the API keys: what they allow, until when, and when they were last used.
 
@@ -136,8 +136,8 @@ def revoke(
         str,
         typer.Argument(metavar="KEY", help="Its id or its name; see `sterna keys list`."),
     ],
-    home: options.Home = None,
-    config: options.Config = None,
+    home: parameters.models.Home = None,
+    config: parameters.configuration.Config = None,
 ) -> None:
     """Revoke an API key, for good. A running server refuses it within a second.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sterna_server.commands import options
+from sterna_server.commands import parameters
 from sterna_server.settings import load_settings
 
 
@@ -15,11 +15,11 @@ def register(app: typer.Typer) -> None:
 
 
 def models(
-    core: options.CoreAddress = None,
-    core_tls: options.CoreTls = None,
-    core_ca: options.CoreCa = None,
-    home: options.Home = None,
-    config: options.Config = None,
+    core: parameters.listeners.CoreAddress = None,
+    core_tls: parameters.tls.CoreTls = None,
+    core_ca: parameters.tls.CoreCa = None,
+    home: parameters.models.Home = None,
+    config: parameters.configuration.Config = None,
 ) -> None:
     """List the models of this machine, or of a running core.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sterna_server.commands import options
+from sterna_server.commands import parameters
 from sterna_server.settings import load_settings
 
 
@@ -13,36 +13,36 @@ def register(app: typer.Typer) -> None:
 
 
 def rest(
-    core: options.CoreAddress = None,
-    core_tls: options.CoreTls = None,
-    core_ca: options.CoreCa = None,
-    core_cert: options.CoreCert = None,
-    core_key: options.CoreKey = None,
-    core_name: options.CoreName = None,
-    host: options.Host = None,
-    port: options.RestPort = None,
-    listen: options.Listen = None,
-    tls_cert: options.TlsCert = None,
-    tls_key: options.TlsKey = None,
-    tls_client_ca: options.TlsClientCa = None,
-    cors_origins: options.CorsOrigins = None,
-    limit_requests: options.LimitRequests = None,
-    limit_tokens: options.LimitTokens = None,
-    limit_concurrent: options.LimitConcurrent = None,
-    limit_streams: options.LimitStreams = None,
-    limit_upload: options.LimitUpload = None,
-    trusted_proxies: options.TrustedProxies = None,
-    auth: options.Auth = None,
-    allow_unauthenticated: options.AllowUnauthenticated = None,
-    request_timeout: options.RequestTimeout = None,
-    grace: options.Grace = None,
-    metrics: options.Metrics = None,
-    metrics_listen: options.MetricsListen = None,
-    otlp_endpoint: options.OtlpEndpoint = None,
-    home: options.Home = None,
-    config: options.Config = None,
-    log_level: options.LogLevel = None,
-    log_format: options.LogFormat = None,
+    core: parameters.listeners.CoreAddress = None,
+    core_tls: parameters.tls.CoreTls = None,
+    core_ca: parameters.tls.CoreCa = None,
+    core_cert: parameters.tls.CoreCert = None,
+    core_key: parameters.tls.CoreKey = None,
+    core_name: parameters.tls.CoreName = None,
+    host: parameters.listeners.Host = None,
+    port: parameters.listeners.RestPort = None,
+    listen: parameters.listeners.Listen = None,
+    tls_cert: parameters.tls.TlsCert = None,
+    tls_key: parameters.tls.TlsKey = None,
+    tls_client_ca: parameters.tls.TlsClientCa = None,
+    cors_origins: parameters.listeners.CorsOrigins = None,
+    limit_requests: parameters.limits.LimitRequests = None,
+    limit_tokens: parameters.limits.LimitTokens = None,
+    limit_concurrent: parameters.limits.LimitConcurrent = None,
+    limit_streams: parameters.limits.LimitStreams = None,
+    limit_upload: parameters.limits.LimitUpload = None,
+    trusted_proxies: parameters.limits.TrustedProxies = None,
+    auth: parameters.access.Auth = None,
+    allow_unauthenticated: parameters.access.AllowUnauthenticated = None,
+    request_timeout: parameters.requests.RequestTimeout = None,
+    grace: parameters.requests.Grace = None,
+    metrics: parameters.telemetry.Metrics = None,
+    metrics_listen: parameters.telemetry.MetricsListen = None,
+    otlp_endpoint: parameters.telemetry.OtlpEndpoint = None,
+    home: parameters.models.Home = None,
+    config: parameters.configuration.Config = None,
+    log_level: parameters.telemetry.LogLevel = None,
+    log_format: parameters.telemetry.LogFormat = None,
 ) -> None:
     """Serve the OpenAI-compatible REST API in front of a running core.
 

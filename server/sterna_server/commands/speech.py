@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sterna_server.commands import options
+from sterna_server.commands import parameters
 from sterna_server.settings import Settings, load_settings
 
 _Model = Annotated[
@@ -40,10 +40,10 @@ def transcribe(
         Literal["text", "json", "srt", "vtt"],
         typer.Option("--format", "-f", help="What is printed."),
     ] = "text",
-    core: options.CoreAddress = None,
-    core_ca: options.CoreCa = None,
-    home: options.Home = None,
-    config: options.Config = None,
+    core: parameters.listeners.CoreAddress = None,
+    core_ca: parameters.tls.CoreCa = None,
+    home: parameters.models.Home = None,
+    config: parameters.configuration.Config = None,
     log_level: _LogLevel = "warning",
 ) -> None:
     """Print what is said in a recording.
@@ -87,10 +87,10 @@ def speak(
     ] = "",
     model: _Model = "",
     speed: Annotated[float, typer.Option(metavar="NUMBER", help="0.25 to 4.")] = 1.0,
-    core: options.CoreAddress = None,
-    core_ca: options.CoreCa = None,
-    home: options.Home = None,
-    config: options.Config = None,
+    core: parameters.listeners.CoreAddress = None,
+    core_ca: parameters.tls.CoreCa = None,
+    home: parameters.models.Home = None,
+    config: parameters.configuration.Config = None,
     log_level: _LogLevel = "warning",
 ) -> None:
     """Speak a text.
@@ -111,10 +111,10 @@ def speak(
 
 
 def voices(
-    core: options.CoreAddress = None,
-    core_ca: options.CoreCa = None,
-    home: options.Home = None,
-    config: options.Config = None,
+    core: parameters.listeners.CoreAddress = None,
+    core_ca: parameters.tls.CoreCa = None,
+    home: parameters.models.Home = None,
+    config: parameters.configuration.Config = None,
     log_level: _LogLevel = "warning",
 ) -> None:
     """List the voices of this machine, or of a running core.

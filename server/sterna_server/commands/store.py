@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sterna_server.commands import options
+from sterna_server.commands import parameters
 from sterna_server.errors import CommandError
 from sterna_server.settings import load_settings
 
@@ -51,9 +51,9 @@ def pull(
             show_default=False,
         ),
     ] = False,
-    hub_endpoint: options.HubEndpoint = None,
-    home: options.Home = None,
-    config: options.Config = None,
+    hub_endpoint: parameters.models.HubEndpoint = None,
+    home: parameters.models.Home = None,
+    config: parameters.configuration.Config = None,
 ) -> None:
     """Download a model into the store. What an interrupted download has brought is kept.
 
@@ -96,8 +96,8 @@ def import_model(
             show_default=False,
         ),
     ] = None,
-    home: options.Home = None,
-    config: options.Config = None,
+    home: parameters.models.Home = None,
+    config: parameters.configuration.Config = None,
 ) -> None:
     """Copy a checkpoint, or a LoRA adapter, into the store.
 
@@ -112,7 +112,9 @@ def import_model(
     print(f"{take_in(settings, path, id)} is in the store")
 
 
-def show(name: _Name, home: options.Home = None, config: options.Config = None) -> None:
+def show(
+    name: _Name, home: parameters.models.Home = None, config: parameters.configuration.Config = None
+) -> None:
     """Say what a model is.
 
     \b
@@ -126,7 +128,9 @@ def show(name: _Name, home: options.Home = None, config: options.Config = None) 
         print(line)
 
 
-def verify(name: _Name, home: options.Home = None, config: options.Config = None) -> None:
+def verify(
+    name: _Name, home: parameters.models.Home = None, config: parameters.configuration.Config = None
+) -> None:
     """Compare a model's files with their digests. The exit status is 1 when one has changed.
 
     \b
@@ -146,9 +150,9 @@ def verify(name: _Name, home: options.Home = None, config: options.Config = None
 
 def quantize(
     name: _Name,
-    unembed_quant: options.UnembedQuant = None,
-    home: options.Home = None,
-    config: options.Config = None,
+    unembed_quant: parameters.engine.UnembedQuant = None,
+    home: parameters.models.Home = None,
+    config: parameters.configuration.Config = None,
 ) -> None:
     """Pack a model for the engine now, so that its first load takes milliseconds.
 
@@ -171,8 +175,8 @@ def remove(
     model_id: Annotated[
         str, typer.Argument(metavar="ORG/NAME", help="The full id.", show_default=False)
     ],
-    home: options.Home = None,
-    config: options.Config = None,
+    home: parameters.models.Home = None,
+    config: parameters.configuration.Config = None,
 ) -> None:
     """Delete a model of the store, with its packed form.
 

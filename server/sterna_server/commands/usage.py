@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sterna_server.commands import options
+from sterna_server.commands import parameters
 from sterna_server.settings import load_settings
 
 
@@ -24,8 +24,8 @@ def usage(
     ] = "",
     key: Annotated[str, typer.Option(metavar="ID", help="Only this key. [default: all]")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
-    home: options.Home = None,
-    config: options.Config = None,
+    home: parameters.models.Home = None,
+    config: parameters.configuration.Config = None,
 ) -> None:
     """Say how many tokens and how much audio was used, by day, model and API key.
 
