@@ -245,7 +245,7 @@ class Core:
     @property
     def default_model_id(self) -> str:
         """The model of requests that name none."""
-        return self._models.default_model_id or ""
+        return self._models.names.default_model_id or ""
 
     async def stop(self, grace_seconds: float = 30.0) -> None:
         """Stops the core; a second call waits for the first.
@@ -312,9 +312,9 @@ async def start_core(options: CoreOptions) -> Core:
         options.home.expanduser(), _registry_options(options), loading, metrics.loaded
     )
     try:
-        sources = [models.select_default(options.model)]
+        sources = [models.names.select_default(options.model)]
         if options.embedding_model:
-            sources.append(models.select_embedding(options.embedding_model))
+            sources.append(models.names.select_embedding(options.embedding_model))
     except ModelLoadError as error:
         raise StartupError(str(error)) from None
     kept = await Kept.open(_keep_options(options))

@@ -45,9 +45,9 @@ def find_subject(
     path = Path(model).expanduser()
     if model and path.is_file():
         return Subject(path.name, path)
-    source = ModelRegistry(home, RegistryOptions(aliases={}), LoadingOptions()).select_default(
-        model or None
-    )
+    source = ModelRegistry(
+        home, RegistryOptions(aliases={}), LoadingOptions()
+    ).names.select_default(model or None)
     bundle = find_bundle(source.path, source.model_id, home, head_precision)
     return Subject(source.model_id, bundle, source.path)
 

@@ -14,8 +14,9 @@ from sterna_service.models.adapters import (
     without_adapter,
 )
 from sterna_service.models.catalogue import Catalogue
-from sterna_service.models.residency import ModelState, Residency
+from sterna_service.models.residency import Residency
 from sterna_service.models.resident import Lease, ModelSettings, ServedModel
+from sterna_service.models.slots import ModelState
 
 
 class ModelAdapters:

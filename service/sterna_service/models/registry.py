@@ -1,4 +1,4 @@
-"""What models there are, what a name means, and what a request gets."""
+"""What models there are, and what a request gets."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sterna_service.encoders.files import is_encoder
-from sterna_service.encoders.traits import Pooling
 from sterna_service.engine.adapter import AdapterSpec
 from sterna_service.errors import ModelLoadError, Reason, ServiceError, invalid, unsupported
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.spec import HarnessChoice
 from sterna_service.models.adapters import AdapterRecord
-from sterna_service.models.catalogue import EMBEDDED_MODEL_ID, Catalogue, ModelSource
+from sterna_service.models.catalogue import Catalogue, ModelSource
 from sterna_service.models.description import ModelDescription, describe
 from sterna_service.models.events import EventKind, EventLog
+from sterna_service.models.journal import LoadObserver
 from sterna_service.models.loading import LoadingOptions, ModelLoader
 from sterna_service.models.model_adapters import ModelAdapters
-from sterna_service.models.naming import aliases_of, is_model_id, match_model
-from sterna_service.models.residency import LoadObserver, LoadOutcome, ModelState, Residency
+from sterna_service.models.model_names import ModelNames
+from sterna_service.models.record import ModelRecord
+from sterna_service.models.refusals import not_found, not_generative
+from sterna_service.models.residency import Residency
 from sterna_service.models.resident import FOR_GOOD, Lease, ModelSettings, ServedModel
-
-__all__ = ["ModelRecord", "ModelRegistry", "ModelState", "RegistryOptions"]
+from sterna_service.models.slots import LoadOutcome, ModelState
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,31 +48,6 @@ class RegistryOptions:
     """Which of them its requests get that name none."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRecord:
-    """A model as it is now. `message` says why it failed; `model` is set while it is loaded."""
-
-    description: ModelDescription
-    state: ModelState
-    message: str
-    aliases: list[str]
-    default: bool
-    default_embedding: bool
-    """Requests for vectors that name no model get this one."""
-    model: ServedModel | None
-    settings: ModelSettings
-    pooling: Pooling
-    """How it makes vectors where its files do not say it."""
-    adapters: list[AdapterRecord]
-    """By id."""
-    memory_bytes: int
-    """Of weights, cache and adapters; 0 while it is not loaded."""
-
-    @property
-    def model_id(self) -> str:
-        return self.description.source.model_id
-
-
 class ModelRegistry:
     """The models of one server. Belongs to the event loop."""
 
@@ -82,7 +58,6 @@ class ModelRegistry:
         loading: LoadingOptions,
         on_load: LoadObserver = lambda model_id, succeeded, seconds: None,
     ) -> None:
-        self._home = home
         self._options = options
         self._catalogue = Catalogue(home)
         self.events = EventLog()
@@ -92,52 +67,13 @@ class ModelRegistry:
             ModelLoader(home, loading), options.memory_bytes, self.events, on_load
         )
         self._adapters = ModelAdapters(self._residency, self._catalogue, self._settings_now)
-        self.default_model_id: str | None = None
-        """The model of requests that name none."""
-        self._first_model_id: str | None = None
-        self._embedding_model_id: str | None = None
-
-    @property
-    def embedding_model_id(self) -> str | None:
-        """The model of requests for vectors that name none: the chosen one, or the default."""
-        return self._embedding_model_id or self.default_model_id
-
-    def select_default(self, name: str | None) -> ModelSource:
-        """Makes a model the default: an id, an alias, a directory, or None for the embedded one.
-
-        Raises:
-            ModelLoadError: There is no such model.
-        """
-        source = self._select(name)
-        if is_encoder(source.path):
-            raise ModelLoadError(
-                f"{source.model_id} is a sentence encoder and cannot be the default model, which "
-                "generates text; give it as embedding_model"
-            )
-        self.default_model_id = self._first_model_id = source.model_id
-        return source
-
-    def select_embedding(self, name: str) -> ModelSource:
-        """Makes a model the one for vectors, named as in `select_default`.
-
-        Raises:
-            ModelLoadError: There is no such model.
-        """
-        source = self._select(name)
-        self._embedding_model_id = source.model_id
-        return source
-
-    def _select(self, name: str | None) -> ModelSource:
-        sources = self._sources()
-        found = match_model(name or EMBEDDED_MODEL_ID, list(sources), self._options.aliases, None)
-        if found is not None:
-            return sources[found]
-        if name is not None and not Path(name).expanduser().exists() and is_model_id(name):
-            raise ModelLoadError(
-                f"there is no model {name!r} in {self._home / 'models'}, and no directory of that "
-                f"name; there are: {_list(list(sources))}"
-            )
-        return self._catalogue.add(Path(name or ""))
+        self.names = ModelNames(
+            home,
+            self._catalogue,
+            options.aliases,
+            lambda name: self._residency.slot(name).resident is not None,
+        )
+        """What the models are called, and which are the defaults."""
 
     async def load_at_start(self, source: ModelSource) -> None:
         """Loads the model that the server starts with; it stays until somebody unloads it.
@@ -163,7 +99,7 @@ class ModelRegistry:
     def _first_settings(self, model_id: str) -> ModelSettings:
         options = self._options
         settings = ModelSettings(keep_alive=options.keep_alive, harness=options.harness)
-        if model_id != self._first_model_id:
+        if model_id != self.names.first_model_id:
             return settings
         return replace(settings, adapters=options.adapters, default_adapter=options.default_adapter)
 
@@ -182,7 +118,7 @@ class ModelRegistry:
         """
         if await asyncio.to_thread(is_encoder, source.path):
             if make_default:
-                raise _not_generative(source.model_id, "it cannot be the default model")
+                raise not_generative(source.model_id, "it cannot be the default model")
             if settings.head_precision:
                 raise unsupported("head_precision", "is of language models only", source.model_id)
         try:
@@ -194,7 +130,7 @@ class ModelRegistry:
                 metadata={"model": source.model_id},
             ) from None
         if make_default:
-            self.default_model_id = source.model_id
+            self.names.default_model_id = source.model_id
         return outcome
 
     def adapter_path(self, path: str) -> Path:
@@ -212,7 +148,7 @@ class ModelRegistry:
             ServiceError: The model is not loaded, or the adapter cannot be used; nothing has
                 changed.
         """
-        return await self._adapters.load(self._match_base(name), spec)
+        return await self._adapters.load(self.names.base_of(name), spec)
 
     async def unload_adapter(self, name: str, adapter_id: str) -> None:
         """Takes an adapter from its model; running requests finish with it.
@@ -220,7 +156,7 @@ class ModelRegistry:
         Raises:
             ServiceError: There is no such model or adapter.
         """
-        await self._adapters.unload(self._match_base(name), adapter_id)
+        await self._adapters.unload(self.names.base_of(name), adapter_id)
 
     def adapters(self, name: str) -> list[AdapterRecord]:
         """The adapters of a model, by id.
@@ -228,7 +164,7 @@ class ModelRegistry:
         Raises:
             ServiceError: There is no such model.
         """
-        return self._adapters.records(self._match_base(name))
+        return self._adapters.records(self.names.base_of(name))
 
     async def unload(self, name: str, drain_seconds: float) -> ModelRecord:
         """Takes a model out of memory, if it is there.
@@ -236,7 +172,7 @@ class ModelRegistry:
         Raises:
             ServiceError: There is no such model, or a change of it is running.
         """
-        model_id = self._match_base(name)
+        model_id = self.names.base_of(name)
         await self._residency.unload(model_id, drain_seconds)
         return await self.record(model_id)
 
@@ -246,9 +182,9 @@ class ModelRegistry:
         Raises:
             ServiceError: There is no such model, or it is loaded, or is not the store's to remove.
         """
-        source = self._sources().get(model_id)
+        source = self.names.sources().get(model_id)
         if source is None:
-            raise self._not_found(model_id)
+            raise not_found(model_id, list(self.names.sources()))
         slot = self._residency.slot(model_id)
         why = ""
         if source.built_in:
@@ -275,7 +211,7 @@ class ModelRegistry:
         lease = await self._acquire(name, adapter_id, generates=True)
         found = lease.of(LoadedModel)
         if found is None:
-            raise _not_generative(self.identify(name), "it only makes embeddings")
+            raise not_generative(self.names.identify(name), "it only makes embeddings")
         return found
 
     async def acquire_for_embedding(self, name: str) -> Lease[ServedModel]:
@@ -284,50 +220,26 @@ class ModelRegistry:
         Raises:
             ServiceError: There is no such model, or it cannot answer now.
         """
-        return await self._acquire(name or self.embedding_model_id or "", "", generates=False)
+        return await self._acquire(name or self.names.embedding_model_id or "", "", generates=False)
 
     async def _acquire(self, name: str, adapter_id: str, *, generates: bool) -> Lease[ServedModel]:
-        model_id, adapter = self._match(name)
+        model_id, adapter = self.names.resolve(name)
         if adapter and adapter_id and adapter != adapter_id:
             raise invalid("adapter_id", f"is {adapter_id!r}, but model_id names {adapter!r}")
         adapter = adapter or adapter_id
         slot = self._residency.slot(model_id)
-        source = slot.source or self._sources().get(model_id)
+        source = slot.source or self.names.sources().get(model_id)
         if source is None:
-            raise self._not_found(name)
+            raise not_found(name, list(self.names.sources()))
         # What will not be there either when the model is loaded is told before it is.
         self._adapters.require(model_id, adapter)
         # One that is loaded is asked itself; nothing is loaded only to be refused.
         if generates and slot.resident is None and await asyncio.to_thread(is_encoder, source.path):
-            raise _not_generative(model_id, "it only makes embeddings")
+            raise not_generative(model_id, "it only makes embeddings")
         autoload = self.settings_of(source) if self._options.autoload else None
         lease = await self._residency.acquire(source, autoload=autoload)
         self._adapters.choose(lease, model_id, adapter)
         return lease
-
-    def find(self, name: str) -> ModelSource:
-        """The model that an operator means: by any of its names, or by its path in the store.
-
-        Raises:
-            ServiceError: There is none, or the path leads out of the store.
-        """
-        sources = self._sources()
-        found = match_model(name, list(sources), self._options.aliases, self.default_model_id)
-        if found is not None:
-            return sources[found]
-        by_path = self._catalogue.at(name)
-        if by_path is None:
-            raise self._not_found(name)
-        return by_path
-
-    def identify(self, name: str) -> str:
-        """The id of the model that a name means, with its adapter if the name has one.
-
-        Raises:
-            ServiceError: There is no such model.
-        """
-        model_id, adapter = self._match(name)
-        return f"{model_id}:{adapter}" if adapter else model_id
 
     async def records(self) -> list[ModelRecord]:
         """All models, the default one first, then by id."""
@@ -343,19 +255,19 @@ class ModelRegistry:
         Raises:
             ServiceError: There is no such model, or it has no such adapter.
         """
-        model_id, adapter = self._match(name)
+        model_id, adapter = self.names.resolve(name)
         self._adapters.require(model_id, adapter)
-        sources = self._sources()
+        sources = self.names.sources()
         if model_id not in sources:
-            raise self._not_found(name)
+            raise not_found(name, list(self.names.sources()))
         description = await asyncio.to_thread(describe, sources[model_id])
         return self._record(description, list(sources))
 
     def default_is_ready(self) -> bool:
         """Whether a request that names no model is answered."""
-        if self.default_model_id is None:
+        if self.names.default_model_id is None:
             return False
-        slot = self._residency.slot(self.default_model_id)
+        slot = self._residency.slot(self.names.default_model_id)
         # One that left memory, or was left out at the start, comes for the next request.
         comes_back = slot.state in (ModelState.UNLOADED, ModelState.UNLOADING) and (
             slot.was_loaded or not self._options.preload
@@ -372,7 +284,7 @@ class ModelRegistry:
 
     def retired(self) -> dict[str, dict[str, int]]:
         """What engines had done when they were closed, by model and field of `EngineStats`."""
-        return self._residency.retired
+        return self._residency.retired()
 
     def states(self) -> dict[str, ModelState]:
         """Every model that was ever asked to load, and how it stands."""
@@ -382,9 +294,6 @@ class ModelRegistry:
         """Unloads everything; running requests fail."""
         await self._residency.close()
 
-    def _sources(self) -> dict[str, ModelSource]:
-        return {source.model_id: source for source in self._catalogue.sources()}
-
     def _record(self, description: ModelDescription, ids: list[str]) -> ModelRecord:
         model_id = description.source.model_id
         slot = self._residency.slot(model_id)
@@ -392,60 +301,12 @@ class ModelRegistry:
             description=description,
             state=slot.state,
             message=slot.message,
-            aliases=aliases_of(model_id, ids, self._options.aliases),
-            default=model_id == self.default_model_id,
-            default_embedding=model_id == self.embedding_model_id,
+            aliases=self.names.aliases_of(model_id, ids),
+            default=model_id == self.names.default_model_id,
+            default_embedding=model_id == self.names.embedding_model_id,
             model=None if slot.resident is None else slot.resident.model,
             settings=self.settings_of(description.source),
             pooling=self._loading.pooling,
             adapters=self._adapters.records(model_id),
             memory_bytes=0 if slot.resident is None else slot.resident.memory_bytes,
         )
-
-    def _match_base(self, name: str) -> str:
-        model_id, _ = self._match(name)
-        return model_id
-
-    def _match(self, name: str) -> tuple[str, str]:
-        """The id of a model and the adapter in its name, if there is one."""
-        if not name and self.default_model_id is not None:
-            return self.default_model_id, ""
-        if self._residency.slot(name).resident is not None:
-            # The common case, which need not look at the disk.
-            return name, ""
-        ids = list(self._sources())
-        # Before aliases: the alias `*` would take the adapter for a part of the model's name.
-        base, colon, adapter = name.partition(":")
-        if colon and name not in self._options.aliases:
-            found = match_model(base, ids, {}, None)
-            if found is not None:
-                return found, adapter
-        found = match_model(name, ids, self._options.aliases, self.default_model_id)
-        if found is not None:
-            return found, ""
-        raise self._not_found(name, ids)
-
-    def _not_found(self, name: str, ids: list[str] | None = None) -> ServiceError:
-        shown = name if len(name) <= 200 else f"{name[:200]}…"
-        there = _list(ids if ids is not None else list(self._sources()))
-        return ServiceError(
-            Reason.MODEL_NOT_FOUND,
-            f"there is no model {shown!r}; there are: {there}",
-            metadata={"model": shown},
-        )
-
-
-def _not_generative(model_id: str, consequence: str) -> ServiceError:
-    return ServiceError(
-        Reason.CAPABILITY_MISSING,
-        f"{model_id} is a sentence encoder: {consequence}; name a language model",
-        field="model_id",
-        metadata={"model": model_id, "capability": "completion"},
-    )
-
-
-def _list(ids: list[str]) -> str:
-    """The ids for a message, which has to stay short."""
-    most = 10
-    more = f" and {len(ids) - most} more" if len(ids) > most else ""
-    return ", ".join(ids[:most]) + more

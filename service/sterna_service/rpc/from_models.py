@@ -14,8 +14,9 @@ from sterna_service.inference.spec import Harness
 from sterna_service.models.description import Shape
 from sterna_service.models.events import ServerEvent
 from sterna_service.models.pull import Progress, PullState
-from sterna_service.models.registry import ModelRecord, ModelState
+from sterna_service.models.record import ModelRecord
 from sterna_service.models.resident import FOR_GOOD, ServedModel
+from sterna_service.models.slots import ModelState
 from sterna_service.rpc.adapters import adapter_message
 from sterna_service.rpc.embeddings import POOLINGS
 from sterna_service.rpc.from_events import duration, timestamp

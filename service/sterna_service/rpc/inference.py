@@ -143,7 +143,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     ) -> inference_pb2.CreateSessionResponse:
         record = await self._sessions.create(
             request.session_id,
-            self._models.identify(request.model_id) if request.model_id else "",
+            self._models.names.identify(request.model_id) if request.model_id else "",
             session_messages(request),
             session_ttl(request),
         )

@@ -19,7 +19,8 @@ from sterna_service.inference.harness import Harnesses
 from sterna_service.inference.spec import Harness
 from sterna_service.models.pull import PullState
 from sterna_service.models.pulls import Pulls
-from sterna_service.models.registry import ModelRegistry, ModelState
+from sterna_service.models.registry import ModelRegistry
+from sterna_service.models.slots import ModelState
 from sterna_service.rpc.adapters import AdapterMethods
 from sterna_service.rpc.calls import CallBook
 from sterna_service.rpc.from_events import duration, timestamp
@@ -118,8 +119,8 @@ class ModelAdminServicer(
             info=info,
             state=self._state(),
             model_available_count=self._models.count(),
-            default_model_id=self._models.default_model_id or "",
-            default_embedding_model_id=self._models.embedding_model_id or "",
+            default_model_id=self._models.names.default_model_id or "",
+            default_embedding_model_id=self._models.names.embedding_model_id or "",
         )
 
     async def GetServerStatus(
@@ -170,7 +171,7 @@ class ModelAdminServicer(
     async def LoadModel(
         self, request: model_admin_pb2.LoadModelRequest, context: Context
     ) -> model_admin_pb2.LoadModelResponse:
-        source = self._models.find(named_model(request.model_id))
+        source = self._models.names.find(named_model(request.model_id))
         before = self._models.settings_of(source)
         settings = load_settings(request, before, self._models.adapter_path)
         if settings.harness.harness is Harness.SEARCH:
