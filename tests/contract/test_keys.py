@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -202,6 +202,73 @@ async def test_stored_answers_belong_to_their_key(locked: Locked) -> None:
     assert (await refusal(locked.core.inference.GetAnswer(get, metadata=others))).code is (
         grpc.StatusCode.NOT_FOUND
     )
+
+
+async def test_sessions_belong_to_their_key(locked: Locked) -> None:
+    inference = locked.core.inference
+    mine = bearer(await make_key(locked.home, "inference"))
+    others = bearer(await make_key(locked.home, "inference"))
+    hello = chat("Hello!").chat.messages
+    create = inference_pb2.CreateSessionRequest(session_id="s", messages=hello)
+    await inference.CreateSession(create, metadata=mine)
+
+    def uses(session_id: str) -> list[Awaitable[object]]:
+        spec = chat("Hi", session_id=session_id)
+        generate = inference_pb2.GenerateRequest(spec=spec)
+        get = inference_pb2.GetSessionRequest(session_id=session_id, include_messages=True)
+        delete = inference_pb2.DeleteSessionRequest(session_id=session_id)
+        return [
+            inference.GetSession(get, metadata=others),
+            inference.Generate(generate, metadata=others),
+            locked.core.stream(spec, metadata=others).read(),
+            inference.DeleteSession(delete, metadata=others),
+        ]
+
+    # Another's is as one that never was, down to the words.
+    for his, unknown in zip(uses("s"), uses("t"), strict=True):
+        refused, expected = await refusal(his), await refusal(unknown)
+        assert (refused.code, refused.reason) == (grpc.StatusCode.NOT_FOUND, "SESSION_NOT_FOUND")
+        assert refused.message == expected.message.replace("'t'", "'s'")
+    # Nor does the choice of an id tell of it, or touch it.
+    made = await inference.CreateSession(
+        inference_pb2.CreateSessionRequest(session_id="s"), metadata=others
+    )
+    assert (made.session.session_id, made.session.message_count) == ("s", 0)
+    spec = chat("Who are you?", session_id="s")
+    await inference.Generate(inference_pb2.GenerateRequest(spec=spec), metadata=mine)
+    counts = []
+    for metadata in (mine, others):
+        get = inference_pb2.GetSessionRequest(session_id="s")
+        counts.append((await inference.GetSession(get, metadata=metadata)).session.message_count)
+    assert counts == [3, 0]
+    # Whoever administers sees that both are there.
+    listing = inference_pb2.ListSessionsRequest(page_size=1)
+    admin = bearer(await make_key(locked.home, "admin"))
+    names = []
+    for _ in range(2):
+        page = await inference.ListSessions(listing, metadata=admin)
+        names += [each.session_id for each in page.sessions]
+        listing.page_token = page.next_page_token
+    assert (names, listing.page_token) == (["s", "s"], "")
+    assert (await refusal(inference.ListSessions(listing, metadata=mine))).reason == (
+        "PERMISSION_DENIED"
+    )
+
+
+async def test_sessions_from_before_the_keys(sterna_home: Path, tmp_path: Path) -> None:
+    (sterna_home / "bundles").mkdir(exist_ok=True)
+    (tmp_path / "bundles").symlink_to(sterna_home / "bundles")
+    request = inference_pb2.CreateSessionRequest(session_id="old")
+    get = inference_pb2.GetSessionRequest(session_id="old")
+    async with running_core(CoreOptions(home=tmp_path, port=0)) as core:
+        await core.inference.CreateSession(request)
+    async with running_core(CoreOptions(home=tmp_path, port=0, keys=True)) as core:
+        for _ in range(2):
+            metadata = bearer(await make_key(tmp_path))
+            found = await core.inference.GetSession(get, metadata=metadata)
+            assert found.session.session_id == "old"
+            refused = await refusal(core.inference.CreateSession(request, metadata=metadata))
+            assert refused.reason == "SESSION_ALREADY_EXISTS"
 
 
 async def test_buf_curl_with_a_key(locked: Locked) -> None:

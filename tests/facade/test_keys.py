@@ -161,6 +161,25 @@ async def test_the_socket(stand: Stand) -> None:
     assert json.loads(caught.value.response.body or b"")["error"]["code"] == "invalid_api_key"
 
 
+async def test_a_conversation_belongs_to_its_key(stand: Stand) -> None:
+    other = await make_key(stand.home)
+    async with httpx.AsyncClient(base_url=stand.url, timeout=60) as client:
+
+        async def ask(key: str, session_id: str = "", **more: Any) -> httpx.Response:
+            body = {"model": MODEL, "messages": QUESTION, "options": {"max_tokens": 8}} | more
+            if session_id:
+                body["session_id"] = session_id
+            return await client.post("/api/chat", json=body, headers=dict(bearer(key)))
+
+        begun = (await ask(stand.key)).json()["session_id"]
+        refused, unknown = await ask(other, begun), await ask(other, "unknown")
+        assert refused.status_code == unknown.status_code == 404
+        assert refused.json()["detail"] == unknown.json()["detail"].replace("unknown", begun)
+        assert (await ask(other, begun, stream=True)).status_code == 404
+        again = await ask(stand.key, begun)
+        assert (again.status_code, again.json()["session_id"]) == (200, begun)
+
+
 async def test_an_upload_is_refused_before_it_is_read(stand: Stand) -> None:
     host, _, port = stand.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))

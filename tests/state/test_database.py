@@ -14,7 +14,8 @@ from sterna_service.state.database import Database
 
 
 def insert_one(connection: sa.Connection) -> None:
-    connection.execute(sa.text("INSERT INTO sessions VALUES ('a', '', 0, 0, 0, 0, 0)"))
+    columns = "session_id, model_id, create_time, update_time, expire_time, ttl, message_count"
+    connection.execute(sa.text(f"INSERT INTO sessions ({columns}) VALUES ('a', '', 0, 0, 0, 0, 0)"))
 
 
 async def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> None:

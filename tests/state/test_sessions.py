@@ -57,7 +57,7 @@ async def test_messages_come_back_as_they_were(sessions: Sessions, clock: Clock)
     made = await sessions.create("a", "m", [HELLO, ANSWER], None)
     assert (made.message_count, made.create_time) == (2, clock.now)
     assert await sessions.get("a") == made
-    assert await sessions.messages("a") == [HELLO, ANSWER]
+    assert await sessions.messages(await sessions.get("a")) == [HELLO, ANSWER]
 
 
 async def test_use_puts_off_the_end(sessions: Sessions, clock: Clock) -> None:
@@ -74,7 +74,7 @@ async def test_use_puts_off_the_end(sessions: Sessions, clock: Clock) -> None:
     assert await sessions.page(10, None) == []
     # The id is free again, and nothing of the old conversation is left.
     await sessions.create("a", "", [], None)
-    assert await sessions.messages("a") == []
+    assert await sessions.messages(await sessions.get("a")) == []
 
 
 async def test_a_conversation_does_not_expire_while_it_is_used(
@@ -137,7 +137,7 @@ async def test_what_another_process_did_meanwhile_is_not_overwritten(
         async with other.turn("a") as others:
             await others.commit([HELLO, ANSWER])
         assert await reason(turn.commit([Message("user", "No!")])) is Reason.SESSION_BUSY
-    assert await sessions.messages("a") == [HELLO, ANSWER]
+    assert await sessions.messages(await sessions.get("a")) == [HELLO, ANSWER]
     async with sessions.turn("a"):
         pass
 
@@ -171,3 +171,88 @@ async def test_limits_of_the_life_of_a_session(sessions: Sessions) -> None:
     await sessions.create("a", "", [], LONGEST_TTL)
     assert await reason(sessions.create("a", "", [], None)) is Reason.SESSION_ALREADY_EXISTS
     assert await reason(sessions.get("")) is Reason.INVALID_FIELD
+
+
+async def test_an_owner_sees_his_own_and_what_is_nobodys(sessions: Sessions) -> None:
+    await sessions.create("a", "", [HELLO], None, "ann")
+    await sessions.create("free", "", [ANSWER], None)
+    mine = await sessions.get("a", "ann")
+    assert (mine.session_id, mine.owner) == ("a", "ann")
+    assert await sessions.messages(mine) == [HELLO]
+    for stranger in ("bob", None):
+        assert await reason(sessions.get("a", stranger)) is Reason.SESSION_NOT_FOUND
+        assert await reason(sessions.delete("a", stranger)) is Reason.SESSION_NOT_FOUND
+        with pytest.raises(ServiceError) as caught:
+            async with sessions.turn("a", stranger):
+                raise AssertionError("it is not his")
+        assert caught.value.reason is Reason.SESSION_NOT_FOUND
+    # Not by the name of its row either.
+    for stranger in ("bob", None):
+        assert await reason(sessions.get(mine.row_id, stranger)) is Reason.SESSION_NOT_FOUND
+    async with sessions.turn("free", "bob") as turn:
+        assert list(turn.messages) == [ANSWER]
+        await turn.commit([HELLO])
+    assert await sessions.messages(await sessions.get("free")) == [ANSWER, HELLO]
+    await sessions.delete("free", "ann")
+    assert await reason(sessions.get("free")) is Reason.SESSION_NOT_FOUND
+
+
+async def test_ids_are_unique_for_each_owner(sessions: Sessions) -> None:
+    for owner, message in (("ann", HELLO), ("bob", ANSWER)):
+        await sessions.create("a", "", [message], None, owner)
+        again = sessions.create("a", "", [], None, owner)
+        assert await reason(again) is Reason.SESSION_ALREADY_EXISTS
+    async with sessions.turn("a", "ann") as turn:
+        # While one answers, the other is free.
+        async with sessions.turn("a", "bob") as other:
+            await other.commit([HELLO])
+        with pytest.raises(ServiceError) as caught:
+            async with sessions.turn("a", "ann"):
+                raise AssertionError("two have it")
+        assert caught.value.reason is Reason.SESSION_BUSY
+        assert await reason(sessions.delete("a", "ann")) is Reason.SESSION_BUSY
+        await turn.commit([ANSWER, HELLO])
+    for owner, messages in (("ann", [HELLO, ANSWER, HELLO]), ("bob", [ANSWER, HELLO])):
+        assert await sessions.messages(await sessions.get("a", owner)) == messages
+    await sessions.delete("a", "ann")
+    assert await reason(sessions.get("a", "ann")) is Reason.SESSION_NOT_FOUND
+    assert (await sessions.get("a", "bob")).message_count == 2
+
+
+async def test_an_id_that_is_nobodys(sessions: Sessions, clock: Clock) -> None:
+    await sessions.create("a", "", [HELLO], timedelta(minutes=1))
+    # An owner who took it as well would lose sight of this one.
+    taken = sessions.create("a", "", [], None, "ann")
+    assert await reason(taken) is Reason.SESSION_ALREADY_EXISTS
+    clock.advance(minutes=2)
+    await sessions.create("a", "", [], None, "ann")
+    # Nobody in particular learns nothing of that, and the owner's goes before.
+    await sessions.create("a", "", [ANSWER], None)
+    assert (await sessions.get("a", "ann")).owner == "ann"
+    assert (await sessions.get("a", "bob")).owner is None
+    assert await sessions.messages(await sessions.get("a")) == [ANSWER]
+
+
+async def test_the_list_holds_those_of_all(sessions: Sessions) -> None:
+    for owner in (None, "ann", "bob", "cid"):
+        await sessions.create("a" if owner else "b", "", [], None, owner)
+    seen: list[tuple[str, str | None]] = []
+    after = None
+    while page := await sessions.page(1, after):
+        seen += [(each.session_id, each.owner) for each in page]
+        after = (page[-1].update_time, page[-1].row_id)
+    assert len(seen) == 4
+    assert set(seen) == {("b", None), ("a", "ann"), ("a", "bob"), ("a", "cid")}
+
+
+async def test_an_owned_one_expires_but_not_while_it_is_used(
+    sessions: Sessions, clock: Clock
+) -> None:
+    await sessions.create("a", "", [], timedelta(seconds=5), "ann")
+    async with sessions.turn("a", "ann") as turn:
+        clock.advance(minutes=1)
+        assert await sessions.purge(clock.now) == 0
+        await turn.commit([HELLO])
+    clock.advance(minutes=1)
+    assert await reason(sessions.get("a", "ann")) is Reason.SESSION_NOT_FOUND
+    assert await sessions.purge(clock.now) == 1

@@ -85,7 +85,7 @@ async def test_one_server_at_a_time_uses_a_session(database_place: Path | str) -
         async with second.turn("a") as turn:
             assert turn.messages == [HELLO]
             await turn.commit([HELLO])
-        assert len(await first.messages("a")) == 2
+        assert len(await first.messages(await first.get("a"))) == 2
 
 
 async def test_a_server_that_dies_holds_no_session(database_place: Path | str) -> None:

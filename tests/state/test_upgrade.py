@@ -29,7 +29,8 @@ SCRIPTS = ScriptDirectory.from_config(configuration())
 REVISIONS = [each.revision for each in SCRIPTS.walk_revisions()][::-1]
 """Oldest first."""
 
-# What each schema brought, filled with a row. A new migration that makes a table adds to it.
+# What each schema brought, filled with a row. A new migration that makes a table, or columns, adds
+# to it.
 ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "0001": [
         (
@@ -130,6 +131,22 @@ ROWS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             },
         )
     ],
+    "0006": [
+        (
+            "sessions",
+            {
+                "session_id": ".t",
+                "model_id": "m",
+                "create_time": 1,
+                "update_time": 2,
+                "expire_time": 3,
+                "ttl": 4,
+                "message_count": 0,
+                "owner": "k",
+                "owned_id": "t",
+            },
+        )
+    ],
 }
 
 
@@ -171,9 +188,19 @@ async def test_data_of_every_version_is_kept(database_place: Path | str, revisio
         for each in filled:
             for table, row in ROWS.get(each, ()):
                 names = ", ".join(row)
-                (found,) = connection.execute(sa.text(f"SELECT {names} FROM {table}")).mappings()
-                kept = {k: bytes(v) if isinstance(v, memoryview) else v for k, v in found.items()}
-                assert kept == row, table
+                found = connection.execute(sa.text(f"SELECT {names} FROM {table}")).mappings()
+                kept = [
+                    {k: bytes(v) if isinstance(v, memoryview) else v for k, v in each.items()}
+                    for each in found
+                ]
+                assert row in kept, table
+                of_it = [
+                    1 for brought in filled for name, _ in ROWS.get(brought, ()) if name == table
+                ]
+                assert len(kept) == len(of_it), table
+        # What is older than owners is nobody's.
+        old = sa.text("SELECT owner, owned_id FROM sessions WHERE session_id = 's'")
+        assert connection.execute(old).all() == [(None, None)]
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
     await database.run(read)

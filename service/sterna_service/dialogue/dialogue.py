@@ -46,9 +46,13 @@ _HOPELESS = (Reason.CONTEXT_LENGTH_EXCEEDED, Reason.CHAT_TEMPLATE_FAILED)
 class Dialogue:
     """One conversation. Make one for each call; `run` may be iterated once."""
 
-    def __init__(self, speech: Speech, sessions: Sessions, generate: Generate) -> None:
+    def __init__(
+        self, speech: Speech, sessions: Sessions, owner: str | None, generate: Generate
+    ) -> None:
+        """`owner` is whose stored conversations it may continue, as for `Sessions`."""
         self._speech = speech
         self._sessions = sessions
+        self._owner = owner
         self._generate = generate
         self._outbox: Outbox[DialogueEvent] = Outbox()
         self._config: DialogueConfig
@@ -79,7 +83,9 @@ class Dialogue:
         """
         await self._check(config)
         self._config = config
-        self._memory = Memory(self._sessions, config.generation.session_id, _beginning(config))
+        self._memory = Memory(
+            self._sessions, config.generation.session_id, _beginning(config), self._owner
+        )
         await self._memory.prompt(())  # the session must be there
         self._hearing = Hearing(self._speech.recognition, self._heard)
         self._outbox.put(Configured())

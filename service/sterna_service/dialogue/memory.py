@@ -24,8 +24,15 @@ class Memory:
     and stores it. Until then the answer can still be cut to what was heard of it.
     """
 
-    def __init__(self, sessions: Sessions, session_id: str, beginning: Sequence[Message]) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        session_id: str,
+        beginning: Sequence[Message],
+        owner: str | None = None,
+    ) -> None:
         self._sessions = sessions
+        self._owner = owner
         self._session_id = session_id
         self._beginning = list(beginning)
         self._unstored_beginning = list(beginning)
@@ -60,8 +67,8 @@ class Memory:
         """
         before = [*beginning, *self._final]
         if self._session_id:
-            record = await self._sessions.get(self._session_id)
-            stored = await self._sessions.messages(record.session_id)
+            record = await self._sessions.get(self._session_id, self._owner)
+            stored = await self._sessions.messages(record)
             new = list(beginning) != self._beginning
             before = [*stored, *(beginning if new else self._unstored_beginning)]
         self._asked = len(self._waiting)
@@ -116,7 +123,7 @@ class Memory:
     async def _store(self, messages: Sequence[Message]) -> None:
         for delay in (*_BUSY_DELAYS, None):
             try:
-                async with self._sessions.turn(self._session_id) as turn:
+                async with self._sessions.turn(self._session_id, self._owner) as turn:
                     await turn.commit(messages)
                 return
             except ServiceError as error:

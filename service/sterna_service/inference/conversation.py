@@ -17,6 +17,7 @@ from sterna_service.inference.spec import ChatPrompt, GenerationSpec, Message, T
 async def generate_in_session(
     sessions: Sessions,
     spec: GenerationSpec,
+    owner: str | None,
     resolve: Callable[[str], Awaitable[LoadedModel]],
     generate: Callable[[LoadedModel, GenerationSpec], AsyncGenerator[GenerationEvent]],
 ) -> AsyncGenerator[GenerationEvent]:
@@ -35,7 +36,7 @@ async def generate_in_session(
         raise out_of_range("spec.choice_count", "1 in a session", spec.choice_count)
     if not prompt.messages:
         raise invalid("spec.chat.messages", "must hold at least one message")
-    async with sessions.turn(spec.session_id) as turn:
+    async with sessions.turn(spec.session_id, owner) as turn:
         model = await resolve(spec.model_id or turn.record.model_id)
         whole = replace(prompt, messages=[*turn.messages, *prompt.messages])
         answer = Reply()

@@ -46,7 +46,11 @@ class Turn:
 
 
 class Sessions:
-    """The conversations of one server. Belongs to the event loop."""
+    """The conversations of one server. Belongs to the event loop.
+
+    `owner` is for whom something is done. He sees what is his and what is nobody's; to nobody in
+    particular, None, the conversations of owners do not exist.
+    """
 
     def __init__(
         self,
@@ -60,6 +64,7 @@ class Sessions:
         self._locks: Locks = locks or NoLocks()
         self._default_ttl = default_ttl
         self._clock = clock
+        # By `row_id`: a conversation in use must not tell the owner of another with the same id.
         self._busy: set[str] = set()
         # The event loop alone would let go of them.
         self._commits: set[asyncio.Task[None]] = set()
@@ -70,6 +75,7 @@ class Sessions:
         model_id: str,
         messages: Sequence[Message],
         ttl: timedelta | None,
+        owner: str | None = None,
     ) -> SessionRecord:
         """Starts a conversation; without an id it gets a UUID, without `ttl` the usual one.
 
@@ -93,9 +99,10 @@ class Sessions:
             expire_time=now + ttl,
             ttl=ttl,
             message_count=len(messages),
+            owner=owner,
         )
         documents = [document_of(each) for each in messages]
-        free = record.session_id not in self._busy
+        free = record.row_id not in self._busy
         if not await self._repository.create(record, documents, over_expired=free):
             raise ServiceError(
                 Reason.SESSION_ALREADY_EXISTS,
@@ -104,7 +111,7 @@ class Sessions:
             )
         return record
 
-    async def get(self, session_id: str) -> SessionRecord:
+    async def get(self, session_id: str, owner: str | None = None) -> SessionRecord:
         """A conversation without its messages.
 
         Raises:
@@ -114,46 +121,50 @@ class Sessions:
             raise invalid("session_id", "is required")
         record = None
         if _ID.fullmatch(session_id):
-            record = await self._repository.get(session_id, self._clock())
+            record = await self._repository.get(session_id, owner, self._clock())
         if record is None:
             raise _not_found(session_id)
         return record
 
-    async def messages(self, session_id: str) -> list[Message]:
+    async def messages(self, record: SessionRecord) -> list[Message]:
         """The messages of a conversation, oldest first."""
-        return [message_of(each) for each in await self._repository.messages(session_id)]
+        return [message_of(each) for each in await self._repository.messages(record)]
 
     async def page(self, count: int, after: tuple[datetime, str] | None) -> list[SessionRecord]:
-        """At most `count` conversations, as `SessionRepository.page`."""
+        """At most `count` conversations, whoever owns them, as `SessionRepository.page`."""
         return await self._repository.page(self._clock(), count, after)
 
     async def purge(self, now: datetime) -> int:
         """Removes the conversations that have expired and are not in use; returns how many."""
         return await self._repository.purge(now, self._busy)
 
-    async def delete(self, session_id: str) -> None:
+    async def delete(self, session_id: str, owner: str | None = None) -> None:
         """Forgets a conversation.
 
         Raises:
             ServiceError: There is none of that id, or it is answering a call.
         """
-        await self.get(session_id)
-        async with self._hold(session_id):
-            if not await self._repository.delete(session_id, self._clock()):
+        record = await self.get(session_id, owner)
+        async with self._hold(record.row_id, session_id):
+            if not await self._repository.delete(record, self._clock()):
                 raise _not_found(session_id)
 
     @contextlib.asynccontextmanager
-    async def turn(self, session_id: str) -> AsyncIterator[Turn]:
+    async def turn(self, session_id: str, owner: str | None = None) -> AsyncIterator[Turn]:
         """Takes a conversation for one call. Without `Turn.commit` it stays as it was.
 
         Raises:
             ServiceError: There is none of that id, or it is answering another call.
         """
         turn: Turn | None = None
+        # An owner's id may also mean one that is nobody's.
+        row = session_id if owner is None else (await self.get(session_id, owner)).row_id
         async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(self._hold(session_id))
-            record = await self.get(session_id)
-            turn = Turn(self, record, await self.messages(session_id))
+            await stack.enter_async_context(self._hold(row, session_id))
+            record = await self.get(session_id, owner)
+            if record.row_id != row:
+                raise _not_found(session_id)  # gone since it was looked up
+            turn = Turn(self, record, await self.messages(record))
             try:
                 yield turn
             finally:
@@ -174,35 +185,35 @@ class Sessions:
                 # Only another process can have done that.
                 raise _busy(record.session_id)
         finally:
-            await self._let_go(record.session_id)
+            await self._let_go(record.row_id)
 
     @contextlib.asynccontextmanager
-    async def _hold(self, session_id: str) -> AsyncIterator[None]:
-        if session_id in self._busy:
+    async def _hold(self, row: str, session_id: str) -> AsyncIterator[None]:
+        if row in self._busy:
             raise _busy(session_id)
-        self._busy.add(session_id)
+        self._busy.add(row)
         try:
-            taken = await self._locks.take(session_id)
+            taken = await self._locks.take(row)
         except BaseException:
             # It may have been taken for a caller that is cancelled.
-            await self._let_go(session_id)
+            await self._let_go(row)
             raise
         if not taken:
-            self._busy.discard(session_id)
+            self._busy.discard(row)
             raise _busy(session_id)
         try:
             yield
         finally:
-            await self._let_go(session_id)
+            await self._let_go(row)
 
-    async def _let_go(self, session_id: str) -> None:
+    async def _let_go(self, row: str) -> None:
         """Once begun it is done even if the caller is cancelled."""
 
         async def work() -> None:
             try:
-                await self._locks.give_back(session_id)
+                await self._locks.give_back(row)
             finally:
-                self._busy.discard(session_id)
+                self._busy.discard(row)
 
         task = asyncio.create_task(work())
         self._commits.add(task)

@@ -52,6 +52,12 @@ def current_call() -> Call:
     return _current.get()
 
 
+def owner_of_call() -> str | None:
+    """Whose sessions and stored answers the running call may see; None: nobody's in particular."""
+    key = current_call().caller.key
+    return None if key is None else key.key_id
+
+
 def enter_call(call: Call) -> None:
     """Makes `call` the one that the running task serves."""
     _current.set(call)

@@ -49,7 +49,7 @@ def chat_message(message: Message) -> chat_pb2.ChatMessage:
 
 def session_page_token(last: SessionRecord) -> str:
     """Names the place behind a conversation in the list of all."""
-    return token_of(f"{microseconds(last.update_time)} {last.session_id}")
+    return token_of(f"{microseconds(last.update_time)} {last.row_id}")
 
 
 def session_page_start(token: str) -> tuple[datetime, str] | None:
@@ -60,8 +60,8 @@ def session_page_start(token: str) -> tuple[datetime, str] | None:
     """
     if not token:
         return None
-    number, _, session_id = key_in(token).partition(" ")
+    number, _, row = key_in(token).partition(" ")
     try:
-        return moment(int(number)), session_id
+        return moment(int(number)), row
     except (ValueError, OverflowError):
         raise invalid("page_token", "must be one that a previous page gave") from None

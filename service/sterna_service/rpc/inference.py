@@ -24,7 +24,7 @@ from sterna_service.inference.sessions import Sessions
 from sterna_service.inference.spec import ChatPrompt, GenerationSpec, HarnessChoice, Prompt
 from sterna_service.inference.stored_answers import Answers, generate_stored
 from sterna_service.models.registry import ModelRegistry
-from sterna_service.rpc.calls import current_call
+from sterna_service.rpc.calls import current_call, owner_of_call
 from sterna_service.rpc.embeddings import (
     check_answer_fits,
     compared_texts,
@@ -146,16 +146,17 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             self._models.names.identify(request.model_id) if request.model_id else "",
             session_messages(request),
             session_ttl(request),
+            owner_of_call(),
         )
         return inference_pb2.CreateSessionResponse(session=session_message(record))
 
     async def GetSession(
         self, request: inference_pb2.GetSessionRequest, context: Context
     ) -> inference_pb2.GetSessionResponse:
-        record = await self._sessions.get(request.session_id)
+        record = await self._sessions.get(request.session_id, owner_of_call())
         response = inference_pb2.GetSessionResponse(session=session_message(record))
         if request.include_messages:
-            messages = await self._sessions.messages(record.session_id)
+            messages = await self._sessions.messages(record)
             response.messages.extend(map(chat_message, messages))
         return response
 
@@ -174,13 +175,13 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     async def DeleteSession(
         self, request: inference_pb2.DeleteSessionRequest, context: Context
     ) -> inference_pb2.DeleteSessionResponse:
-        await self._sessions.delete(request.session_id)
+        await self._sessions.delete(request.session_id, owner_of_call())
         return inference_pb2.DeleteSessionResponse()
 
     async def GetAnswer(
         self, request: inference_pb2.GetAnswerRequest, context: Context
     ) -> inference_pb2.GetAnswerResponse:
-        *previous, answer = await self._answers.chain(request.response_id, _owner())
+        *previous, answer = await self._answers.chain(request.response_id, owner_of_call())
         response = inference_pb2.GetAnswerResponse(answer=stored_answer(answer))
         if request.include_previous:
             response.previous.extend(map(stored_answer, previous))
@@ -189,7 +190,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     async def DeleteAnswer(
         self, request: inference_pb2.DeleteAnswerRequest, context: Context
     ) -> inference_pb2.DeleteAnswerResponse:
-        await self._answers.delete(request.response_id, _owner())
+        await self._answers.delete(request.response_id, owner_of_call())
         return inference_pb2.DeleteAnswerResponse()
 
     async def _events(
@@ -224,10 +225,10 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                 )
 
             if spec.session_id and spec.storage is None:
-                run = generate_in_session(self._sessions, spec, acquire, answer)
+                run = generate_in_session(self._sessions, spec, owner_of_call(), acquire, answer)
             elif spec.storage is not None:
                 run = generate_stored(
-                    self._answers, spec, _owner(), ResponseBuilder(), acquire, answer
+                    self._answers, spec, owner_of_call(), ResponseBuilder(), acquire, answer
                 )
             else:
                 run = answer(await acquire(spec.model_id), spec)
@@ -246,12 +247,6 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                     elif isinstance(event, Usage):
                         _note_usage(event, max(1, spec.choice_count))
                     yield event
-
-
-def _owner() -> str | None:
-    """Whose stored answers the running call may see; None: those of nobody in particular."""
-    key = current_call().caller.key
-    return None if key is None else key.key_id
 
 
 async def _tokenize(

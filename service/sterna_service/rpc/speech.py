@@ -15,7 +15,7 @@ from sterna_service.inference.harness import Harnesses
 from sterna_service.inference.sessions import Sessions
 from sterna_service.models.events import EventKind, EventLog
 from sterna_service.models.registry import ModelRegistry
-from sterna_service.rpc.calls import current_call
+from sterna_service.rpc.calls import current_call, owner_of_call
 from sterna_service.rpc.converse import (
     check_scopes,
     converse_event,
@@ -133,7 +133,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         speech, requests = self._speech(), aiter(request_iterator)
         first = await first_config(requests)
         generate = generator(self._models, self._harnesses, first.generation.adapter_id)
-        dialogue = Dialogue(speech, self._sessions, generate)
+        dialogue = Dialogue(speech, self._sessions, owner_of_call(), generate)
         events = dialogue.run(dialogue_config(first), dialogue_inputs(requests))
         async with contextlib.aclosing(events):
             async for event in events:

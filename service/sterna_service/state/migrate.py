@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from sterna_service.errors import StartupError
 
-NEWEST_REVISION = "0005"
+NEWEST_REVISION = "0006"
 """The schema of this version: the last of `migrations/versions`."""
 
 # Held while a server migrates; any number that nobody else uses.

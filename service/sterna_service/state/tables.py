@@ -23,6 +23,7 @@ metadata = MetaData()
 sessions = Table(
     "sessions",
     metadata,
+    # The id that callers know; with an owner, what `state.sessions.row_id` makes of both.
     Column("session_id", String(64), primary_key=True),
     Column("model_id", Text, nullable=False),
     Column("create_time", BigInteger, nullable=False),
@@ -30,6 +31,10 @@ sessions = Table(
     Column("expire_time", BigInteger, nullable=False),
     Column("ttl", BigInteger, nullable=False),
     Column("message_count", Integer, nullable=False),
+    # Who may see it; NULL: everybody who knows the id.
+    Column("owner", String(64)),
+    # The id that the owner knows; NULL without one.
+    Column("owned_id", String(64)),
     Index("sessions_by_update_time", "update_time", "session_id"),
     Index("sessions_by_expire_time", "expire_time"),
 )

@@ -105,8 +105,21 @@ async def test_a_session_holds_the_beginning_once_and_then_the_turns(sessions: S
         assert len(await memory.prompt(BEGINNING)) == 2 + 2 * number
         memory.answered(f"answer {number}")
         await memory.commit()
-    stored = texts(await sessions.messages("talk"))
+    stored = texts(await sessions.messages(await sessions.get("talk")))
     assert stored == ["You are a tern.", "question 0", "answer 0", "question 1", "answer 1"]
+
+
+async def test_a_session_of_an_owner(sessions: Sessions) -> None:
+    await sessions.create("talk", "", [], None, "ann")
+    for owner in ("bob", None):
+        with pytest.raises(ServiceError, match="there is no session"):
+            await Memory(sessions, "talk", [], owner).prompt([])
+    memory = Memory(sessions, "talk", [], "ann")
+    memory.add(user("One"))
+    await memory.prompt([])
+    memory.answered("Two")
+    await memory.commit()
+    assert texts(await sessions.messages(await sessions.get("talk", "ann"))) == ["One", "Two"]
 
 
 async def test_nothing_is_lost_when_the_session_is_busy(
@@ -122,7 +135,7 @@ async def test_nothing_is_lost_when_the_session_is_busy(
         with pytest.raises(ServiceError, match="talk"):
             await memory.commit()
     await memory.commit()
-    assert texts(await sessions.messages("talk")) == ["One", "Two"]
+    assert texts(await sessions.messages(await sessions.get("talk"))) == ["One", "Two"]
 
 
 async def test_there_is_a_most_of_messages(sessions: Sessions) -> None:
