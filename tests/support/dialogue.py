@@ -57,10 +57,15 @@ def user(text: str) -> chat_pb2.ChatMessage:
 class Talk:
     """One call of `Converse`."""
 
-    def __init__(self, stub: Any, config: speech_pb2.ConversationConfig | None = None) -> None:
+    def __init__(
+        self,
+        stub: Any,
+        config: speech_pb2.ConversationConfig | None = None,
+        metadata: tuple[tuple[str, str], ...] | None = None,
+    ) -> None:
         self._requests: asyncio.Queue[speech_pb2.ConverseRequest | None] = asyncio.Queue()
         self.send(config=talk_config() if config is None else config)
-        self.call = stub.Converse(self._outgoing(), timeout=PATIENCE)
+        self.call = stub.Converse(self._outgoing(), timeout=PATIENCE, metadata=metadata)
         self.events: list[Any] = []
 
     def send(self, **payload: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,9 +18,13 @@ from sterna.v1 import (
     model_admin_pb2_grpc,
     recognition_pb2,
     speech_pb2,
+    speech_pb2_grpc,
 )
+from sterna_service.app import CoreOptions, start_core
+from sterna_service.speech.options import SpeechOptions
 from tests.support.core import eventually, refusal
 from tests.support.dialogue import SILENCE, Talk, answering, system, talk_config, user
+from tests.support.keys import bearer, make_key
 from tests.support.speech import until
 from tests.voice.conftest import Live
 
@@ -311,6 +316,40 @@ async def test_configurations_that_cannot_be_are_refused(
     told = await refusal(talk.rest())
     assert told.reason == reason
     assert told.fields == ([field] if field else [])
+
+
+async def test_a_spoken_conversation_continues_only_what_its_key_stored(voice_home: Path) -> None:
+    options = CoreOptions(
+        home=voice_home,
+        port=0,
+        threads=1,
+        speech=SpeechOptions(recognition_model="digits"),
+        keys=True,
+    )
+    core = await start_core(options)
+    try:
+        mine, others = [bearer(await make_key(voice_home)) for _ in range(2)]
+        async with grpc.aio.insecure_channel(core.address) as channel:
+            inference = inference_pb2_grpc.InferenceServiceStub(channel)
+            create = inference_pb2.CreateSessionRequest(session_id="talk-keys")
+            await inference.CreateSession(create, metadata=mine)
+            counts = []
+            for metadata in (others, mine):
+                stub = speech_pb2_grpc.SpeechServiceStub(channel)
+                config = talk_config(generation=answering(3, session_id="talk-keys"))
+                talk = Talk(stub, config, metadata)
+                talk.send(text="Hello!")
+                talk.end()
+                if metadata is others:
+                    assert (await refusal(talk.rest())).reason == "SESSION_NOT_FOUND"
+                else:
+                    await talk.rest()
+                get = inference_pb2.GetSessionRequest(session_id="talk-keys")
+                found = await inference.GetSession(get, metadata=mine)
+                counts.append(found.session.message_count)
+            assert counts == [0, 2]
+    finally:
+        await core.stop(0)
 
 
 async def test_the_configuration_comes_first(live: Live) -> None:
