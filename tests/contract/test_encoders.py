@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import sterna_service.models
+from sterna import AsyncClient
 from sterna.v1 import generation_pb2, inference_pb2, model_admin_pb2, model_pb2
 from sterna_service.app import CoreOptions, start_core
 from sterna_service.errors import StartupError
@@ -246,5 +247,12 @@ async def test_large_answers_are_streamed(tmp_path: Path) -> None:
         assert len(vectors) == 2000
         for ours, theirs in zip(vectors[::250], whole.embeddings[::250], strict=False):
             np.testing.assert_allclose(ours.values, theirs.values, atol=1e-5)
+        async with AsyncClient(core.core.address, generation_timeout=PATIENCE) as client:
+            gathered = await client.embed(texts)
+        assert gathered.model_id == parts[-1].model_id
+        assert gathered.usage.prompt_token_count == parts[-1].usage.prompt_token_count
+        assert len(gathered.embeddings) == 2000
+        for mine, theirs in zip(gathered.embeddings[::250], vectors[::250], strict=True):
+            np.testing.assert_allclose(mine.values, theirs.values, atol=1e-5)
         empty = core.inference.StreamEmbed(inference_pb2.StreamEmbedRequest(), timeout=PATIENCE)
         assert (await refusal(empty.read())).fields == ["inputs"]

@@ -67,6 +67,8 @@ class FlakyServer(
 
     address: str = ""
     failures: deque[Failure] = field(default_factory=deque)
+    # As `failures`, but after the first part of an answer that comes in parts.
+    part_failures: deque[Failure] = field(default_factory=deque)
     # Seconds before an answer, and before each word of a stream.
     delay: float = 0.0
     # Words of a stream; cycles, so that it can be longer than anyone waits.
@@ -138,6 +140,22 @@ class FlakyServer(
             )
         finally:
             self.ended.set()
+
+    async def StreamEmbed(  # noqa: N802
+        self, request: inference_pb2.StreamEmbedRequest, context: Context
+    ) -> AsyncIterator[inference_pb2.StreamEmbedResponse]:
+        """One part per input; its vector is the length of the text."""
+        await self._enter("StreamEmbed", request, context)
+        inputs = request.request.inputs
+        for index, each in enumerate(inputs):
+            part = inference_pb2.StreamEmbedResponse(
+                model_id="tern", embeddings=[inference_pb2.Embedding(values=[len(each.text)])]
+            )
+            if index + 1 == len(inputs):
+                part.usage.prompt_token_count = len(inputs)
+            yield part
+            if self.part_failures:
+                await self.part_failures.popleft().abort(context)
 
     async def Tokenize(  # noqa: N802
         self, request: inference_pb2.TokenizeRequest, context: Context

@@ -19,6 +19,9 @@ API_KEY_VARIABLE = "STERNA_API_KEY"
 # its answer was lost. Everything else that is unary may be repeated.
 _NOT_REPEATABLE = {"CreateSession", "CreateWebhook", "RotateWebhookSecret"}
 
+# Streams that may be repeated: they only compute. gRPC repeats none of which a part has arrived.
+_REPEATABLE_STREAMS = {"StreamEmbed"}
+
 _SERVICES: tuple[ServiceDescriptor, ...] = (
     inference_pb2.DESCRIPTOR.services_by_name["InferenceService"],
     model_admin_pb2.DESCRIPTOR.services_by_name["ModelAdminService"],
@@ -114,9 +117,9 @@ class Connection:
 
 
 def service_config() -> str:
-    """Retries for unary calls that the server could not take, and for nothing else.
+    """Retries for unary calls and embeddings that the server could not take, and for nothing else.
 
-    A stream is never repeated: part of it may have been read. Only UNAVAILABLE is, which the
+    No other stream is repeated: part of it may have been read. Only UNAVAILABLE is, which the
     server sends before it does any work.
     """
     names = [
@@ -124,7 +127,7 @@ def service_config() -> str:
         for service in _SERVICES
         for method in service.methods
         if not method.client_streaming
-        and not method.server_streaming
+        and (not method.server_streaming or method.name in _REPEATABLE_STREAMS)
         and method.name not in _NOT_REPEATABLE
     ]
     policy = {

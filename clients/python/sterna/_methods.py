@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from sterna._calls.call import Call, Plan, StreamCall
+from sterna._calls.call import Call, PartsCall, Plan, StreamCall
 
 if TYPE_CHECKING:
     from sterna.async_client import AsyncClient, AsyncGenerationStream
@@ -39,6 +39,16 @@ def unary(build: Callable[P, Call[R]]) -> Callable[Concatenate[Client, P], R]:
 
     def method(client: Client, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return client._run(build(*args, **kwargs))
+
+    described: Callable[Concatenate[Client, P], R] = _describe(method, build, _result(build))
+    return described
+
+
+def gathered(build: Callable[P, PartsCall[R]]) -> Callable[Concatenate[Client, P], R]:
+    """A method of Client that makes one call, and puts the parts of its answer together."""
+
+    def method(client: Client, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return client._gather(build(*args, **kwargs))
 
     described: Callable[Concatenate[Client, P], R] = _describe(method, build, _result(build))
     return described
@@ -80,6 +90,20 @@ def async_unary(
 
     async def method(client: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return await client._run(build(*args, **kwargs))
+
+    described: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, R]] = _describe(
+        method, build, _result(build)
+    )
+    return described
+
+
+def async_gathered(
+    build: Callable[P, PartsCall[R]],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, R]]:
+    """A method of AsyncClient that makes one call, and puts the parts of its answer together."""
+
+    async def method(client: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await client._gather(build(*args, **kwargs))
 
     described: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, R]] = _describe(
         method, build, _result(build)

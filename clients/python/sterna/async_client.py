@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -12,14 +13,29 @@ from grpc import aio
 
 from sterna import types
 from sterna._calls import admin, answers, inference, sessions
-from sterna._calls.call import Call, StreamCall
+from sterna._calls.call import Call, PartsCall, StreamCall
 from sterna._channel import Connection, Tls
 from sterna._events import Collector, event_from
-from sterna._methods import async_planned, async_streamed, async_unary
+from sterna._methods import async_gathered, async_planned, async_streamed, async_unary
 from sterna._options import ChatOptions, Messages
 from sterna.errors import CallCancelledError, from_rpc_error
 
 R = TypeVar("R")
+
+
+@contextlib.contextmanager
+def _errors_of(call: Any, cancelled: str) -> Iterator[None]:
+    """Turns what goes wrong while a stream is read into the errors of this package."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        # grpc raises this for a cancelled call, too, as if the task had been cancelled.
+        task = asyncio.current_task()
+        if call.cancelled() and (task is None or not task.cancelling()):
+            raise CallCancelledError(cancelled, code=grpc.StatusCode.CANCELLED) from None
+        raise
+    except grpc.RpcError as error:
+        raise from_rpc_error(error) from None  # type: ignore[arg-type]
 
 
 class AsyncGenerationStream(AsyncIterator[types.Event]):
@@ -39,18 +55,8 @@ class AsyncGenerationStream(AsyncIterator[types.Event]):
 
     async def __anext__(self) -> types.Event:
         while True:
-            try:
+            with _errors_of(self._call, "the generation was cancelled"):
                 message = await anext(self._messages)
-            except asyncio.CancelledError:
-                # grpc raises this for a cancelled call, too, as if the task had been cancelled.
-                task = asyncio.current_task()
-                if self._call.cancelled() and (task is None or not task.cancelling()):
-                    raise CallCancelledError(
-                        "the generation was cancelled", code=grpc.StatusCode.CANCELLED
-                    ) from None
-                raise
-            except grpc.RpcError as error:
-                raise from_rpc_error(error) from None  # type: ignore[arg-type]
             event = event_from(message)
             if event is not None:
                 self._collector.add(event)
@@ -153,7 +159,7 @@ class AsyncClient:
     tokenize = async_unary(inference.tokenize)
     tokenize_chat = async_unary(inference.tokenize_chat)
     detokenize = async_unary(inference.detokenize)
-    embed = async_unary(inference.embed)
+    embed = async_gathered(inference.embed)
     similarities = async_unary(inference.similarities)
     create_session = async_unary(sessions.create_session)
     get_session = async_unary(sessions.get_session)
@@ -184,6 +190,17 @@ class AsyncClient:
         except grpc.RpcError as error:
             raise from_rpc_error(error) from None  # type: ignore[arg-type]
         return call.result(reply)
+
+    async def _gather(self, call: PartsCall[R]) -> R:
+        method = self._channel.unary_stream(
+            call.method,
+            request_serializer=type(call.request).SerializeToString,
+            response_deserializer=call.reply.FromString,
+        )
+        timeout = self._connection.timeout_of(call.timeout, long=True)
+        parts = method(call.request, timeout=timeout, metadata=self.metadata)
+        with _errors_of(parts, "the call was cancelled"):
+            return call.result([part async for part in parts])
 
     def _start(self, call: StreamCall) -> AsyncGenerationStream:
         method = self._channel.unary_stream(

@@ -10,10 +10,10 @@ import grpc
 
 from sterna import types
 from sterna._calls import admin, answers, inference, sessions
-from sterna._calls.call import Call, StreamCall
+from sterna._calls.call import Call, PartsCall, StreamCall
 from sterna._channel import Connection, Tls
 from sterna._events import Collector, event_from
-from sterna._methods import planned, streamed, unary
+from sterna._methods import gathered, planned, streamed, unary
 from sterna._options import ChatOptions, Messages
 from sterna.errors import from_rpc_error
 
@@ -152,7 +152,7 @@ class Client:
     tokenize = unary(inference.tokenize)
     tokenize_chat = unary(inference.tokenize_chat)
     detokenize = unary(inference.detokenize)
-    embed = unary(inference.embed)
+    embed = gathered(inference.embed)
     similarities = unary(inference.similarities)
     create_session = unary(sessions.create_session)
     get_session = unary(sessions.get_session)
@@ -183,6 +183,22 @@ class Client:
         except grpc.RpcError as error:
             raise from_rpc_error(error) from None  # type: ignore[arg-type]
         return call.result(reply)
+
+    def _gather(self, call: PartsCall[R]) -> R:
+        method = self._channel.unary_stream(
+            call.method,
+            request_serializer=type(call.request).SerializeToString,
+            response_deserializer=call.reply.FromString,
+        )
+        timeout = self._connection.timeout_of(call.timeout, long=True)
+        parts = method(call.request, timeout=timeout, metadata=self.metadata)
+        try:
+            return call.result(list(parts))
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from None  # type: ignore[arg-type]
+        finally:
+            # An interrupt may come between two parts.
+            parts.cancel()
 
     def _start(self, call: StreamCall) -> GenerationStream:
         method = self._channel.unary_stream(

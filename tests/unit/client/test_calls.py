@@ -184,9 +184,30 @@ async def test_what_would_be_done_twice_is_not_repeated(
     assert server.methods[2:] == ["StreamGenerate"] * 2
 
 
-def test_the_retry_list_names_no_stream() -> None:
+async def test_vectors_come_in_parts(server: FlakyServer, client: AsyncClient) -> None:
+    # The first attempt finds a server that is not ready.
+    server.failures.append(UNAVAILABLE)
+    answer = await client.embed(["a", "bb", "ccc"], dimension_count=1)
+    assert server.methods == ["StreamEmbed", "StreamEmbed"]
+    assert [each.values for each in answer.embeddings] == [(1.0,), (2.0,), (3.0,)]
+    assert (answer.model_id, answer.usage.prompt_token_count) == ("tern", 3)
+    assert await in_thread(server, lambda blocking: blocking.embed(["a", "bb", "ccc"])) == answer
+
+
+async def test_vectors_that_break_off(server: FlakyServer, client: AsyncClient) -> None:
+    server.part_failures.append(Failure(grpc.StatusCode.ABORTED, "swapped"))
+    with pytest.raises(ConflictError, match="swapped"):
+        await client.embed(["a", "bb"])
+    server.part_failures.append(UNAVAILABLE)
+    with pytest.raises(UnavailableError):
+        await in_thread(server, lambda blocking: blocking.embed(["a", "bb"]))
+    assert server.methods == ["StreamEmbed", "StreamEmbed"]
+
+
+def test_the_retry_list_names_no_stream_but_embeddings() -> None:
     config = service_config()
     assert '"Generate"' in config
+    assert '"StreamEmbed"' in config
     for name in ("StreamGenerate", "PullModel", "Transcribe", "CreateWebhook", "CreateSession"):
         assert f'"{name}"' not in config
 
@@ -272,7 +293,7 @@ def test_an_address_is_not_a_url() -> None:
 
 async def test_an_unknown_rpc(server: FlakyServer, client: AsyncClient) -> None:
     with pytest.raises(NotSupportedError):
-        await client.embed("a")
+        await client.similarities(["a"])
 
 
 async def test_a_conversation_goes_on(server: FlakyServer, client: AsyncClient) -> None:

@@ -38,6 +38,25 @@ class Call(Generic[R]):
     long: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class PartsCall(Generic[R]):
+    """One call whose answer comes in parts, each small enough for a message of gRPC.
+
+    Attributes:
+        method: The full method name, "/package.Service/Method".
+        request: What is sent.
+        reply: The class of each part.
+        result: Makes the method's result of all parts.
+        timeout: Seconds; None: the client's default for calls that compute for long.
+    """
+
+    method: str
+    request: ProtoMessage
+    reply: type[ProtoMessage]
+    result: Callable[[list[Any]], R]
+    timeout: float | None = None
+
+
 # A method that needs several calls yields each, is sent its result, and returns its own.
 Plan = Generator[Call[Any], Any, R]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, Unpack
 
 from sterna import types
-from sterna._calls.call import Call, StreamCall, call
+from sterna._calls.call import Call, PartsCall, StreamCall, call
 from sterna._convert import from_message
 from sterna._options import (
     ChatOptions,
@@ -114,29 +115,37 @@ def embed(
     prompt_name: str = "",
     truncate: bool = False,
     timeout: float | None = None,
-) -> Call[types.Embeddings]:
+) -> PartsCall[types.Embeddings]:
     """Vectors of texts, or of token ids; one string is one text."""
     if isinstance(inputs, str):
         inputs = [inputs]
-    return call(
-        "InferenceService/Embed",
-        inference_pb2.EmbedRequest(
-            model_id=model,
-            inputs=[
-                inference_pb2.EmbedInput(text=item)
-                if isinstance(item, str)
-                else inference_pb2.EmbedInput(tokens=generation_pb2.TokenPrompt(token_ids=item))
-                for item in inputs
-            ],
-            dimension_count=dimension_count,
-            instruction=instruction,
-            prompt_name=prompt_name,
-            truncate=truncate,
-        ),
-        inference_pb2.EmbedResponse,
-        lambda reply: from_message(types.Embeddings, reply),
+    request = inference_pb2.EmbedRequest(
+        model_id=model,
+        inputs=[
+            inference_pb2.EmbedInput(text=item)
+            if isinstance(item, str)
+            else inference_pb2.EmbedInput(tokens=generation_pb2.TokenPrompt(token_ids=item))
+            for item in inputs
+        ],
+        dimension_count=dimension_count,
+        instruction=instruction,
+        prompt_name=prompt_name,
+        truncate=truncate,
+    )
+    return PartsCall(
+        "/sterna.v1.InferenceService/StreamEmbed",
+        inference_pb2.StreamEmbedRequest(request=request),
+        inference_pb2.StreamEmbedResponse,
+        _all_embeddings,
         timeout,
-        long=True,
+    )
+
+
+def _all_embeddings(replies: list[inference_pb2.StreamEmbedResponse]) -> types.Embeddings:
+    parts = [from_message(types.Embeddings, reply) for reply in replies]
+    # Only the last part says what the call used.
+    return dataclasses.replace(
+        parts[-1], embeddings=tuple(each for part in parts for each in part.embeddings)
     )
 
 
