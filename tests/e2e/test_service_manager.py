@@ -32,7 +32,9 @@ class Manager:
 
     def wait_for(self, text: str) -> None:
         """Returns when a message with `text` has come."""
+        end = time.monotonic() + 60
         while not any(text in message for message in self.heard):
+            assert time.monotonic() < end, self.heard
             self.hear()
 
     def close(self) -> None:
@@ -53,7 +55,8 @@ def test_ready_alive_and_stopping(
     flags = list(FREE_PORTS) if command == "serve" else ["--grpc-port", "0"]
     variables = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
     with ServerProcess([command, *flags], home=home, **variables) as server:
-        manager.wait_for("READY=1\nSTATUS=sterna/tern-nano on 127.0.0.1:")
+        where = "http://127.0.0.1:" if command == "serve" else "127.0.0.1:"
+        manager.wait_for(f"READY=1\nSTATUS=sterna/tern-nano on {where}")
         alive = manager.heard.count("WATCHDOG=1")
         while manager.heard.count("WATCHDOG=1") < alive + 2:
             manager.hear()

@@ -17,6 +17,7 @@ from sterna_service.models.synthetic.checkpoint import make_checkpoint
 from sterna_service.models.synthetic.shapes import Shape
 from tests.support.gguf_writer import (
     f32,
+    f16,
     gguf_of,
     i2_s,
     pq2_0,
@@ -90,6 +91,20 @@ def test_groups_keep_the_size_that_they_have(tmp_path: Path) -> None:
         assert scales.shape == (512, 256 // size)
         assert scales[0, 0] == rescale
         assert found["model.embed_tokens.weight"].dtype == np.uint8
+
+
+@pytest.mark.parametrize("names", [["token_embd.weight"], ["token_embd.weight", "output.weight"]])
+def test_tables_may_stay_floats(tmp_path: Path, names: list[str]) -> None:
+    _, metadata, tensors = qwen3_file(tmp_path, q2_0)
+    for name in names:
+        tensors[name] = f16(np.ones(tensors[name][0], np.float32))
+    path = tmp_path / "model.gguf"
+    write_gguf(path, metadata, tensors)
+    found = converted(path, tmp_path)
+    assert found["model.layers.0.mlp.up_proj.weight_scale"].shape == (512, 2)
+    assert found["model.embed_tokens.weight"].shape == (320, 256)
+    assert found["model.embed_tokens.weight"].dtype == np.float16
+    _native.pack_checkpoint(str(checkpoint_of(path, tmp_path)), str(tmp_path / "bundle"))
 
 
 def test_a_norm_inside_every_linear(tmp_path: Path) -> None:

@@ -94,7 +94,8 @@ class _Converter:
         )
         if self.group:
             tables = [self._tensors[name] for name in TABLES if name in self._tensors]
-            self.group = min(self.group, *(self._group_of(t) for t in tables if _can_pack(t)))
+            of_tables = [self._group_of(tensor) for tensor in tables if _can_pack(tensor)]
+            self.group = min([self.group, *of_tables])
 
     def _is_uniform(self, tensor: GgufTensor) -> bool:
         """Whether the blocks that are not all zeros share a scale."""
