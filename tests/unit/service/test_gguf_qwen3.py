@@ -16,8 +16,8 @@ from sterna_service.models.gguf.convert import checkpoint_of
 from sterna_service.models.synthetic.checkpoint import make_checkpoint
 from sterna_service.models.synthetic.shapes import Shape
 from tests.support.gguf_writer import (
-    f32,
     f16,
+    f32,
     gguf_of,
     i2_s,
     pq2_0,
