@@ -48,7 +48,7 @@ def _responses(model: type[BaseModel], example: dict[str, Any], *errors: int) ->
             "description": "The answer.",
             "content": {"application/json": {"example": example}},
         },
-        **error_documentation(*errors, 500, 501, 503),
+        **error_documentation(*errors, 500, 501, 503, 504),
     }
 
 
