@@ -97,7 +97,8 @@ class Core:
             self._models.events.close()
             _log.info("stopping", extra={"active": book.active, "grace_seconds": grace_seconds})
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(book.wait_idle(), grace_seconds)
+                async with asyncio.timeout(grace_seconds):
+                    await book.wait_idle()
             if book.active:
                 _log.warning("the grace period is over", extra={"active": book.active})
             await self._pulls.close()

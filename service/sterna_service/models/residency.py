@@ -266,7 +266,8 @@ class Residency:
             with contextlib.suppress(TimeoutError):
                 seconds = None if drain_seconds == FOR_GOOD else drain_seconds
                 if resident.active:
-                    await asyncio.wait_for(resident.idle.wait(), seconds)
+                    async with asyncio.timeout(seconds):
+                        await resident.idle.wait()
         finally:
             self._journal.retire(resident.model)
             await resident.model.close(

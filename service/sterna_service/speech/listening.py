@@ -70,7 +70,8 @@ class Listening:
     ) -> AsyncGenerator[RecognitionEvent]:
         while True:
             try:
-                part = await asyncio.wait_for(anext(parts), patience)
+                async with asyncio.timeout(patience):
+                    part = await anext(parts)
             except (StopAsyncIteration, TimeoutError):
                 # Somebody who sends nothing for so long, not even silence, is not there any more.
                 break

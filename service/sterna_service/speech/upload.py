@@ -41,7 +41,8 @@ class Upload:
         """
         while True:
             try:
-                part = await asyncio.wait_for(anext(parts), idle_seconds)
+                async with asyncio.timeout(idle_seconds):
+                    part = await anext(parts)
             except StopAsyncIteration:
                 return
             except TimeoutError:

@@ -97,8 +97,10 @@ class Dispatcher:
                 _log.exception("webhooks stumbled")
                 nap = _LONGEST_NAP
             if nap > 0:
+                # Not wait_for: before Python 3.12 it may lose that this task was cancelled.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), nap)
+                    async with asyncio.timeout(nap):
+                        await self._news.wait()
 
     async def _take(self) -> float:
         """Begins the attempts that are due; returns the seconds until more may be."""
