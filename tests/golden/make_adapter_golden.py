@@ -73,8 +73,50 @@ RECIPES = {
         },
         bf16=True,
     ),
-    # PEFT refuses the linear class of this family: its formula is applied by hooks.
+    # PEFT refuses the linear class of shapes that divide: its formula is applied by hooks.
     "divide": Recipe("bitnet-divide", {"r": 4, "lora_alpha": 8, "target_modules": ALL}),
+    "qwen3": Recipe(
+        "qwen3-multiply",
+        {
+            "r": 4,
+            "lora_alpha": 8,
+            "target_modules": ALL,
+            "rank_pattern": {"k_proj": 3, "layers.0.mlp.down_proj": 2},
+            "alpha_pattern": {"o_proj": 3},
+        },
+    ),
+    "qwen3-divide": Recipe(
+        "qwen3-divide", {"r": 3, "lora_alpha": 6, "target_modules": ALL}, bf16=True
+    ),
+    # Every linear normalizes its input, which its adapter takes as it is.
+    "qwen3-norms": Recipe(
+        "qwen3-embedding", {"r": 3, "lora_alpha": 6, "target_modules": ALL}, bf16=True
+    ),
+    # Linears that are ordinary floats to PEFT, and ternary by groups to the engine.
+    "groups": Recipe(
+        "qwen3-groups",
+        {
+            "r": 4,
+            "lora_alpha": 4,
+            "use_rslora": True,
+            "target_modules": ALL,
+            "rank_pattern": {"v_proj": 2},
+        },
+        bf16=True,
+    ),
+    "groups-untied": Recipe(
+        "qwen3-groups-untied",
+        {
+            "r": 3,
+            "lora_alpha": 6,
+            "target_modules": ["q_proj", "o_proj", "down_proj"],
+            "alpha_pattern": {"down_proj": 4},
+        },
+        bf16=True,
+    ),
+    "groups-llama": Recipe(
+        "llama-groups", {"r": 3, "lora_alpha": 3, "target_modules": ALL}, bf16=True
+    ),
 }
 
 
@@ -112,7 +154,7 @@ def hook_adapter(model: Any, directory: Path) -> None:
         if name.endswith(".lora_A.weight"):
             module = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
             b = tensors[name.replace("lora_A", "lora_B")]
-            model.get_submodule(module).register_forward_hook(hook(a, b))
+            model.get_submodule(module).register_forward_hook(hook(a.float(), b.float()))
 
 
 def make_divide_adapter(recipe: Recipe, directory: Path) -> None:
@@ -138,7 +180,7 @@ def make_divide_adapter(recipe: Recipe, directory: Path) -> None:
 def adapted(checkpoint: Path, recipe: Recipe, directory: Path) -> Any:
     """The model with the adapter, which is made when `directory` has none."""
     model = base.load_model(checkpoint)
-    if recipe.preset == "bitnet-divide":
+    if recipe.preset in PRESETS and PRESETS[recipe.preset].storage == "divide":
         if not directory.exists():
             make_divide_adapter(recipe, directory)
         hook_adapter(model, directory)
@@ -165,9 +207,11 @@ def golden_recipe(name: str) -> dict[str, Any]:
     directory = ADAPTERS / "golden" / name
     values: dict[str, Any] = {}
     digests = {}
-    for seed in SEEDS:
+    # Seeds of which the models alone are recorded, too.
+    for seed in base.FEW_SEEDS if recipe.preset in base.VARIANTS else SEEDS:
         with tempfile.TemporaryDirectory() as temporary:
             digests[str(seed)] = make_checkpoint(Path(temporary), shape, seed)
+            base.to_reference_form(Path(temporary))
             model = adapted(Path(temporary), recipe, directory)
             if seed == 0:
                 prompts = [

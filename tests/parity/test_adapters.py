@@ -9,15 +9,24 @@ import pytest
 
 from sterna_service.engine import _native
 from tests.parity.compare import (
+    EXACT,
+    EXACT_LOGITS,
     EXACT_SHARE,
+    FLIPPED_LAYER,
     FLIPPED_LOGITS,
+    ROUNDED,
+    ROUNDED_MEAN,
     TOP1,
     Golden,
+    LogitDifference,
     compare_layer,
     compare_logits,
+    compare_means,
+    compare_values,
 )
 from tests.parity.driver import collect, make_request, open_engine
 from tests.parity.fixtures import EMBEDDED_NAME, GOLDEN, REPOSITORY, Array, Workbench
+from tests.parity.numpy_adapter import AdaptedNumpyModel
 
 ADAPTERS = REPOSITORY / "tests" / "data" / "adapters"
 PRESETS = {
@@ -25,9 +34,17 @@ PRESETS = {
     "rslora": "llama-multiply-hd64",
     "subset": "bitnet-online-f32",
     "divide": "bitnet-divide",
+    "qwen3": "qwen3-multiply",
+    "qwen3-divide": "qwen3-divide",
+    "qwen3-norms": "qwen3-embedding",
     "pirate": EMBEDDED_NAME,
+    "groups": "qwen3-groups",
+    "groups-untied": "qwen3-groups-untied",
+    "groups-llama": "llama-groups",
 }
-RANDOM = tuple(name for name in PRESETS if name != "pirate")
+# Models with scales by groups, whose activations the reference does not round.
+GROUPED = tuple(name for name in PRESETS if name.startswith("groups"))
+RANDOM = tuple(name for name in PRESETS if name not in (*GROUPED, "pirate"))
 # Relative to the exact adapter's effect on the logits of the embedded model.
 PRECISION_ERRORS = {"bf16": 0.15, "int8": 0.2, "q8_0": 0.2, "q4_0": 0.6}
 STOP_TOKENS = (1, 2)
@@ -74,7 +91,36 @@ def test_layers_equal_peft(name: str, workbench: Workbench) -> None:
     assert sum(difference.exact_rows for difference in differences) >= EXACT_SHARE * rows
 
 
-@pytest.mark.parametrize("name", RANDOM)
+@pytest.mark.parametrize("name", GROUPED)
+def test_layers_of_models_with_groups_stay_near_peft(name: str, workbench: Workbench) -> None:
+    """And equal a numpy model that rounds as the engine does."""
+    golden = golden_of(name)
+    checkpoint = workbench.checkpoint(PRESETS[name])
+    assert golden.meta["sha256"]["0"] == workbench.golden(PRESETS[name]).meta["sha256"]["0"]
+    engine = AdaptedModel(workbench, name)
+    plain = AdaptedNumpyModel(checkpoint, directory_of(name))
+    hidden = golden.values["layer/hidden"]
+    exact = 0
+    for index in range(golden.layers):
+        x, expected = hidden[index], hidden[index + 1]
+        actual, rounded = engine.layer(index, x), plain.layer(index, x)
+        assert compare_values(actual, expected) <= ROUNDED
+        assert compare_means(actual, expected) <= ROUNDED_MEAN
+        assert compare_values(actual, rounded) <= FLIPPED_LAYER
+        exact += int((np.abs(actual - rounded).max(axis=1) <= EXACT * rounded.std()).sum())
+    assert exact >= EXACT_SHARE * golden.layers * hidden.shape[1]
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_without_rounding_models_with_groups_are_peft(name: str, workbench: Workbench) -> None:
+    golden = golden_of(name)
+    for seed in golden.logit_seeds:
+        checkpoint = workbench.checkpoint(PRESETS[name], seed)
+        model = AdaptedNumpyModel(checkpoint, directory_of(name), rounded=False)
+        assert compare_logits(model, golden, seed).error <= EXACT_LOGITS
+
+
+@pytest.mark.parametrize("name", [*RANDOM, *GROUPED])
 def test_the_layers_would_differ_without_the_adapter(name: str, workbench: Workbench) -> None:
     """The comparison above can fail."""
     golden = golden_of(name)
@@ -85,20 +131,31 @@ def test_the_layers_would_differ_without_the_adapter(name: str, workbench: Workb
     assert np.abs(plain - hidden[last + 1]).max() > 0.1 * hidden[last + 1].std()
 
 
-def test_logits_are_near_peft(workbench: Workbench) -> None:
-    differences = []
-    for name in PRESETS:
-        golden = golden_of(name)
-        of_name = [
-            compare_logits(AdaptedModel(workbench, name, seed), golden, seed)
-            for seed in golden.logit_seeds
-        ]
-        assert sum(d.top1_rows for d in of_name) >= TOP1 * sum(d.rows for d in of_name), of_name
-        differences += of_name
-    for difference in differences:
+def logit_differences(workbench: Workbench, name: str) -> list[LogitDifference]:
+    golden = golden_of(name)
+    found = [
+        compare_logits(AdaptedModel(workbench, name, seed), golden, seed)
+        for seed in golden.logit_seeds
+    ]
+    assert sum(d.top1_rows for d in found) >= TOP1 * sum(d.rows for d in found), found
+    for difference in found:
         assert difference.error <= FLIPPED_LOGITS, difference
+    return found
+
+
+def test_logits_are_near_peft(workbench: Workbench) -> None:
+    differences = [
+        difference
+        for name in (*RANDOM, "pirate")
+        for difference in logit_differences(workbench, name)
+    ]
     exact = sum(difference.exact_rows for difference in differences)
     assert exact >= EXACT_SHARE * sum(difference.rows for difference in differences)
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_logits_of_models_with_groups_are_near_peft(name: str, workbench: Workbench) -> None:
+    assert logit_differences(workbench, name)
 
 
 @pytest.mark.parametrize("precision", PRECISION_ERRORS)
