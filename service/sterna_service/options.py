@@ -14,6 +14,7 @@ from sterna_service.engine.adapter import ADAPTER_PRECISIONS, AdapterPrecision
 from sterna_service.engine.types import HeadPrecision, KvCacheDtype, Speculation
 from sterna_service.errors import StartupError
 from sterna_service.inference.sessions import LONGEST_TTL
+from sterna_service.models.resident import LONGEST_KEEP_ALIVE
 from sterna_service.network.certificates import CertificateFiles
 from sterna_service.speech.options import SpeechOptions
 from sterna_service.speech.runtime import check_options as check_speech_options
@@ -188,6 +189,11 @@ def check_options(options: CoreOptions) -> None:
     seconds = options.max_call_seconds
     if not (math.isfinite(seconds) and seconds > 0):
         raise StartupError(f"max_call_seconds must be above 0, got {seconds}")
+    if not options.keep_alive_seconds <= LONGEST_KEEP_ALIVE:
+        raise StartupError(
+            f"keep_alive_seconds must be at most {LONGEST_KEEP_ALIVE:.0f}, or negative for good, "
+            f"got {options.keep_alive_seconds}"
+        )
     longest = LONGEST_TTL.total_seconds()
     for name in ("session_ttl_seconds", "answer_ttl_seconds"):
         span = getattr(options, name)

@@ -246,6 +246,7 @@ async def test_no_such_model(core: CoreClient, name: str) -> None:
         ({"thread_count": 1025}, "thread_count"),
         ({"drain_timeout": duration_pb2.Duration(seconds=-1)}, "drain_timeout"),
         ({"drain_timeout": duration_pb2.Duration(seconds=3601)}, "drain_timeout"),
+        ({"keep_alive": duration_pb2.Duration(seconds=10**15)}, "keep_alive"),
     ],
 )
 async def test_bad_settings(core: CoreClient, fields: dict[str, Any], field: str) -> None:

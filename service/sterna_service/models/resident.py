@@ -24,6 +24,9 @@ N = TypeVar("N", bound=ServedModel)
 FOR_GOOD = float("inf")
 """The keep-alive of a model that no lack of requests takes out of memory."""
 
+LONGEST_KEEP_ALIVE = 10 * 366 * 86400.0
+"""Any other keep-alive is at most so many seconds: ten years."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:

@@ -107,7 +107,9 @@ def load_settings(
             raise invalid("head_precision", "must be BF16, INT8, Q8_0, Q6_K, Q5_0 or Q4_0")
         settings = replace(settings, head_precision=precision)
     if request.HasField("keep_alive"):
-        settings = replace(settings, keep_alive=keep_alive_seconds(request.keep_alive))
+        settings = replace(
+            settings, keep_alive=keep_alive_seconds(request.keep_alive, "keep_alive")
+        )
     if request.HasField("pinned"):
         settings = replace(settings, pinned=request.pinned)
     return settings

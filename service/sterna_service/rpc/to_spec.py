@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf import duration_pb2
 
 from sterna.v1 import generation_pb2, inference_pb2, stored_answer_pb2
-from sterna_service.errors import invalid
+from sterna_service.errors import invalid, out_of_range
 from sterna_service.inference.grammar import (
     AnyJsonObject,
     JsonSchema,
@@ -32,7 +32,7 @@ from sterna_service.inference.spec import (
     TextPrompt,
     TokenPrompt,
 )
-from sterna_service.models.resident import FOR_GOOD
+from sterna_service.models.resident import FOR_GOOD, LONGEST_KEEP_ALIVE
 from sterna_service.rpc.to_chat import chat_prompt
 
 
@@ -146,7 +146,7 @@ def _check_harness(spec: generation_pb2.GenerationSpec) -> None:
 def _keep_alive(spec: generation_pb2.GenerationSpec) -> float | None:
     if not spec.HasField("keep_alive"):
         return None
-    return keep_alive_seconds(spec.keep_alive)
+    return keep_alive_seconds(spec.keep_alive, "spec.keep_alive")
 
 
 def seconds_of(duration: duration_pb2.Duration) -> float:
@@ -154,9 +154,16 @@ def seconds_of(duration: duration_pb2.Duration) -> float:
     return duration.seconds + duration.nanos / 1e9
 
 
-def keep_alive_seconds(duration: duration_pb2.Duration) -> float:
-    """How long a model stays without a request; negative durations mean for good."""
+def keep_alive_seconds(duration: duration_pb2.Duration, field: str) -> float:
+    """How long a model stays without a request; negative durations mean for good.
+
+    Raises:
+        ServiceError: It is too long.
+    """
     seconds = seconds_of(duration)
+    if seconds > LONGEST_KEEP_ALIVE:
+        limit = f"at most {LONGEST_KEEP_ALIVE:.0f} s, or negative for good"
+        raise out_of_range(field, limit, f"{seconds:.0f} s")
     return seconds if seconds >= 0 else FOR_GOOD
 
 
