@@ -52,6 +52,14 @@ class _Malformed:
 
     problem: str
 
+    def refusal(self) -> ServiceError:
+        """What its sender is told."""
+        return ServiceError(
+            Reason.INVALID_FIELD,
+            f"the request is no valid message of its type ({self.problem}); text must be UTF-8",
+            metadata={"field": ""},
+        )
+
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps the handlers of this project's services; health and reflection pass as they are."""
@@ -180,15 +188,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Runs a handler; every way that it can fail becomes a `ServiceError`."""
         try:
             if isinstance(request, _Malformed):
-                raise ServiceError(
-                    Reason.INVALID_FIELD,
-                    f"the request is no valid message of its type ({request.problem}); text must "
-                    "be UTF-8",
-                    metadata={"field": ""},
-                )
-            upload = call.caller.upload_limit
-            if upload and hasattr(request, "__aiter__"):
-                request = _bounded(request, upload)
+                raise request.refusal()
+            if hasattr(request, "__aiter__"):
+                request = _checked(request, call.caller.upload_limit)
             async with asyncio.timeout(self._cap) as limit:
                 return await _drive(call, behavior, request, context)
         except (ServiceError, AbortError):
@@ -221,13 +223,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             raise _internal() from None
 
 
-async def _bounded(messages: AsyncIterable[Any], limit: int) -> AsyncGenerator[Any]:
-    """The messages of an upload, as long as they do not exceed the client's limit in bytes."""
+async def _checked(messages: AsyncIterable[Any], limit: int) -> AsyncGenerator[Any]:
+    """The messages of an upload, as long as they can be parsed and do not exceed the client's limit
+    in bytes; 0: it has none."""
     seen = 0
     async for message in messages:
-        if not isinstance(message, _Malformed):
-            seen += message.ByteSize()
-        if seen > limit:
+        if isinstance(message, _Malformed):
+            raise message.refusal()
+        seen += message.ByteSize()
+        if limit and seen > limit:
             raise ServiceError(
                 Reason.AUDIO_TOO_LARGE,
                 f"the upload is larger than the limit of {limit} bytes; send less",

@@ -1,4 +1,4 @@
-"""Uploads over gRPC are cut off where the client's limit is."""
+"""Uploads over gRPC: cut off at the limit of their client, refused where they are no messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from sterna.v1.speech_pb2 import TranscribeRequest
 from sterna_service.errors import Reason, ServiceError
-from sterna_service.rpc.interceptor import _bounded
+from sterna_service.rpc.interceptor import _checked, _tolerant
 
 
 async def test_what_is_too_large_is_not_read_to_its_end() -> None:
@@ -24,7 +24,7 @@ async def test_what_is_too_large_is_not_read_to_its_end() -> None:
 
     async def take() -> None:
         nonlocal taken
-        async for _ in _bounded(messages(), 10_500):
+        async for _ in _checked(messages(), 10_500):
             taken += 1
 
     with pytest.raises(ServiceError) as caught:
@@ -32,3 +32,17 @@ async def test_what_is_too_large_is_not_read_to_its_end() -> None:
     assert caught.value.reason is Reason.AUDIO_TOO_LARGE
     assert caught.value.metadata == {"limit_bytes": "10500"}
     assert (taken, sent) == (10, 11)
+
+
+async def test_a_message_of_an_upload_that_is_none_is_refused() -> None:
+    parse = _tolerant(TranscribeRequest.FromString)
+
+    async def messages() -> AsyncIterator[object]:
+        yield parse(TranscribeRequest(audio=b"1").SerializeToString())
+        yield parse(b"\xff\xff\xff\xff")
+
+    checked = _checked(messages(), 0)
+    assert await anext(checked) == TranscribeRequest(audio=b"1")
+    with pytest.raises(ServiceError) as caught:
+        await anext(checked)
+    assert caught.value.reason is Reason.INVALID_FIELD
