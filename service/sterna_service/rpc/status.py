@@ -12,8 +12,11 @@ from sterna_service.errors import Reason, ServiceError
 DOMAIN = "sterna"
 DETAILS_KEY = "grpc-status-details-bin"
 
-# Status and details travel as HTTP/2 headers, of which peers take 8 KiB, and the text goes twice.
-_LONGEST_MESSAGE = 1000
+# Status and details travel as HTTP/2 headers, of which peers take 8 KiB. The text goes there alone,
+# with three characters for each byte that is not ASCII, and in the details, which base64 makes a
+# third longer.
+_MOST_MESSAGE_BYTES = 1000
+_MOST_VALUE_BYTES = 300
 
 STATUS_OF: dict[Reason, StatusCode] = {
     Reason.INTERNAL: StatusCode.INTERNAL,
@@ -79,8 +82,8 @@ STATUS_OF: dict[Reason, StatusCode] = {
 def status_of(error: ServiceError, request_id: str) -> status_pb2.Status:
     """The status of a refusal, with ErrorInfo and, where they apply, BadRequest and RetryInfo."""
     code = STATUS_OF[error.reason]
-    message = _shorten(error.message)
-    metadata = {key: _shorten(value) for key, value in error.metadata.items()}
+    message = _shorten(error.message, _MOST_MESSAGE_BYTES)
+    metadata = {key: _shorten(value, _MOST_VALUE_BYTES) for key, value in error.metadata.items()}
     if error.reason is Reason.INTERNAL:
         metadata["request_id"] = request_id
     details: list[Message] = [
@@ -106,5 +109,8 @@ def _packed(message: Message) -> any_pb2.Any:
     return packed
 
 
-def _shorten(text: str) -> str:
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"
+def _shorten(text: str, most_bytes: int) -> str:
+    encoded = text.encode()
+    if len(encoded) <= most_bytes:
+        return text
+    return f"{encoded[:most_bytes].decode(errors='ignore')}…"
