@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import struct_pb2
+from google.protobuf import duration_pb2, struct_pb2
 
 from sterna.v1 import chat_pb2, generation_pb2, inference_pb2, model_admin_pb2
 from tests.support.core import PATIENCE, CoreClient, Refusal, chat, refusal
@@ -21,6 +21,12 @@ def with_tools(mode: chat_pb2.ToolChoice.Mode, *tools: str) -> generation_pb2.Ge
     spec = chat("Hi")
     spec.chat.tools.extend(chat_pb2.Tool(name=name) for name in tools)
     spec.chat.tool_choice.mode = mode
+    return spec
+
+
+def with_schema(schema: str) -> generation_pb2.GenerationSpec:
+    spec = chat("Hi")
+    spec.chat.tools.add(name="f", parameters_schema=schema)
     return spec
 
 
@@ -43,6 +49,10 @@ def arguments(**values: Any) -> generation_pb2.GenerationSpec:
     struct.update(values)
     spec.chat.template_arguments.CopyFrom(struct)
     return spec
+
+
+def json_schema(text: str) -> generation_pb2.OutputGrammar:
+    return generation_pb2.OutputGrammar(json_schema=text)
 
 
 TEXT = [chat_pb2.ContentPart(text="x")]
@@ -120,6 +130,34 @@ CASES: dict[str, tuple[generation_pb2.GenerationSpec, str, str]] = {
         chat("Hi", stop=STOP(max_tokens=2**31 - 1)),
         "CONTEXT_LENGTH_EXCEEDED",
         "spec.stop.max_tokens",
+    ),
+    "keep-alive beyond all times": (
+        chat("Hi", keep_alive=duration_pb2.Duration(seconds=10**15)),
+        "FIELD_OUT_OF_RANGE",
+        "spec.keep_alive",
+    ),
+    "a length in a schema that is no number": (
+        chat("Hi", grammar=json_schema('{"type": "string", "maxLength": 1e999}')),
+        "GRAMMAR_INVALID",
+        "spec.grammar.json_schema",
+    ),
+    "half a surrogate in a schema": (
+        chat("Hi", grammar=json_schema(r'{"const": "\ud83d"}')),
+        "GRAMMAR_INVALID",
+        "spec.grammar.json_schema",
+    ),
+    "half a surrogate in a tool": (
+        with_schema(r'{"properties": {"a": {"const": "\ud83d"}}}'),
+        "GRAMMAR_INVALID",
+        "spec.chat.tools[0].parameters_schema",
+    ),
+    "half a surrogate in a call": (
+        message(
+            role=chat_pb2.ROLE_ASSISTANT,
+            tool_calls=[chat_pb2.ToolCall(name="f", arguments=r'{"a": "\ud83d"}')],
+        ),
+        "INVALID_FIELD",
+        "spec.chat.messages[0].tool_calls[0].arguments",
     ),
     "long prompt": (chat("word " * 2000), "CONTEXT_LENGTH_EXCEEDED", "spec.prompt"),
     "many tokens": (tokens(*[5000] * 100_000), "CONTEXT_LENGTH_EXCEEDED", "spec.prompt"),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from sterna_service.errors import invalid, out_of_range
+from sterna_service.inference import json_text
 from sterna_service.inference.events import Delta, GenerationEvent, Started, Usage
 from sterna_service.inference.loaded_model import LoadedModel
 from sterna_service.inference.sessions import Sessions
@@ -83,6 +83,6 @@ class Reply:
 def _is_object(arguments: str) -> bool:
     """Whether a call is whole; the last one is not when the answer reached its limit."""
     try:
-        return isinstance(json.loads(arguments), dict)
+        return isinstance(json_text.parse(arguments), dict)
     except ValueError:
         return False

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from llguidance import LLMatcher, LLTokenizer
 
 from sterna_service.errors import Reason, ServiceError, invalid, out_of_range
+from sterna_service.inference import json_text
 from sterna_service.inference.json_bounds import bounded
 from sterna_service.inference.tokenizer import Tokenizer
 
@@ -41,16 +42,12 @@ class JsonSchema:
     def within(self, room: int) -> JsonSchema:
         """The same with values of about `room` characters at most; unchanged if that is enough."""
         try:
-            parsed = json.loads(self.schema)
-        except (ValueError, RecursionError):
+            parsed = json_text.parse(self.schema)
+        except ValueError:
             return self
         if not isinstance(parsed, dict):
             return self
-        try:
-            limited = bounded(parsed, room)
-        except (AttributeError, TypeError, ValueError, RecursionError):
-            # A keyword does not hold what it should: for the compiler to say.
-            return self
+        limited = bounded(parsed, room)
         return self if limited is parsed else JsonSchema(json.dumps(limited, ensure_ascii=False))
 
 
@@ -207,12 +204,13 @@ def _source(grammar: OutputGrammar, field: str) -> str:
             field = f"{field}.json_schema"
             _check_length(schema, field)
             try:
-                parsed = json.loads(schema)
-            except (ValueError, RecursionError) as error:
+                parsed = json_text.parse(schema)
+                if not isinstance(parsed, dict | bool):
+                    raise _unusable("a schema is an object", field)
+                # The compiler is stricter: it takes no NaN, and no number that is infinite.
+                return _json_grammar(schema)
+            except ValueError as error:
                 raise _unusable(f"not JSON: {error}", field) from None
-            if not isinstance(parsed, dict | bool):
-                raise _unusable("a schema is an object", field)
-            return _json_grammar(schema)
         case AnyJsonObject():
             return _json_grammar('{"type": "object"}')
         case Regex(pattern):

@@ -31,12 +31,16 @@ _SHAPING = ("type", "properties", "enum", "const", "$ref", "not", "if", *_COMBIN
 
 
 def bounded(schema: dict[str, Any], room: int) -> dict[str, Any]:
-    """A schema whose values have about `room` characters at most."""
-    fixed, texts = _Measure(schema).of(schema)
-    longest = (room - fixed) // max(1, texts)
-    if longest > _PLENTY:
+    """A schema whose values have about `room` characters at most; the same one if that is enough,
+    or if a keyword does not hold what it should, which is for the compiler to say."""
+    try:
+        fixed, texts = _Measure(schema).of(schema)
+        longest = (room - fixed) // max(1, texts)
+        if longest > _PLENTY:
+            return schema
+        limited: dict[str, Any] = _limit(schema, max(longest, _SHORTEST))
+    except (ArithmeticError, AttributeError, TypeError, ValueError, RecursionError):
         return schema
-    limited: dict[str, Any] = _limit(schema, max(longest, _SHORTEST))
     return limited
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sterna_service.errors import Reason, ServiceError, invalid, out_of_range
+from sterna_service.inference import json_text
 from sterna_service.inference.grammar import (
     JSON_LAYOUT,
     AnyJsonObject,
@@ -100,8 +101,8 @@ def schema_of(tool: Tool, field: str) -> dict[str, Any]:
     if not tool.parameters_schema:
         return {"type": "object", "properties": {}, "additionalProperties": False}
     try:
-        schema = json.loads(tool.parameters_schema)
-    except (ValueError, RecursionError) as error:
+        schema = json_text.parse(tool.parameters_schema)
+    except ValueError as error:
         raise _unusable(field, f"not JSON: {error}") from None
     if not isinstance(schema, dict):
         raise _unusable(field, "a schema is an object")
@@ -187,8 +188,8 @@ def _answer_rule(answer: OutputGrammar, field: str) -> str:
     match answer:
         case JsonSchema(schema):
             try:
-                parsed = json.loads(schema)
-            except (ValueError, RecursionError) as error:
+                parsed = json_text.parse(schema)
+            except ValueError as error:
                 raise _unusable(f"{field}.grammar.json_schema", f"not JSON: {error}") from None
             if not isinstance(parsed, dict):
                 raise _unusable(f"{field}.grammar.json_schema", "a schema is an object")

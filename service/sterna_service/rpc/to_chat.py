@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from google.protobuf import struct_pb2
 
 from sterna.v1 import chat_pb2, inference_pb2
 from sterna_service.errors import invalid
+from sterna_service.inference import json_text
 from sterna_service.inference.spec import ChatPrompt, Message, Tool, ToolCall, ToolMode
 
 _ROLES = {
@@ -97,8 +97,8 @@ def _tool_call(call: chat_pb2.ToolCall, field: str) -> ToolCall:
         raise invalid(f"{field}.name", "is required: the tool that was called")
     try:
         # Some clients send an empty text for no arguments.
-        arguments = json.loads(call.arguments or "{}")
-    except (ValueError, RecursionError):
+        arguments = json_text.parse(call.arguments or "{}")
+    except ValueError:
         arguments = None
     if not isinstance(arguments, dict):
         raise invalid(f"{field}.arguments", "must be a JSON object as text")
