@@ -22,7 +22,8 @@ class LowRank:
     def __call__(self, x: Array) -> Array:
         """float [t, in] -> [t, out]."""
         added: Array = (x @ self.a.T.astype(x.dtype)) @ self.b.T.astype(x.dtype)
-        return added * x.dtype.type(self.scale)
+        added *= x.dtype.type(self.scale)
+        return added
 
 
 class AdaptedNumpyModel(NumpyModel):
