@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from sterna import Client, SternaError
 from sterna.errors import UnavailableError
+from sterna.server_types import StoredAdapter
 from sterna_server.calling import call_arguments
 from sterna_server.errors import CommandError
 from sterna_server.settings import Settings
 from sterna_service.models.catalogue import Catalogue
 from sterna_service.models.description import describe
+from sterna_service.models.stored_adapters import AdapterDescription
 
 _HEADER = ("MODEL", "PARAMETERS", "WEIGHTS", "CONTEXT", "SIZE", "STATE")
 _RIGHT = {1, 3, 4}
@@ -73,24 +75,25 @@ def _of_this_machine(settings: Settings) -> list[_Row]:
                 state,
             )
         )
-    rows += [
-        _Row(
-            adapter.source.model_id,
-            0,
-            f"LoRA, rank {adapter.rank}" if adapter.rank else "LoRA",
-            0,
-            adapter.size_bytes,
-            adapter.problem or "adapter in the store",
-        )
-        for adapter in stored(settings)
-    ]
-    return rows
+    return rows + [_stored_adapter_row(adapter) for adapter in stored(settings)]
+
+
+def _stored_adapter_row(adapter: AdapterDescription | StoredAdapter) -> _Row:
+    return _Row(
+        adapter.adapter_id,
+        0,
+        f"LoRA, rank {adapter.rank}" if adapter.rank else "LoRA",
+        0,
+        adapter.size_bytes,
+        adapter.problem or "adapter in the store",
+    )
 
 
 def _of_core(settings: Settings) -> list[_Row]:
     try:
         with Client(settings.core, **call_arguments(settings)) as client:
             models = client.list_models()
+            adapters = client.list_stored_adapters()
     except UnavailableError as error:
         raise CommandError(f"no core answers at {settings.core} ({error.message})") from None
     except (SternaError, ValueError) as error:
@@ -120,7 +123,7 @@ def _of_core(settings: Settings) -> list[_Row]:
             )
             for adapter in model.adapters
         ]
-    return rows
+    return rows + [_stored_adapter_row(adapter) for adapter in adapters]
 
 
 def count_text(number: int) -> str:

@@ -12,12 +12,17 @@ from typing import Any
 import grpc
 import pytest
 
-from sterna.v1 import model_admin_pb2, pull_pb2
+from sterna.v1 import event_pb2, generation_pb2, model_admin_pb2, model_pb2, pull_pb2
 from sterna_service.app import CoreOptions
 from tests.support.core import PATIENCE, CoreClient, chat, eventually, refusal, running_core
 from tests.support.hub_server import COMMIT, HubServer, hub_server
 
 EMBEDDED = Path(__file__).parents[2] / "service/sterna_service/models/embedded"
+
+
+PIRATE = Path(__file__).parents[1] / "data/adapters/pirate"
+OTHER = Path(__file__).parents[1] / "data/adapters/golden/patterns"
+QUESTION = "What is the capital of France?"
 
 
 @pytest.fixture
@@ -101,6 +106,70 @@ async def test_a_pull_is_cancelled(core: CoreClient, hub: HubServer) -> None:
     assert (await refusal(_cancel(core, request))).reason == "PULL_NOT_FOUND"
     hub.hold = None
     assert (await to_the_end(pull(core)))[-1].pull.state == pull_pb2.Pull.STATE_COMPLETED
+
+
+async def stored_adapters(core: CoreClient) -> list[model_pb2.StoredAdapter]:
+    request = model_admin_pb2.ListStoredAdaptersRequest()
+    return list((await core.admin.ListStoredAdapters(request, timeout=PATIENCE)).adapters)
+
+
+def load_adapter(core: CoreClient, path: str) -> Any:
+    request = model_admin_pb2.LoadAdapterRequest(model_id="tern-nano", path=path)
+    return core.admin.LoadAdapter(request, timeout=PATIENCE)
+
+
+def delete(core: CoreClient, model_id: str) -> Any:
+    request = model_admin_pb2.DeleteModelRequest(model_id=model_id)
+    return core.admin.DeleteModel(request, timeout=PATIENCE)
+
+
+async def test_a_pulled_adapter_is_listed_loaded_and_deleted(
+    core: CoreClient, hub: HubServer
+) -> None:
+    hub.repositories["me/pirate"] = PIRATE
+    watched = core.admin.WatchEvents(model_admin_pb2.WatchEventsRequest(), timeout=PATIENCE)
+    await watched.read()
+    last = (await to_the_end(pull(core, "me/pirate")))[-1]
+    assert last.pull.state == pull_pb2.Pull.STATE_COMPLETED
+    assert not last.HasField("model")
+    adapter = last.adapter
+    assert (adapter.adapter_id, adapter.revision, adapter.rank) == ("me/pirate", COMMIT, 16)
+    assert adapter.base_model == "sterna/tern-nano"
+    assert not adapter.problem
+    assert await stored_adapters(core) == [adapter]
+    models = await core.admin.ListModels(model_admin_pb2.ListModelsRequest(), timeout=PATIENCE)
+    assert "me/pirate" not in [each.model_id for each in models.models]
+
+    refused = await refusal(core.generate(chat(QUESTION, model_id="me/pirate")))
+    assert (refused.reason, "is an adapter" in refused.message) == ("MODEL_NOT_FOUND", True)
+    assert (await load_adapter(core, "pirate")).adapter.adapter_id == "pirate"
+    greedy = generation_pb2.SamplingParams(temperature=0.0)
+    spec = chat(QUESTION, model_id="tern-nano:pirate", sampling=greedy)
+    assert "matey" in (await core.generate(spec)).choices[0].text
+
+    refused = await refusal(delete(core, "me/pirate"))
+    assert (refused.reason, refused.metadata["model"]) == ("MODEL_IN_USE", "sterna/tern-nano")
+    unload = model_admin_pb2.UnloadAdapterRequest(model_id="tern-nano", adapter_id="pirate")
+    await core.admin.UnloadAdapter(unload, timeout=PATIENCE)
+    await delete(core, "me/pirate")
+    assert await stored_adapters(core) == []
+    told = []
+    while event_pb2.EVENT_TYPE_ADAPTER_DELETED not in told:
+        response = await watched.read()
+        if response.event.adapter_id == "me/pirate":
+            told.append(response.event.type)
+    assert told[0] == event_pb2.EVENT_TYPE_ADAPTER_ADDED
+
+
+async def test_a_pulled_adapter_of_another_model_is_refused(
+    core: CoreClient, hub: HubServer
+) -> None:
+    hub.repositories["me/other"] = OTHER
+    await to_the_end(pull(core, "me/other"))
+    refused = await refusal(load_adapter(core, "me/other"))
+    assert refused.reason == "ADAPTER_UNSUPPORTED"
+    assert "made for another model" in refused.message
+    assert "tiny/bitnet-multiply" in refused.message
 
 
 async def _cancel(core: CoreClient, request: Any) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import httpx
+import pytest
+
 from sterna import Client
 from sterna_server.sdk import LLM, Server
+from tests.support.hub_server import COMMIT, hub_server
 from tests.support.server_process import ServerProcess, run_sterna
 
 PIRATE = Path(__file__).parents[1] / "data" / "adapters" / "pirate"
@@ -30,6 +34,36 @@ def test_import_list_show_verify_rm(tmp_path: Path) -> None:
     assert answer.stdout == f"{ANSWER}\n", answer.stderr
     assert run_sterna("rm", "me/pirate", home=home).returncode == 0
     assert "me/pirate" not in run_sterna("models", home=home).stdout
+
+
+def test_pull_list_verify_and_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    with hub_server() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        hub.repositories["me/pirate"] = PIRATE
+        hub.cuts = [1000]
+        pulled = run_sterna("pull", "me/pirate", home=home)
+        assert pulled.returncode == 0, pulled.stderr
+        assert hub.ranges
+    assert "LoRA, rank 16" in run_sterna("models", home=home).stdout
+    assert f"me/pirate@{COMMIT}" in run_sterna("show", "pirate", home=home).stdout
+    assert run_sterna("verify", "pirate", home=home).returncode == 0
+    refused = run_sterna("serve", "me/pirate", home=home)
+    assert refused.returncode == 2
+    assert "is an adapter" in refused.stderr
+    # By the end of its id, as models are.
+    serve = ("serve", "--port", "0", "--grpc-port", "0", "--adapter", "sailor=pirate")
+    with ServerProcess(serve, home=home) as server, Client(server.grpc_address) as client:
+        (stored,) = client.list_stored_adapters()
+        assert (stored.adapter_id, stored.rank, stored.revision) == ("me/pirate", 16, COMMIT)
+        answer = client.chat(QUESTION, model="tern-nano:sailor", temperature=0)
+        assert answer.text == ANSWER
+        listed = run_sterna("models", "--core", server.grpc_address, home=home).stdout
+        assert "adapter in the store" in listed
+        url = f"{server.rest_url}/v1/models/load"
+        body = {"model_dir": "tern-nano", "adapter_dir": "me/pirate"}
+        assert httpx.post(url, json=body, timeout=60).json()["status"] == "success"
+        assert client.chat(QUESTION, temperature=0).text == ANSWER
 
 
 def test_an_import_of_half_an_adapter(tmp_path: Path) -> None:

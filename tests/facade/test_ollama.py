@@ -22,6 +22,7 @@ from tests.support.hub_server import HubServer, hub_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+PIRATE = Path(__file__).parents[1] / "data" / "adapters" / "pirate"
 EMBEDDED = Path(__file__).parents[2] / "service/sterna_service/models/embedded"
 MODEL = "sterna/tern-nano"
 QUESTION = "What is the capital of France?"
@@ -174,6 +175,17 @@ async def test_pull_and_delete(stand: Stand) -> None:
     with pytest.raises(ollama.ResponseError) as caught:
         await stand.api.pull("org/nobody")
     assert "org/nobody" in caught.value.error
+
+
+async def test_an_adapter_is_pulled_and_deleted(stand: Stand) -> None:
+    stand.hub.repositories["org/adapter"] = PIRATE
+    states = [each.status async for each in await stand.api.pull("org/adapter", stream=True)]
+    assert states[-1] == "success"
+    assert "org/adapter" not in [each.model for each in (await stand.api.list()).models]
+    with pytest.raises(ollama.ResponseError) as caught:
+        await stand.api.chat("org/adapter", [{"role": "user", "content": QUESTION}])
+    assert (caught.value.status_code, "is an adapter" in caught.value.error) == (404, True)
+    assert (await stand.api.delete("org/adapter")).status == "success"
 
 
 async def test_errors(stand: Stand) -> None:

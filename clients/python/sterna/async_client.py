@@ -174,6 +174,7 @@ class AsyncClient:
     load_adapter = async_unary(admin.load_adapter)
     unload_adapter = async_unary(admin.unload_adapter)
     list_adapters = async_planned(admin.list_adapters)
+    list_stored_adapters = async_planned(admin.list_stored_adapters)
     server_info = async_unary(admin.server_info)
     server_status = async_unary(admin.server_status)
     health = async_unary(admin.health)

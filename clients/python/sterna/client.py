@@ -167,6 +167,7 @@ class Client:
     load_adapter = unary(admin.load_adapter)
     unload_adapter = unary(admin.unload_adapter)
     list_adapters = planned(admin.list_adapters)
+    list_stored_adapters = planned(admin.list_stored_adapters)
     server_info = unary(admin.server_info)
     server_status = unary(admin.server_status)
     health = unary(admin.health)

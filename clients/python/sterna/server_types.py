@@ -63,6 +63,21 @@ class Adapter:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredAdapter:
+    """A LoRA adapter in the server's store, for models to be loaded with."""
+
+    adapter_id: str
+    base_model: str
+    rank: int
+    target_modules: tuple[str, ...]
+    size_bytes: int
+    revision: str
+    create_time: datetime | None
+    path: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class EmbeddingTraits:
     """How a model makes vectors of texts."""
 

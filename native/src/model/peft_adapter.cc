@@ -88,6 +88,12 @@ PeftAdapter PeftAdapter::parse(std::string_view config_text, SafetensorsFile ten
   return adapter;
 }
 
+std::string PeftAdapter::made_for() const {
+  const std::string& base = config_.base_model;
+  return "the adapter was made for another model" +
+         (base.empty() ? "" : ", " + in_quotes(base) + " by its configuration");
+}
+
 void PeftAdapter::check_names(const ModelConfig& model) const {
   std::unordered_set<std::string> known;
   for (int layer = 0; layer < model.layers; ++layer) {
@@ -137,8 +143,7 @@ void PeftAdapter::add(const ModelConfig& model, int layer, Projection projection
     if (tensor.shape == shape) return;
     refuse(ErrorCode::kUnsupportedAdapter, path(), tensor.name,
            "has shape " + shape_text(tensor.shape) + ", but the model and rank " +
-               std::to_string(rank) + " need " + shape_text(shape) +
-               "; the adapter was made for another model");
+               std::to_string(rank) + " need " + shape_text(shape) + "; " + made_for());
   };
   require_shape(*a, rank, input_size(model, projection));
   require_shape(*b, output_size(model, projection), rank);

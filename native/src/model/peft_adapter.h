@@ -42,6 +42,7 @@ class PeftAdapter {
   PeftAdapter(PeftConfig config, SafetensorsFile tensors)
       : config_(std::move(config)), tensors_(std::move(tensors)) {}
   void check_names(const ModelConfig& model) const;
+  std::string made_for() const;  // of an adapter that does not fit: which model it does
   void add(const ModelConfig& model, int layer, Projection projection);
 
   PeftConfig config_;

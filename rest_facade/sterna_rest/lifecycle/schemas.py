@@ -21,8 +21,8 @@ class LoadRequest(RequestModel):
     adapter_dir: str | None = Field(
         None,
         max_length=512,
-        description="A LoRA adapter's directory in the model store, for requests that name no "
-        "adapter. Null: they get the model alone.",
+        description="A LoRA adapter of the model store, by its id or path, for requests that name "
+        "no adapter. Null: they get the model alone.",
     )
     harness: Literal["default", "search"] | None = Field(
         None, description="What chat requests go through. Null: as before."

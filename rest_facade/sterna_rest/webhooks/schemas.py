@@ -16,6 +16,8 @@ EventName = Literal[
     "model.deleted",
     "adapter.loaded",
     "adapter.unloaded",
+    "adapter.added",
+    "adapter.deleted",
     "transcription.completed",
     "server.draining",
 ]

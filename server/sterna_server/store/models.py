@@ -9,7 +9,7 @@ from pathlib import Path
 from sterna_server.errors import CommandError
 from sterna_server.listing import count_text, size_text
 from sterna_server.settings import Settings
-from sterna_server.store.adapters import describe_adapter, find_adapter
+from sterna_server.store.adapters import adapter_lines, find_adapter
 from sterna_service.encoders.files import is_encoder
 from sterna_service.encoders.traits import Pooling
 from sterna_service.errors import ModelLoadError, ServiceError
@@ -48,7 +48,7 @@ def describe_lines(settings: Settings, name: str) -> list[str]:
     """
     adapter = find_adapter(settings, name)
     if adapter is not None:
-        return describe_adapter(adapter)
+        return adapter_lines(adapter)
     source = find(settings, name)
     model = describe(source)
     manifest = read_manifest(source.path)

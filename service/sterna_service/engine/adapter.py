@@ -57,6 +57,15 @@ class EngineAdapter:
         return self.native.memory_bytes
 
 
+def is_adapter(directory: Path) -> bool:
+    """Whether a directory holds an adapter in the PEFT format. Blocks."""
+    try:
+        return (directory / CONFIG_FILE).is_file()
+    except OSError:
+        # A name that is too long.
+        return False
+
+
 def read_adapter(spec: AdapterSpec, model: _native.Model, model_id: str) -> EngineAdapter:
     """Reads an adapter for a model. Blocks.
 

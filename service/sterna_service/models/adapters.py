@@ -15,9 +15,11 @@ from sterna_service.engine.adapter import (
     AdapterPrecision,
     AdapterSpec,
     EngineAdapter,
+    is_adapter,
 )
 from sterna_service.errors import Reason, ServiceError, StartupError, invalid
 from sterna_service.inference.loaded_model import LoadedModel
+from sterna_service.models.catalogue import Catalogue
 from sterna_service.models.resident import ModelSettings, ServedModel
 
 _log = logging.getLogger(__name__)
@@ -63,15 +65,6 @@ def named_for(path: Path) -> str:
     return path.name
 
 
-def is_adapter(directory: Path) -> bool:
-    """Whether a directory holds an adapter in the PEFT format."""
-    try:
-        return (directory / CONFIG_FILE).is_file()
-    except OSError:
-        # A name that is too long.
-        return False
-
-
 def adapters_on_disk(specs: Iterable[AdapterSpec]) -> int:
     """About the memory that adapters will take, in bytes. Blocks."""
     total = 0
@@ -86,7 +79,8 @@ def adapters_on_disk(specs: Iterable[AdapterSpec]) -> int:
 def given_at_start(
     home: Path, adapters: Mapping[str, str], default: str, precision: AdapterPrecision
 ) -> tuple[AdapterSpec, ...]:
-    """The adapters that a server starts with: directories of the store, or the operator's own.
+    """The adapters that a server starts with: the operator's own directories, or adapters of the
+    store by their ids, the ends of these, or their paths.
 
     Raises:
         StartupError: A name or a directory cannot be one.
@@ -100,9 +94,12 @@ def given_at_start(
         stored, own = home / "models" / place, Path(place).expanduser()
         found = next((path for path in (own, stored) if is_adapter(path)), None)
         if found is None:
+            named = Catalogue(home).find_adapter(place)
+            found = None if named is None else named.path
+        if found is None:
             raise StartupError(
                 f"adapters: {adapter_id}: {place}: no such directory with an {CONFIG_FILE}, and "
-                f"none in {home / 'models'}"
+                f"none in {home / 'models'}; `sterna models` lists what there is"
             )
         specs.append(AdapterSpec(adapter_id, found.resolve(), precision))
     if default and default not in adapters:

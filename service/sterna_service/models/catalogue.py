@@ -8,11 +8,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from sterna_service.engine.adapter import CONFIG_FILE, TENSOR_FILE
+from sterna_service.engine.adapter import CONFIG_FILE, TENSOR_FILE, is_adapter
 from sterna_service.errors import ModelLoadError, Reason, ServiceError
-from sterna_service.models.adapters import is_adapter
 from sterna_service.models.gguf.convert import drop_converted, gguf_in
-from sterna_service.models.naming import is_model_id
+from sterna_service.models.naming import is_model_id, match_model
 
 EMBEDDED_MODEL_ID = "sterna/tern-nano"
 
@@ -85,15 +84,18 @@ class Catalogue:
         return next((source for source in sources if source.path.resolve() == target), None)
 
     def adapter_at(self, path: str) -> Path | None:
-        """A directory of the store with an adapter, given absolutely or from the store's own; None
-        when there is none.
+        """A directory of the store with an adapter, given absolutely or from the store's own, or by
+        the end of its id; None when there is none.
 
         Raises:
             ServiceError: The path leads out of the store.
         """
         target = self._inside(path)
         if target is None or not is_adapter(target):
-            return None
+            named = self.find_adapter(path)
+            if named is None:
+                return None
+            target = named.path
         for name in (CONFIG_FILE, TENSOR_FILE):
             # Neither may a file be a link that leads out.
             self._inside(str(target / name))
@@ -133,14 +135,19 @@ class Catalogue:
         with contextlib.suppress(OSError):
             source.path.parent.rmdir()
 
+    def find_adapter(self, name: str) -> ModelSource | None:
+        """An adapter that lies in the store as models do, by its id or the end of it."""
+        found = {source.model_id: source for source in self.stored_adapters()}
+        adapter_id = match_model(name, list(found), {}, None)
+        return None if adapter_id is None else found[adapter_id]
+
     def stored_adapters(self) -> list[ModelSource]:
         """The adapters that lie in the store as models do, by id."""
         found = {}
         for directory in self._store.glob("*/*/"):
             adapter_id = f"{directory.parent.name}/{directory.name}"
             inside = directory.resolve().is_relative_to(self._store.resolve())
-            one = is_adapter(directory) and not _is_checkpoint(directory)
-            if one and inside and is_model_id(adapter_id):
+            if holds_adapter(directory) and inside and is_model_id(adapter_id):
                 found[adapter_id] = ModelSource(adapter_id, directory)
         return [found[adapter_id] for adapter_id in sorted(found)]
 
@@ -156,6 +163,11 @@ class Catalogue:
                 found.setdefault(model_id, ModelSource(model_id, directory))
         found.update(self._given)
         return [found[model_id] for model_id in sorted(found)]
+
+
+def holds_adapter(directory: Path) -> bool:
+    """Whether a directory holds an adapter and no model. Blocks."""
+    return is_adapter(directory) and not _is_checkpoint(directory)
 
 
 def _is_checkpoint(directory: Path) -> bool:

@@ -27,6 +27,8 @@ class EventKind(Enum):
     MODEL_DELETED = "model.deleted"
     ADAPTER_LOADED = "adapter.loaded"
     ADAPTER_UNLOADED = "adapter.unloaded"
+    ADAPTER_ADDED = "adapter.added"
+    ADAPTER_DELETED = "adapter.deleted"
     TRANSCRIPTION_COMPLETED = "transcription.completed"
     SERVER_DRAINING = "server.draining"
 

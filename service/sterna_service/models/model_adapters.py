@@ -14,6 +14,7 @@ from sterna_service.models.adapters import (
     without_adapter,
 )
 from sterna_service.models.catalogue import Catalogue
+from sterna_service.models.refusals import list_ids
 from sterna_service.models.residency import Residency
 from sterna_service.models.resident import Lease, ModelSettings, ServedModel
 from sterna_service.models.slots import ModelState
@@ -27,10 +28,13 @@ class ModelAdapters:
         residency: Residency,
         catalogue: Catalogue,
         settings_of: Callable[[str], ModelSettings],
+        model_ids: Callable[[], set[str]],
     ) -> None:
+        """`model_ids` tells the models that may have settings of their own."""
         self._residency = residency
         self._catalogue = catalogue
         self._settings_of = settings_of
+        self._model_ids = model_ids
 
     def path(self, path: str) -> Path:
         """The directory of an adapter in the store.
@@ -40,10 +44,11 @@ class ModelAdapters:
         """
         found = self._catalogue.adapter_at(path) if path else None
         if found is None:
+            there = list_ids([source.model_id for source in self._catalogue.stored_adapters()])
             raise ServiceError(
                 Reason.ADAPTER_NOT_FOUND,
-                f"there is no adapter in {path[:200]!r}: give a directory of the model store that "
-                "has an adapter_config.json",
+                f"there is no adapter {path[:200]!r}: give the id of an adapter in the store, or a "
+                f"directory of the store with an adapter_config.json; there are: {there}",
                 metadata={"adapter": path[:200]},
             )
         return found
@@ -93,6 +98,15 @@ class ModelAdapters:
             for spec in self._settings_of(model_id).adapters
         ]
         return sorted(records, key=lambda record: record.spec.adapter_id)
+
+    def users(self, directory: Path) -> list[str]:
+        """The models that have an adapter from this directory, loaded or not, by id."""
+        place = directory.resolve()
+        return sorted(
+            model_id
+            for model_id in self._model_ids()
+            if any(spec.path.resolve() == place for spec in self._settings_of(model_id).adapters)
+        )
 
     def require(self, model_id: str, adapter_id: str) -> None:
         """Checks that a model has an adapter, if one is named.

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sterna_service.encoders.files import is_encoder
-from sterna_service.errors import ModelLoadError
+from sterna_service.errors import ModelLoadError, ServiceError
 from sterna_service.models.catalogue import EMBEDDED_MODEL_ID, Catalogue, ModelSource
 from sterna_service.models.naming import aliases_of, is_model_id, match_model
-from sterna_service.models.refusals import list_ids, not_found
+from sterna_service.models.refusals import IS_ADAPTER, adapter_alone, list_ids, not_found
 
 
 class ModelNames:
@@ -68,6 +68,9 @@ class ModelNames:
         if found is not None:
             return sources[found]
         if name is not None and not Path(name).expanduser().exists() and is_model_id(name):
+            adapter = self._catalogue.find_adapter(name)
+            if adapter is not None:
+                raise ModelLoadError(f"{name!r} {IS_ADAPTER}")
             raise ModelLoadError(
                 f"there is no model {name!r} in {self._home / 'models'}, and no directory of that "
                 f"name; there are: {list_ids(list(sources))}"
@@ -86,7 +89,7 @@ class ModelNames:
             return sources[found]
         by_path = self._catalogue.at(name)
         if by_path is None:
-            raise not_found(name, list(sources))
+            raise self._missing(name, list(sources))
         return by_path
 
     def identify(self, name: str) -> str:
@@ -127,7 +130,11 @@ class ModelNames:
         found = match_model(name, ids, self._aliases, self.default_model_id)
         if found is not None:
             return found, ""
-        raise not_found(name, ids)
+        raise self._missing(name, ids)
+
+    def _missing(self, name: str, ids: list[str]) -> ServiceError:
+        adapter = self._catalogue.find_adapter(name)
+        return not_found(name, ids) if adapter is None else adapter_alone(adapter.model_id)
 
     def aliases_of(self, model_id: str, ids: list[str]) -> list[str]:
         """The aliases that lead to one of the models, sorted."""

@@ -1,4 +1,4 @@
-"""Brings a model from the hub into the store: one download, from question to checked files."""
+"""Brings a model or an adapter from the hub into the store: one download, checked file by file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
+from sterna_service.engine.adapter import CONFIG_FILE, TENSOR_FILE
 from sterna_service.errors import Reason, ServiceError
 from sterna_service.models.hub import Hub, RemoteFile, RemoteModel
-from sterna_service.models.store import Store, wanted
+from sterna_service.models.store import Store, is_adapter_alone, wanted
 
 
 class PullState(Enum):
@@ -105,10 +106,20 @@ def pull(
 
 def _needed(remote: RemoteModel) -> list[RemoteFile]:
     """The files to bring, small ones first, so that what is wrong shows early."""
-    names = wanted([file.name for file in remote.files])
+    there = [file.name for file in remote.files]
+    names = wanted(there)
     files = sorted(
         (file for file in remote.files if file.name in names), key=lambda file: file.size
     )
+    if is_adapter_alone(there):
+        if TENSOR_FILE not in names:
+            raise ServiceError(
+                Reason.ADAPTER_UNSUPPORTED,
+                f"{remote.source} holds an {CONFIG_FILE}, but no {TENSOR_FILE}; pickled weights "
+                "are not read: save the adapter with safe_serialization=True",
+                metadata={"adapter": remote.source},
+            )
+        return files
     kinds = (".safetensors", ".gguf", ".onnx")
     has_weights = any(file.name.endswith(kinds) for file in files)
     is_gguf = any(file.name.endswith(".gguf") for file in files)
@@ -116,7 +127,8 @@ def _needed(remote: RemoteModel) -> list[RemoteFile]:
         raise ServiceError(
             Reason.MODEL_UNSUPPORTED,
             f"{remote.source} holds no model that can be served: config.json with *.safetensors "
-            "or onnx/model.onnx, or a *.gguf file, is needed",
+            f"or onnx/model.onnx, or a *.gguf file, is needed; or an adapter: {CONFIG_FILE} with "
+            f"{TENSOR_FILE}",
             metadata={"model": remote.source},
         )
     return files

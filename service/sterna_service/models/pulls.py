@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from sterna_service.errors import Reason, ServiceError
+from sterna_service.models.catalogue import holds_adapter
 from sterna_service.models.events import EventKind, EventLog
 from sterna_service.models.hub import Hub, PullCancelledError
 from sterna_service.models.pull import Progress, pull
@@ -29,7 +30,7 @@ class _Job:
 
 
 class Pulls:
-    """Runs one download per model at a time. Belongs to the event loop."""
+    """Runs one download per repository at a time. Belongs to the event loop."""
 
     def __init__(self, store: Store, hub: Hub, events: EventLog) -> None:
         self._store = store
@@ -112,7 +113,7 @@ class Pulls:
             loop.call_soon_threadsafe(take, progress)
 
         try:
-            await asyncio.to_thread(
+            directory = await asyncio.to_thread(
                 pull, self._store, self._hub, source, revision, report, job.cancelled
             )
         except PullCancelledError:
@@ -124,5 +125,8 @@ class Pulls:
             raise
         finally:
             del self._jobs[source, revision]
-        self._events.add(EventKind.MODEL_ADDED, model_id=source)
+        if await asyncio.to_thread(holds_adapter, directory):
+            self._events.add(EventKind.ADAPTER_ADDED, adapter_id=source)
+        else:
+            self._events.add(EventKind.MODEL_ADDED, model_id=source)
         _log.info("download complete", extra={"source": source})

@@ -10,6 +10,18 @@ from sterna_service.errors import Reason, ServiceError
 _LOADING_RETRY_SECONDS = 2.0
 
 
+IS_ADAPTER = "is an adapter, not a model: load it beside the model that it was made for"
+
+
+def adapter_alone(adapter_id: str) -> ServiceError:
+    """The name is that of an adapter in the store."""
+    return ServiceError(
+        Reason.MODEL_NOT_FOUND,
+        f"{adapter_id} {IS_ADAPTER}",
+        metadata={"model": adapter_id, "adapter": adapter_id},
+    )
+
+
 def not_found(name: str, ids: Sequence[str]) -> ServiceError:
     """No model is called that; there are others."""
     shown = name if len(name) <= 200 else f"{name[:200]}…"

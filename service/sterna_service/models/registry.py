@@ -21,10 +21,11 @@ from sterna_service.models.loading import LoadingOptions, ModelLoader
 from sterna_service.models.model_adapters import ModelAdapters
 from sterna_service.models.model_names import ModelNames
 from sterna_service.models.record import ModelRecord
-from sterna_service.models.refusals import not_found, not_generative
+from sterna_service.models.refusals import list_ids, not_found, not_generative
 from sterna_service.models.residency import Residency
 from sterna_service.models.resident import FOR_GOOD, Lease, ModelSettings, ServedModel
 from sterna_service.models.slots import LoadOutcome, ModelState
+from sterna_service.models.stored_adapters import AdapterDescription, describe_adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,9 @@ class ModelRegistry:
         self._residency = Residency(
             ModelLoader(home, loading), options.memory_bytes, self.events, on_load
         )
-        self._adapters = ModelAdapters(self._residency, self._catalogue, self._settings_now)
+        self._adapters = ModelAdapters(
+            self._residency, self._catalogue, self._settings_now, self._ids_with_settings
+        )
         self.names = ModelNames(
             home,
             self._catalogue,
@@ -95,6 +98,10 @@ class ModelRegistry:
         if slot.was_loaded:
             return slot.settings
         return self._first_settings(model_id)
+
+    def _ids_with_settings(self) -> set[str]:
+        first = self.names.first_model_id
+        return {*self._residency.states(), *([] if first is None else [first])}
 
     def _first_settings(self, model_id: str) -> ModelSettings:
         options = self._options
@@ -176,15 +183,34 @@ class ModelRegistry:
         await self._residency.unload(model_id, drain_seconds)
         return await self.record(model_id)
 
+    async def stored_adapters(self) -> list[AdapterDescription]:
+        """The adapters that lie in the store as models do, by id."""
+        return await asyncio.to_thread(
+            lambda: [describe_adapter(source) for source in self._catalogue.stored_adapters()]
+        )
+
+    async def stored_adapter(self, adapter_id: str) -> AdapterDescription | None:
+        """The adapter in the store with this id, if there is one."""
+        found = await asyncio.to_thread(self._stored_adapter, adapter_id)
+        return None if found is None else await asyncio.to_thread(describe_adapter, found)
+
+    def _stored_adapter(self, adapter_id: str) -> ModelSource | None:
+        stored = self._catalogue.stored_adapters()
+        return next((source for source in stored if source.model_id == adapter_id), None)
+
     async def delete(self, model_id: str) -> None:
-        """Removes a model from the store, by its full id.
+        """Removes a model or an adapter from the store, by its full id.
 
         Raises:
             ServiceError: There is no such model, or it is loaded, or is not the store's to remove.
         """
         source = self.names.sources().get(model_id)
         if source is None:
-            raise not_found(model_id, list(self.names.sources()))
+            adapter = await asyncio.to_thread(self._stored_adapter, model_id)
+            if adapter is None:
+                raise not_found(model_id, list(self.names.sources()))
+            await self._delete_adapter(adapter)
+            return
         slot = self._residency.slot(model_id)
         why = ""
         if source.built_in:
@@ -201,6 +227,18 @@ class ModelRegistry:
             )
         await asyncio.to_thread(self._catalogue.remove, source)
         self.events.add(EventKind.MODEL_DELETED, model_id=model_id)
+
+    async def _delete_adapter(self, adapter: ModelSource) -> None:
+        users = self._adapters.users(adapter.path)
+        if users:
+            raise ServiceError(
+                Reason.MODEL_IN_USE,
+                f"the adapter {adapter.model_id} cannot be deleted: {list_ids(users)} has it; "
+                "unload it there first",
+                metadata={"adapter": adapter.model_id, "model": users[0]},
+            )
+        await asyncio.to_thread(self._catalogue.remove, adapter)
+        self.events.add(EventKind.ADAPTER_DELETED, adapter_id=adapter.model_id)
 
     async def acquire(self, name: str, adapter_id: str = "") -> Lease[LoadedModel]:
         """The right to generate with the model that a request means by a name and an adapter.

@@ -8,10 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sterna_service.encoders.files import module_files, names_in, onnx_files, prefers_onnx
+from sterna_service.encoders.files import (
+    chosen_onnx,
+    module_files,
+    names_in,
+    onnx_files,
+    prefers_onnx,
+)
 from sterna_service.engine.adapter import CONFIG_FILE, TENSOR_FILE
 from sterna_service.errors import ModelLoadError, Reason, ServiceError, invalid
-from sterna_service.models.adapters import is_adapter
 from sterna_service.models.manifest import make_manifest
 from sterna_service.models.naming import is_model_id
 
@@ -44,14 +49,19 @@ def wanted(names: list[str]) -> list[str]:
     """The files of a repository that a model needs: text files and one set of weights.
 
     Weights are those of a sentence encoder in ONNX, else the safetensors files if there are any,
-    else one GGUF file, a ternary one first. Names are relative to the repository.
+    else one GGUF file, a ternary one first. Where there are none of these but an adapter, its two
+    files: what is saved beside it describes a model that is elsewhere. Names are relative to the
+    repository.
     """
     top = [name for name in names if "/" not in name]
+    if is_adapter_alone(names):
+        files = [CONFIG_FILE, TENSOR_FILE, "README.md"]
+        return sorted(name for name in top if name in files or name.upper().startswith("LICENSE"))
     text = [name for name in top if name in _NAMES or name.upper().startswith("LICENSE")]
     text += module_files(names)
     if prefers_onnx(names):
         return sorted(text + onnx_files(names))
-    weights = [name for name in top if name.endswith(".safetensors")]
+    weights = [name for name in top if _holds_model(name)]
     if weights:
         return sorted(text + weights)
     packed = sorted(name for name in top if name.endswith(".gguf"))
@@ -60,6 +70,16 @@ def wanted(names: list[str]) -> list[str]:
         if chosen:
             return sorted([*text, chosen[0]])
     return sorted(text + packed[:1])
+
+
+def is_adapter_alone(names: list[str]) -> bool:
+    """Whether a repository holds an adapter, and no weights of a model."""
+    others = any(name.endswith(".gguf") or _holds_model(name) for name in names if "/" not in name)
+    return CONFIG_FILE in names and not others and chosen_onnx(names) is None
+
+
+def _holds_model(name: str) -> bool:
+    return name.endswith(".safetensors") and name != TENSOR_FILE
 
 
 class Store:
@@ -158,9 +178,7 @@ class Store:
             names = wanted(names_in(checkpoint))
         else:
             raise ModelLoadError(f"{checkpoint}: no such directory, and no GGUF file")
-        adapter = not (set(names) & {"config.json"}) and is_adapter(checkpoint)
-        if adapter:
-            names.append(CONFIG_FILE)
+        if CONFIG_FILE in names:
             if TENSOR_FILE not in names:
                 raise ModelLoadError(f"{checkpoint}: there is no {TENSOR_FILE} in it")
         elif "config.json" not in names and not any(name.endswith(".gguf") for name in names):

@@ -11,6 +11,7 @@ from sterna_service.engine.adapter import AdapterPrecision, AdapterSpec
 from sterna_service.errors import invalid
 from sterna_service.models.adapters import AdapterRecord, check_adapter_id, named_for
 from sterna_service.models.registry import ModelRegistry
+from sterna_service.models.stored_adapters import AdapterDescription
 from sterna_service.rpc.from_events import timestamp
 from sterna_service.rpc.pages import page_of
 
@@ -58,8 +59,25 @@ def adapter_message(record: AdapterRecord) -> model_pb2.Adapter:
     return message
 
 
+def stored_adapter_message(adapter: AdapterDescription) -> model_pb2.StoredAdapter:
+    """An adapter of the store."""
+    message = model_pb2.StoredAdapter(
+        adapter_id=adapter.adapter_id,
+        base_model=adapter.base_model,
+        rank=adapter.rank,
+        target_modules=adapter.modules,
+        size_bytes=adapter.size_bytes,
+        revision=adapter.revision,
+        path=str(adapter.source.path),
+        problem=adapter.problem,
+    )
+    if adapter.create_time is not None:
+        message.create_time.CopyFrom(timestamp(adapter.create_time))
+    return message
+
+
 class AdapterMethods:
-    """LoadAdapter, UnloadAdapter and ListAdapters."""
+    """LoadAdapter, UnloadAdapter, ListAdapters and ListStoredAdapters."""
 
     def __init__(self, models: ModelRegistry) -> None:
         self.__models = models
@@ -69,7 +87,7 @@ class AdapterMethods:
     ) -> model_admin_pb2.LoadAdapterResponse:
         _require_model(request.model_id)
         if not request.path:
-            raise invalid("path", "is required: a directory of the model store")
+            raise invalid("path", "is required: an adapter of the model store")
         path = self.__models.adapter_path(request.path)
         name = check_adapter_id(request.adapter_id) if request.adapter_id else named_for(path)
         spec = AdapterSpec(name, path, adapter_precision(request.precision, "precision", "none"))
@@ -99,6 +117,19 @@ class AdapterMethods:
         )
         return model_admin_pb2.ListAdaptersResponse(
             adapters=map(adapter_message, page), next_page_token=next_token
+        )
+
+    async def ListStoredAdapters(
+        self, request: model_admin_pb2.ListStoredAdaptersRequest, context: Context
+    ) -> model_admin_pb2.ListStoredAdaptersResponse:
+        page, next_token = page_of(
+            await self.__models.stored_adapters(),
+            lambda adapter: adapter.adapter_id,
+            request.page_size,
+            request.page_token,
+        )
+        return model_admin_pb2.ListStoredAdaptersResponse(
+            adapters=map(stored_adapter_message, page), next_page_token=next_token
         )
 
 

@@ -21,7 +21,7 @@ from sterna_service.models.pull import PullState
 from sterna_service.models.pulls import Pulls
 from sterna_service.models.registry import ModelRegistry
 from sterna_service.models.slots import ModelState
-from sterna_service.rpc.adapters import AdapterMethods
+from sterna_service.rpc.adapters import AdapterMethods, stored_adapter_message
 from sterna_service.rpc.calls import CallBook
 from sterna_service.rpc.from_events import duration, timestamp
 from sterna_service.rpc.from_models import (
@@ -213,8 +213,12 @@ class ModelAdminServicer(
             response = model_admin_pb2.PullModelResponse(pull=pull_message(progress))
             if progress.state is PullState.COMPLETED:
                 await self._models.events.settle()
-                record = await self._models.record(source)
-                response.model.CopyFrom(model_message(record))
+                adapter = await self._models.stored_adapter(source)
+                if adapter is not None:
+                    response.adapter.CopyFrom(stored_adapter_message(adapter))
+                else:
+                    record = await self._models.record(source)
+                    response.model.CopyFrom(model_message(record))
             yield response
 
     async def ListPulls(

@@ -49,6 +49,7 @@ _SERVICES: dict[str, dict[str, frozenset[Scope]]] = {
         "LoadAdapter": _ADMIN,
         "UnloadAdapter": _ADMIN,
         "ListAdapters": ANY_KEY,
+        "ListStoredAdapters": ANY_KEY,
         "WatchEvents": _WATCH,
         "CreateWebhook": _ADMIN,
         "GetWebhook": _ADMIN,

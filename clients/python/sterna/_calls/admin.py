@@ -118,8 +118,8 @@ def load_adapter(
     precision: str | None = None,
     timeout: float | None = None,
 ) -> Call[server_types.Adapter]:
-    """Load a LoRA adapter of the model store beside its model; the name is by default that of its
-    directory."""
+    """Load a LoRA adapter of the model store beside its model. `path` is its id (`ORG/NAME`), the
+    end of it, or a directory of the store; the name is by default that of its directory."""
     return call(
         "ModelAdminService/LoadAdapter",
         model_admin_pb2.LoadAdapterRequest(
@@ -167,6 +167,26 @@ def list_adapters(
         token = page.next_page_token
         if not token:
             return tuple(from_message(server_types.Adapter, adapter) for adapter in found)
+
+
+def list_stored_adapters(
+    *, timeout: float | None = None
+) -> Plan[tuple[server_types.StoredAdapter, ...]]:
+    """All adapters that lie in the server's store, by id; `load_adapter` takes these ids."""
+    found: list[model_pb2.StoredAdapter] = []
+    token = ""
+    while True:
+        page: model_admin_pb2.ListStoredAdaptersResponse = yield call(
+            "ModelAdminService/ListStoredAdapters",
+            model_admin_pb2.ListStoredAdaptersRequest(page_size=PAGE_SIZE, page_token=token),
+            model_admin_pb2.ListStoredAdaptersResponse,
+            lambda reply: reply,
+            timeout,
+        )
+        found.extend(page.adapters)
+        token = page.next_page_token
+        if not token:
+            return tuple(from_message(server_types.StoredAdapter, adapter) for adapter in found)
 
 
 def server_info(*, timeout: float | None = None) -> Call[server_types.ServerInfo]:

@@ -22,6 +22,8 @@ class EventType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EVENT_TYPE_ADAPTER_UNLOADED: _ClassVar[EventType]
     EVENT_TYPE_TRANSCRIPTION_COMPLETED: _ClassVar[EventType]
     EVENT_TYPE_SERVER_DRAINING: _ClassVar[EventType]
+    EVENT_TYPE_ADAPTER_ADDED: _ClassVar[EventType]
+    EVENT_TYPE_ADAPTER_DELETED: _ClassVar[EventType]
 EVENT_TYPE_UNSPECIFIED: EventType
 EVENT_TYPE_MODEL_STARTED: EventType
 EVENT_TYPE_MODEL_STOPPED: EventType
@@ -32,6 +34,8 @@ EVENT_TYPE_ADAPTER_LOADED: EventType
 EVENT_TYPE_ADAPTER_UNLOADED: EventType
 EVENT_TYPE_TRANSCRIPTION_COMPLETED: EventType
 EVENT_TYPE_SERVER_DRAINING: EventType
+EVENT_TYPE_ADAPTER_ADDED: EventType
+EVENT_TYPE_ADAPTER_DELETED: EventType
 
 class ServerEvent(_message.Message):
     __slots__ = ("revision", "type", "event_time", "model_id", "adapter_id", "reason", "message", "transcription_id")

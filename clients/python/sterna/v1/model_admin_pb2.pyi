@@ -144,12 +144,14 @@ class PullModelRequest(_message.Message):
     def __init__(self, source: _Optional[str] = ..., revision: _Optional[str] = ...) -> None: ...
 
 class PullModelResponse(_message.Message):
-    __slots__ = ("pull", "model")
+    __slots__ = ("pull", "model", "adapter")
     PULL_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
     pull: _pull_pb2.Pull
     model: _model_pb2.Model
-    def __init__(self, pull: _Optional[_Union[_pull_pb2.Pull, _Mapping]] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ...) -> None: ...
+    adapter: _model_pb2.StoredAdapter
+    def __init__(self, pull: _Optional[_Union[_pull_pb2.Pull, _Mapping]] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., adapter: _Optional[_Union[_model_pb2.StoredAdapter, _Mapping]] = ...) -> None: ...
 
 class ListPullsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")
@@ -226,6 +228,22 @@ class ListAdaptersResponse(_message.Message):
     adapters: _containers.RepeatedCompositeFieldContainer[_model_pb2.Adapter]
     next_page_token: str
     def __init__(self, adapters: _Optional[_Iterable[_Union[_model_pb2.Adapter, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ListStoredAdaptersRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListStoredAdaptersResponse(_message.Message):
+    __slots__ = ("adapters", "next_page_token")
+    ADAPTERS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    adapters: _containers.RepeatedCompositeFieldContainer[_model_pb2.StoredAdapter]
+    next_page_token: str
+    def __init__(self, adapters: _Optional[_Iterable[_Union[_model_pb2.StoredAdapter, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class WatchEventsRequest(_message.Message):
     __slots__ = ("after_revision", "types", "heartbeat_interval")

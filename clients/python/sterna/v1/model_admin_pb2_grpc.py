@@ -100,6 +100,11 @@ class ModelAdminServiceStub:
                 request_serializer=sterna_dot_v1_dot_model__admin__pb2.ListAdaptersRequest.SerializeToString,
                 response_deserializer=sterna_dot_v1_dot_model__admin__pb2.ListAdaptersResponse.FromString,
                 _registered_method=True)
+        self.ListStoredAdapters = channel.unary_unary(
+                '/sterna.v1.ModelAdminService/ListStoredAdapters',
+                request_serializer=sterna_dot_v1_dot_model__admin__pb2.ListStoredAdaptersRequest.SerializeToString,
+                response_deserializer=sterna_dot_v1_dot_model__admin__pb2.ListStoredAdaptersResponse.FromString,
+                _registered_method=True)
         self.WatchEvents = channel.unary_stream(
                 '/sterna.v1.ModelAdminService/WatchEvents',
                 request_serializer=sterna_dot_v1_dot_model__admin__pb2.WatchEventsRequest.SerializeToString,
@@ -175,7 +180,7 @@ class ModelAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteModel(self, request, context):
-        """Removes a model from the store. Errors: MODEL_NOT_FOUND, MODEL_IN_USE.
+        """Removes a model or an adapter from the store. Errors: MODEL_NOT_FOUND, MODEL_IN_USE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -201,11 +206,11 @@ class ModelAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PullModel(self, request, context):
-        """Downloads a model into the store, and streams how far it is, at most four times a second. The
-        server owns the job: losing or cancelling the stream does not stop it, and calling again
-        attaches to it. The last message has STATE_COMPLETED; a failure is an error status. Errors:
+        """Downloads a model or an adapter into the store, and streams how far it is, at most four times a
+        second. The server owns the job: losing or cancelling the stream does not stop it, and calling
+        again attaches to it. The last message has STATE_COMPLETED; a failure is an error status. Errors:
         SOURCE_NOT_FOUND, SOURCE_ACCESS_DENIED, DOWNLOAD_FAILED, DIGEST_MISMATCH, DISK_FULL,
-        MODEL_UNSUPPORTED, CANCELLED.
+        MODEL_UNSUPPORTED, ADAPTER_UNSUPPORTED, PATH_FORBIDDEN, CANCELLED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -244,6 +249,13 @@ class ModelAdminServiceServicer:
 
     def ListAdapters(self, request, context):
         """Lists the adapters of a model, by id. Error: MODEL_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStoredAdapters(self, request, context):
+        """Lists the adapters that lie in the store as models do, by id, loaded or not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -372,6 +384,11 @@ def add_ModelAdminServiceServicer_to_server(servicer, server):
                     servicer.ListAdapters,
                     request_deserializer=sterna_dot_v1_dot_model__admin__pb2.ListAdaptersRequest.FromString,
                     response_serializer=sterna_dot_v1_dot_model__admin__pb2.ListAdaptersResponse.SerializeToString,
+            ),
+            'ListStoredAdapters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStoredAdapters,
+                    request_deserializer=sterna_dot_v1_dot_model__admin__pb2.ListStoredAdaptersRequest.FromString,
+                    response_serializer=sterna_dot_v1_dot_model__admin__pb2.ListStoredAdaptersResponse.SerializeToString,
             ),
             'WatchEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchEvents,
@@ -766,6 +783,33 @@ class ModelAdminService:
             '/sterna.v1.ModelAdminService/ListAdapters',
             sterna_dot_v1_dot_model__admin__pb2.ListAdaptersRequest.SerializeToString,
             sterna_dot_v1_dot_model__admin__pb2.ListAdaptersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStoredAdapters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sterna.v1.ModelAdminService/ListStoredAdapters',
+            sterna_dot_v1_dot_model__admin__pb2.ListStoredAdaptersRequest.SerializeToString,
+            sterna_dot_v1_dot_model__admin__pb2.ListStoredAdaptersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,7 +42,7 @@ class ModelAdminServiceStub:
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_admin_pb2.GetModelRequest, _model_admin_pb2.GetModelResponse]
     """Returns a model. Error: MODEL_NOT_FOUND."""
     DeleteModel: _grpc.UnaryUnaryMultiCallable[_model_admin_pb2.DeleteModelRequest, _model_admin_pb2.DeleteModelResponse]
-    """Removes a model from the store. Errors: MODEL_NOT_FOUND, MODEL_IN_USE."""
+    """Removes a model or an adapter from the store. Errors: MODEL_NOT_FOUND, MODEL_IN_USE."""
     LoadModel: _grpc.UnaryUnaryMultiCallable[_model_admin_pb2.LoadModelRequest, _model_admin_pb2.LoadModelResponse]
     """Loads a model and returns when it answers; WatchEvents shows progress. A model that is loaded
     with other settings is swapped: running requests finish on the old one, and when the new one
@@ -55,11 +55,11 @@ class ModelAdminServiceStub:
     SWAP_IN_PROGRESS.
     """
     PullModel: _grpc.UnaryStreamMultiCallable[_model_admin_pb2.PullModelRequest, _model_admin_pb2.PullModelResponse]
-    """Downloads a model into the store, and streams how far it is, at most four times a second. The
-    server owns the job: losing or cancelling the stream does not stop it, and calling again
-    attaches to it. The last message has STATE_COMPLETED; a failure is an error status. Errors:
+    """Downloads a model or an adapter into the store, and streams how far it is, at most four times a
+    second. The server owns the job: losing or cancelling the stream does not stop it, and calling
+    again attaches to it. The last message has STATE_COMPLETED; a failure is an error status. Errors:
     SOURCE_NOT_FOUND, SOURCE_ACCESS_DENIED, DOWNLOAD_FAILED, DIGEST_MISMATCH, DISK_FULL,
-    MODEL_UNSUPPORTED, CANCELLED.
+    MODEL_UNSUPPORTED, ADAPTER_UNSUPPORTED, PATH_FORBIDDEN, CANCELLED.
     """
     ListPulls: _grpc.UnaryUnaryMultiCallable[_model_admin_pb2.ListPullsRequest, _model_admin_pb2.ListPullsResponse]
     """Lists the pulls that are running."""
@@ -76,6 +76,8 @@ class ModelAdminServiceStub:
     """
     ListAdapters: _grpc.UnaryUnaryMultiCallable[_model_admin_pb2.ListAdaptersRequest, _model_admin_pb2.ListAdaptersResponse]
     """Lists the adapters of a model, by id. Error: MODEL_NOT_FOUND."""
+    ListStoredAdapters: _grpc.UnaryUnaryMultiCallable[_model_admin_pb2.ListStoredAdaptersRequest, _model_admin_pb2.ListStoredAdaptersResponse]
+    """Lists the adapters that lie in the store as models do, by id, loaded or not."""
     WatchEvents: _grpc.UnaryStreamMultiCallable[_model_admin_pb2.WatchEventsRequest, _model_admin_pb2.WatchEventsResponse]
     """Streams what happens. Error: REVISION_COMPACTED."""
     CreateWebhook: _grpc.UnaryUnaryMultiCallable[_model_admin_pb2.CreateWebhookRequest, _model_admin_pb2.CreateWebhookResponse]
@@ -107,7 +109,7 @@ class ModelAdminServiceAsyncStub(ModelAdminServiceStub):
     GetModel: _aio.UnaryUnaryMultiCallable[_model_admin_pb2.GetModelRequest, _model_admin_pb2.GetModelResponse]  # type: ignore[assignment]
     """Returns a model. Error: MODEL_NOT_FOUND."""
     DeleteModel: _aio.UnaryUnaryMultiCallable[_model_admin_pb2.DeleteModelRequest, _model_admin_pb2.DeleteModelResponse]  # type: ignore[assignment]
-    """Removes a model from the store. Errors: MODEL_NOT_FOUND, MODEL_IN_USE."""
+    """Removes a model or an adapter from the store. Errors: MODEL_NOT_FOUND, MODEL_IN_USE."""
     LoadModel: _aio.UnaryUnaryMultiCallable[_model_admin_pb2.LoadModelRequest, _model_admin_pb2.LoadModelResponse]  # type: ignore[assignment]
     """Loads a model and returns when it answers; WatchEvents shows progress. A model that is loaded
     with other settings is swapped: running requests finish on the old one, and when the new one
@@ -120,11 +122,11 @@ class ModelAdminServiceAsyncStub(ModelAdminServiceStub):
     SWAP_IN_PROGRESS.
     """
     PullModel: _aio.UnaryStreamMultiCallable[_model_admin_pb2.PullModelRequest, _model_admin_pb2.PullModelResponse]  # type: ignore[assignment]
-    """Downloads a model into the store, and streams how far it is, at most four times a second. The
-    server owns the job: losing or cancelling the stream does not stop it, and calling again
-    attaches to it. The last message has STATE_COMPLETED; a failure is an error status. Errors:
+    """Downloads a model or an adapter into the store, and streams how far it is, at most four times a
+    second. The server owns the job: losing or cancelling the stream does not stop it, and calling
+    again attaches to it. The last message has STATE_COMPLETED; a failure is an error status. Errors:
     SOURCE_NOT_FOUND, SOURCE_ACCESS_DENIED, DOWNLOAD_FAILED, DIGEST_MISMATCH, DISK_FULL,
-    MODEL_UNSUPPORTED, CANCELLED.
+    MODEL_UNSUPPORTED, ADAPTER_UNSUPPORTED, PATH_FORBIDDEN, CANCELLED.
     """
     ListPulls: _aio.UnaryUnaryMultiCallable[_model_admin_pb2.ListPullsRequest, _model_admin_pb2.ListPullsResponse]  # type: ignore[assignment]
     """Lists the pulls that are running."""
@@ -141,6 +143,8 @@ class ModelAdminServiceAsyncStub(ModelAdminServiceStub):
     """
     ListAdapters: _aio.UnaryUnaryMultiCallable[_model_admin_pb2.ListAdaptersRequest, _model_admin_pb2.ListAdaptersResponse]  # type: ignore[assignment]
     """Lists the adapters of a model, by id. Error: MODEL_NOT_FOUND."""
+    ListStoredAdapters: _aio.UnaryUnaryMultiCallable[_model_admin_pb2.ListStoredAdaptersRequest, _model_admin_pb2.ListStoredAdaptersResponse]  # type: ignore[assignment]
+    """Lists the adapters that lie in the store as models do, by id, loaded or not."""
     WatchEvents: _aio.UnaryStreamMultiCallable[_model_admin_pb2.WatchEventsRequest, _model_admin_pb2.WatchEventsResponse]  # type: ignore[assignment]
     """Streams what happens. Error: REVISION_COMPACTED."""
     CreateWebhook: _aio.UnaryUnaryMultiCallable[_model_admin_pb2.CreateWebhookRequest, _model_admin_pb2.CreateWebhookResponse]  # type: ignore[assignment]
@@ -199,7 +203,7 @@ class ModelAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_admin_pb2.DeleteModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_admin_pb2.DeleteModelResponse, _abc.Awaitable[_model_admin_pb2.DeleteModelResponse]]:
-        """Removes a model from the store. Errors: MODEL_NOT_FOUND, MODEL_IN_USE."""
+        """Removes a model or an adapter from the store. Errors: MODEL_NOT_FOUND, MODEL_IN_USE."""
 
     @_abc_1.abstractmethod
     def LoadModel(
@@ -230,11 +234,11 @@ class ModelAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_admin_pb2.PullModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_model_admin_pb2.PullModelResponse], _abc.AsyncIterator[_model_admin_pb2.PullModelResponse]]:
-        """Downloads a model into the store, and streams how far it is, at most four times a second. The
-        server owns the job: losing or cancelling the stream does not stop it, and calling again
-        attaches to it. The last message has STATE_COMPLETED; a failure is an error status. Errors:
+        """Downloads a model or an adapter into the store, and streams how far it is, at most four times a
+        second. The server owns the job: losing or cancelling the stream does not stop it, and calling
+        again attaches to it. The last message has STATE_COMPLETED; a failure is an error status. Errors:
         SOURCE_NOT_FOUND, SOURCE_ACCESS_DENIED, DOWNLOAD_FAILED, DIGEST_MISMATCH, DISK_FULL,
-        MODEL_UNSUPPORTED, CANCELLED.
+        MODEL_UNSUPPORTED, ADAPTER_UNSUPPORTED, PATH_FORBIDDEN, CANCELLED.
         """
 
     @_abc_1.abstractmethod
@@ -281,6 +285,14 @@ class ModelAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_admin_pb2.ListAdaptersResponse, _abc.Awaitable[_model_admin_pb2.ListAdaptersResponse]]:
         """Lists the adapters of a model, by id. Error: MODEL_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListStoredAdapters(
+        self,
+        request: _model_admin_pb2.ListStoredAdaptersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_admin_pb2.ListStoredAdaptersResponse, _abc.Awaitable[_model_admin_pb2.ListStoredAdaptersResponse]]:
+        """Lists the adapters that lie in the store as models do, by id, loaded or not."""
 
     @_abc_1.abstractmethod
     def WatchEvents(

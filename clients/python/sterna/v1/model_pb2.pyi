@@ -191,3 +191,25 @@ class Adapter(_message.Message):
     memory_bytes: int
     load_time: _timestamp_pb2.Timestamp
     def __init__(self, adapter_id: _Optional[str] = ..., model_id: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., state_message: _Optional[str] = ..., path: _Optional[str] = ..., rank: _Optional[int] = ..., precision: _Optional[_Union[WeightPrecision, str]] = ..., memory_bytes: _Optional[int] = ..., load_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class StoredAdapter(_message.Message):
+    __slots__ = ("adapter_id", "base_model", "rank", "target_modules", "size_bytes", "revision", "create_time", "path", "problem")
+    ADAPTER_ID_FIELD_NUMBER: _ClassVar[int]
+    BASE_MODEL_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    TARGET_MODULES_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    adapter_id: str
+    base_model: str
+    rank: int
+    target_modules: _containers.RepeatedScalarFieldContainer[str]
+    size_bytes: int
+    revision: str
+    create_time: _timestamp_pb2.Timestamp
+    path: str
+    problem: str
+    def __init__(self, adapter_id: _Optional[str] = ..., base_model: _Optional[str] = ..., rank: _Optional[int] = ..., target_modules: _Optional[_Iterable[str]] = ..., size_bytes: _Optional[int] = ..., revision: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., path: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...
