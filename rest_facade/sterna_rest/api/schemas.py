@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from sterna_rest.generation.fields import INT32_MAX, MAX_STOPS, RequestModel, StopString
+from sterna_rest.generation.fields import INT32_MAX, MAX_STOPS, Items, RequestModel, StopString
 
 
 class Options(RequestModel):
@@ -16,7 +16,7 @@ class Options(RequestModel):
     top_p: float | None = Field(None, ge=0, le=1, description="0 keeps the likeliest token only.")
     top_k: int | None = Field(None, ge=0, le=INT32_MAX, description="0 is off.")
     max_tokens: int | None = Field(None, ge=1, le=INT32_MAX)
-    stop: list[StopString] | None = Field(None, max_length=MAX_STOPS)
+    stop: Items[StopString] | None = Field(None, max_length=MAX_STOPS)
     repeat_penalty: float | None = Field(None, ge=0, le=10, description="0 and 1 are off.")
 
 
@@ -38,7 +38,7 @@ class _Request(RequestModel):
 class ApiChatRequest(_Request):
     """More of a conversation."""
 
-    messages: list[ApiMessage] = Field(
+    messages: Items[ApiMessage] = Field(
         min_length=1, description="What is new; the server has what came before."
     )
     session_id: str | None = Field(

@@ -18,6 +18,7 @@ from sterna_rest.generation.fields import (
     MAX_TOP_LOGPROBS,
     STRING_OR_LIST,
     GenerationFields,
+    Items,
     RequestModel,
 )
 from sterna_rest.generation.grammar import Grammar, ResponseFormat
@@ -33,7 +34,7 @@ class Part(RequestModel):
 
 
 Content = Annotated[
-    Annotated[str, Tag("(string)")] | Annotated[list[Part], Tag("(list)")],
+    Annotated[str, Tag("(string)")] | Annotated[Items[Part], Tag("(list)")],
     STRING_OR_LIST,
 ]
 
@@ -48,7 +49,7 @@ class Message(RequestModel):
         "assistant's message with `tool_calls`.",
     )
     name: str | None = None
-    tool_calls: list[MessageToolCall] | None = Field(
+    tool_calls: Items[MessageToolCall] | None = Field(
         None, description="Assistant messages: the calls of that turn, as they were answered."
     )
     tool_call_id: str | None = Field(None, description="Tool messages: the call it answers.")
@@ -57,7 +58,7 @@ class Message(RequestModel):
 class ChatRequest(GenerationFields):
     """A conversation to continue. Unknown fields are ignored and named in `x-ignored-params`."""
 
-    messages: list[Message] = Field(min_length=1)
+    messages: Items[Message] = Field(min_length=1)
     max_completion_tokens: int | None = Field(
         None, ge=1, le=INT32_MAX, description="As `max_tokens`, which it overrides."
     )
@@ -69,7 +70,7 @@ class ChatRequest(GenerationFields):
         None, description="Hold the answer to JSON. Tell the model so in the prompt, too."
     )
     grammar: Grammar | None = Field(None, description="Hold the answer to another form.")
-    tools: list[FunctionTool] | None = Field(
+    tools: Items[FunctionTool] | None = Field(
         None, description="What the model may call; at most 128."
     )
     tool_choice: ToolChoice | None = Field(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, Tag
 
-from sterna_rest.generation.fields import MAX_TOP_LOGPROBS, GenerationFields
+from sterna_rest.generation.fields import MAX_TOP_LOGPROBS, GenerationFields, Items
 from sterna_rest.generation.grammar import Grammar
 from sterna_rest.generation.schemas import UsageBody
 from sterna_rest.generation.text_input import TEXTS_OR_TOKENS, TokenList
@@ -15,9 +15,11 @@ MAX_PROMPTS = 256
 
 Prompt = Annotated[
     Annotated[str, Tag("(string)")]
-    | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS), Tag("(strings)")]
+    | Annotated[Items[str], Field(min_length=1, max_length=MAX_PROMPTS), Tag("(strings)")]
     | Annotated[TokenList, Tag("(tokens)")]
-    | Annotated[list[TokenList], Field(min_length=1, max_length=MAX_PROMPTS), Tag("(token lists)")],
+    | Annotated[
+        Items[TokenList], Field(min_length=1, max_length=MAX_PROMPTS), Tag("(token lists)")
+    ],
     TEXTS_OR_TOKENS,
 ]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, Tag
 
-from sterna_rest.generation.fields import INT32_MAX, RequestModel
+from sterna_rest.generation.fields import INT32_MAX, Items, RequestModel
 from sterna_rest.generation.text_input import TEXTS_OR_TOKENS, TokenList
 
 MAX_INPUTS = 2048
@@ -17,9 +17,9 @@ EncodingFormat = Literal["float", "base64"]
 Text = Annotated[str, Field(min_length=1)]
 Input = Annotated[
     Annotated[Text, Tag("(string)")]
-    | Annotated[list[Text], Field(min_length=1, max_length=MAX_INPUTS), Tag("(strings)")]
+    | Annotated[Items[Text], Field(min_length=1, max_length=MAX_INPUTS), Tag("(strings)")]
     | Annotated[TokenList, Tag("(tokens)")]
-    | Annotated[list[TokenList], Field(min_length=1, max_length=MAX_INPUTS), Tag("(token lists)")],
+    | Annotated[Items[TokenList], Field(min_length=1, max_length=MAX_INPUTS), Tag("(token lists)")],
     TEXTS_OR_TOKENS,
 ]
 
@@ -100,7 +100,7 @@ class EmbeddingList(BaseModel):
 class SimilarityRequest(RequestModel):
     """Texts to compare, each with each."""
 
-    sentences: list[Text] = Field(min_length=1, max_length=MAX_SENTENCES)
+    sentences: Items[Text] = Field(min_length=1, max_length=MAX_SENTENCES)
     model: str | None = _MODEL
     prompt_name: str | None = _PROMPT_NAME
 

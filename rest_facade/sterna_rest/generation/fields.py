@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+)
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
@@ -15,6 +23,25 @@ MAX_BIAS = 100.0
 MAX_BIASES = 1024
 MAX_STOP_LENGTH = 256
 MAX_TOP_LOGPROBS = 20
+MAX_LABELS = 1024
+
+T = TypeVar("T")
+
+Items = Annotated[list[T], Field(fail_fast=True)]
+"""A list in a request. The first item that is wrong ends the check: a problem of each of a million
+items would take far more time and memory to tell than the items took to send."""
+
+
+def at_most(limit: int) -> BeforeValidator:
+    """Counts the entries of an object before it looks at them, for the same reason."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > limit:
+            told = {"field_type": "Dictionary", "max_length": limit, "actual_length": len(value)}
+            raise PydanticKnownError("too_long", told)
+        return value
+
+    return BeforeValidator(check)
 
 
 class RequestModel(BaseModel):
@@ -61,7 +88,7 @@ def discriminator_of_type(*types: str) -> Discriminator:
 
 
 StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_LENGTH)]
-StopList = Annotated[list[StopString], Field(max_length=MAX_STOPS)]
+StopList = Annotated[Items[StopString], Field(max_length=MAX_STOPS)]
 Stop = Annotated[
     Annotated[StopString, Tag("(string)")] | Annotated[StopList, Tag("(list)")],
     STRING_OR_LIST,
@@ -75,6 +102,9 @@ def _check_token_key(value: str) -> str:
 
 
 TokenKey = Annotated[str, Field(pattern=r"^[0-9]{1,10}$"), AfterValidator(_check_token_key)]
+
+
+Labels = Annotated[dict[str, str], at_most(MAX_LABELS), Field(max_length=MAX_LABELS)]
 
 
 class StreamOptions(RequestModel):
@@ -117,9 +147,8 @@ class GenerationFields(RequestModel):
         None, ge=-2, le=2, description="Once for any occurrence in the answer so far."
     )
     logit_bias: (
-        dict[
-            TokenKey,
-            Annotated[float, Field(ge=-MAX_BIAS, le=MAX_BIAS)],
+        Annotated[
+            dict[TokenKey, Annotated[float, Field(ge=-MAX_BIAS, le=MAX_BIAS)]], at_most(MAX_BIASES)
         ]
         | None
     ) = Field(
@@ -148,7 +177,7 @@ class GenerationFields(RequestModel):
     min_tokens: int | None = Field(
         None, ge=0, le=INT32_MAX, description="The answer does not end before this many tokens."
     )
-    stop_token_ids: list[Annotated[int, Field(ge=0, le=INT32_MAX)]] | None = Field(
+    stop_token_ids: Items[Annotated[int, Field(ge=0, le=INT32_MAX)]] | None = Field(
         None, max_length=64, description="Further tokens that end the answer."
     )
     ignore_eos: bool | None = Field(
@@ -157,7 +186,7 @@ class GenerationFields(RequestModel):
     stream: bool | None = Field(None, description="Answer with server-sent events.")
     stream_options: StreamOptions | None = None
     user: str | None = Field(None, description="The end user, for the caller's own records.")
-    metadata: dict[str, str] | None = Field(None, description="The caller's own labels.")
+    metadata: Labels | None = Field(None, description="The caller's own labels.")
 
     def stops(self) -> list[str]:
         """The stop strings as a list."""

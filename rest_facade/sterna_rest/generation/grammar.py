@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError, to_json
 
 from sterna.v1.generation_pb2 import OutputGrammar
 from sterna_rest.errors import ApiError
-from sterna_rest.generation.fields import RequestModel, discriminator_of_type
+from sterna_rest.generation.fields import Items, RequestModel, discriminator_of_type
 
 Schema = Annotated[
     dict[str, Any],
@@ -24,7 +24,7 @@ class Grammar(RequestModel):
 
     json_schema: Schema | None = None
     regex: str | None = Field(None, description="Matched by the whole text; RE2 syntax.")
-    choice: list[str] | None = Field(None, description="One of these texts.")
+    choice: Items[str] | None = Field(None, description="One of these texts.")
     lark: str | None = Field(None, description="A Lark grammar whose start rule is `start`.")
 
     @model_validator(mode="after")

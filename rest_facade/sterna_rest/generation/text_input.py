@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field
 
-from sterna_rest.generation.fields import INT32_MAX
+from sterna_rest.generation.fields import INT32_MAX, Items
 
 TokenId = Annotated[int, Field(ge=0, le=INT32_MAX)]
-TokenList = Annotated[list[TokenId], Field(min_length=1)]
+TokenList = Annotated[Items[TokenId], Field(min_length=1)]
 
 
 def _kind(value: Any) -> str | None:

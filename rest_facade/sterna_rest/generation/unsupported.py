@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from sterna_rest.errors import ApiError
@@ -91,5 +92,6 @@ def ignored_headers(unknown: Iterable[str]) -> dict[str, str]:
     """The header that names the fields of a body that had no effect because nobody knows them."""
     known = HINTS.union(CHAT_FIELDS, COMPLETION_FIELDS, RESPONSE_FIELDS, MESSAGE_FIELDS)
     # A name may hold anything; only what is harmless in a header is sent back.
-    names = [n for n in unknown if n not in known and _HEADER_NAME.fullmatch(n)][:_MAX_NAMES]
-    return {"x-ignored-params": ", ".join(names)} if names else {}
+    names = (n for n in unknown if n not in known and _HEADER_NAME.fullmatch(n))
+    shown = list(islice(names, _MAX_NAMES))
+    return {"x-ignored-params": ", ".join(shown)} if shown else {}

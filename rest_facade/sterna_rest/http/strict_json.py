@@ -12,15 +12,27 @@ from starlette.responses import Response
 
 from sterna_rest.errors.api_error import ApiError
 
+MAX_PARTS = 131_072
+"""Objects, lists and fields of a body. A megabyte of text is read in no time, and a megabyte of
+`[],` takes everybody's; no model's context holds a conversation of so many parts."""
+
 
 def parse_json(body: bytes) -> Any:
-    """`body` as Python values. Raises `ApiError` 400 that says where it is wrong."""
+    """`body` as Python values. Raises `ApiError` 400 that says where it is wrong, and 413 when it
+    has more than `MAX_PARTS`."""
     try:
         body.decode()
     except UnicodeDecodeError as error:
         raise _bad_request(
             f"The request body is not valid UTF-8 at byte {error.start}; send JSON as UTF-8."
         ) from None
+    # Texts may hold any of these signs; they are left out only where that matters.
+    if _count_parts(body) > MAX_PARTS and _count_parts(_without_strings(body)) > MAX_PARTS:
+        raise ApiError(
+            413,
+            f"The request body has more than {MAX_PARTS} objects, lists and fields; send fewer.",
+            code="request_too_large",
+        )
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError as error:
@@ -77,6 +89,15 @@ class UndeclaredJsonRoute(JsonRoute):
             return await handler(request)
 
         return lenient_handler
+
+
+def _count_parts(json: bytes) -> int:
+    return json.count(b"{") + json.count(b"[") + json.count(b":")
+
+
+def _without_strings(json: bytes) -> bytes:
+    """What stands between strings, whether or not the last one ends. Takes linear time."""
+    return b"".join(json.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2])
 
 
 def _is_json(content_type: str) -> bool:

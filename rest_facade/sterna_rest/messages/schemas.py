@@ -10,6 +10,7 @@ from sterna_rest.generation.fields import (
     INT32_MAX,
     MAX_STOPS,
     STRING_OR_LIST,
+    Items,
     RequestModel,
     StopString,
 )
@@ -30,7 +31,7 @@ class Block(RequestModel):
 
 
 Blocks = Annotated[
-    Annotated[str, Tag("(string)")] | Annotated[list[Block], Tag("(list)")],
+    Annotated[str, Tag("(string)")] | Annotated[Items[Block], Tag("(list)")],
     STRING_OR_LIST,
 ]
 
@@ -81,11 +82,11 @@ class CountRequest(RequestModel):
     model: str | None = Field(
         None, description="Model id, its last path component, or an alias. Empty: the default."
     )
-    messages: list[Turn] = Field(
+    messages: Items[Turn] = Field(
         min_length=1, description="When the last is the assistant's, the answer goes on with it."
     )
     system: Blocks | None = Field(None, description="Instructions before the conversation.")
-    tools: list[ToolDefinition] | None = Field(None, description="What the model may call.")
+    tools: Items[ToolDefinition] | None = Field(None, description="What the model may call.")
     tool_choice: ToolChoice | None = Field(None, description="Default: `auto`.")
 
 
@@ -93,7 +94,7 @@ class MessageRequest(CountRequest):
     """A conversation to answer."""
 
     max_tokens: int = Field(ge=1, le=INT32_MAX, description="Most tokens of the answer.")
-    stop_sequences: list[StopString] | None = Field(None, max_length=MAX_STOPS)
+    stop_sequences: Items[StopString] | None = Field(None, max_length=MAX_STOPS)
     temperature: float | None = Field(None, ge=0, le=2, description="0 is greedy.")
     top_p: float | None = Field(None, gt=0, le=1)
     top_k: int | None = Field(None, ge=0, le=INT32_MAX)

@@ -14,6 +14,7 @@ from sterna_rest.generation.fields import (
     INT32_MAX,
     INT64_MAX,
     STRING_OR_LIST,
+    Items,
     RequestModel,
     Stop,
 )
@@ -56,8 +57,8 @@ class Message(RequestModel):
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str | None = None
-    images: list[str] | None = None
-    tool_calls: list[Call] | None = None
+    images: Items[str] | None = None
+    tool_calls: Items[Call] | None = None
     tool_name: str | None = None
     tool_call_id: str | None = None
 
@@ -78,8 +79,8 @@ class GenerationRequest(RequestModel):
 class ChatRequest(GenerationRequest):
     """A conversation; without messages, the model is only loaded."""
 
-    messages: list[Message] | None = None
-    tools: list[FunctionTool] | None = None
+    messages: Items[Message] | None = None
+    tools: Items[FunctionTool] | None = None
 
 
 class GenerateRequest(GenerationRequest):
@@ -89,9 +90,9 @@ class GenerateRequest(GenerationRequest):
     suffix: str | None = None
     system: str | None = None
     template: str | None = None
-    context: list[int] | None = None
+    context: Items[int] | None = None
     raw: bool | None = Field(None, description="Take the prompt as it is, without a template.")
-    images: list[str] | None = None
+    images: Items[str] | None = None
 
 
 class EmbedRequest(RequestModel):
@@ -99,7 +100,7 @@ class EmbedRequest(RequestModel):
 
     model: str = _MODEL
     input: Annotated[
-        Annotated[str, Tag("(string)")] | Annotated[list[str], Tag("(list)")], STRING_OR_LIST
+        Annotated[str, Tag("(string)")] | Annotated[Items[str], Tag("(list)")], STRING_OR_LIST
     ]
     truncate: bool | None = Field(None, description="Cut long texts (the default).")
     dimensions: int | None = Field(None, ge=1, le=INT32_MAX)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, Tag, TypeAdapter
 from pydantic_core import PydanticCustomError
 
-from sterna_rest.generation.fields import INT32_MAX, RequestModel, discriminator_of_type
+from sterna_rest.generation.fields import INT32_MAX, Items, RequestModel, discriminator_of_type
 
 Modality = Literal["text", "audio"]
 MaxTokens = Annotated[int, Field(ge=1, le=INT32_MAX)] | Literal["inf"]
@@ -21,7 +21,7 @@ def _modalities(value: list[Modality]) -> list[Modality]:
     return value
 
 
-Modalities = Annotated[list[Modality], AfterValidator(_modalities)]
+Modalities = Annotated[Items[Modality], AfterValidator(_modalities)]
 
 
 class AudioFormat(RequestModel):
@@ -141,7 +141,7 @@ class MessageItem(RequestModel):
     type: Literal["message"]
     id: str | None = Field(None, min_length=1, max_length=64)
     role: Literal["system", "user", "assistant"]
-    content: list[TextPart] = Field(min_length=1)
+    content: Items[TextPart] = Field(min_length=1)
 
 
 class CreateItem(Event):

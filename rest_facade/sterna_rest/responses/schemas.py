@@ -10,6 +10,8 @@ from sterna_rest.generation.fields import (
     INT32_MAX,
     MAX_TOP_LOGPROBS,
     STRING_OR_LIST,
+    Items,
+    Labels,
     RequestModel,
     discriminator_of_type,
 )
@@ -27,7 +29,7 @@ class InputPart(RequestModel):
 
 
 InputContent = Annotated[
-    Annotated[str, Tag("(string)")] | Annotated[list[InputPart], Tag("(list)")],
+    Annotated[str, Tag("(string)")] | Annotated[Items[InputPart], Tag("(list)")],
     STRING_OR_LIST,
 ]
 
@@ -131,7 +133,7 @@ class ResponseOptions(RequestModel):
         None, ge=0, le=MAX_TOP_LOGPROBS, description=f"Needs `{LOGPROBS}` in `include`."
     )
     text: TextOptions | None = None
-    tools: list[FlatTool] | None = Field(None, description="What the model may call.")
+    tools: Items[FlatTool] | None = Field(None, description="What the model may call.")
     tool_choice: FlatToolChoice | None = Field(None, description="Default: `auto`.")
     parallel_tool_calls: bool | None = Field(
         None, description="Whether one answer may hold several calls. Default: true."
@@ -143,7 +145,7 @@ class ResponseOptions(RequestModel):
     previous_response_id: str | None = Field(
         None, description="A stored response: `input` follows it, and all that it followed."
     )
-    metadata: dict[str, str] | None = Field(None, description="Given back in the answer.")
+    metadata: Labels | None = Field(None, description="Given back in the answer.")
     user: str | None = Field(None, description="The end user, for the caller's own records.")
 
     def stores(self) -> bool:
@@ -155,10 +157,10 @@ class ResponseRequest(ResponseOptions):
 
     input: Annotated[
         Annotated[str, Tag("(string)")]
-        | Annotated[list[InputItem], Field(min_length=1), Tag("(list)")],
+        | Annotated[Items[InputItem], Field(min_length=1), Tag("(list)")],
         STRING_OR_LIST,
     ] = Field(description="A question, or several items of a conversation.")
-    include: list[str] | None = Field(None, description=f"`{LOGPROBS}` is what can be added.")
+    include: Items[str] | None = Field(None, description=f"`{LOGPROBS}` is what can be added.")
     stream: bool | None = Field(None, description="Answer with server-sent events.")
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from sterna_rest.chat.schemas import Message
-from sterna_rest.generation.fields import INT32_MAX, RequestModel
+from sterna_rest.generation.fields import INT32_MAX, Items, RequestModel
 
 MAX_TOKENS = 1_000_000
 
@@ -20,7 +20,7 @@ class TokenizeRequest(RequestModel):
 
     model: str | None = _MODEL
     prompt: str | None = Field(None, description="Raw text.")
-    messages: list[Message] | None = Field(
+    messages: Items[Message] | None = Field(
         None, min_length=1, description="A conversation, rendered by the model's template."
     )
     add_special_tokens: bool | None = Field(
@@ -51,7 +51,7 @@ class DetokenizeRequest(RequestModel):
     """Tokens to spell out."""
 
     model: str | None = _MODEL
-    tokens: list[Annotated[int, Field(ge=0, le=INT32_MAX)]] = Field(max_length=MAX_TOKENS)
+    tokens: Items[Annotated[int, Field(ge=0, le=INT32_MAX)]] = Field(max_length=MAX_TOKENS)
 
 
 class DetokenizeBody(BaseModel):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from sterna_rest.generation.fields import RequestModel
+from sterna_rest.generation.fields import Items, RequestModel
 
 EventName = Literal[
     "model.started",
@@ -29,7 +29,7 @@ class RegisterRequest(RequestModel):
     url: str = Field(
         min_length=1, max_length=2048, description="http or https; a public address, usually."
     )
-    events: list[EventName] = Field(min_length=1, max_length=100)
+    events: Items[EventName] = Field(min_length=1, max_length=100)
 
 
 class WebhookObject(BaseModel):
