@@ -10,9 +10,13 @@ for others.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import resource
+import struct
+import termios
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -24,6 +28,10 @@ _log = logging.getLogger(__name__)
 _OTHER_FILES = 256
 _MOST_FILES = 65_536
 _FAREWELL_SECONDS = 0.5
+# As for bodies: whoever takes an answer more slowly than this does not read it.
+_LEAST_BYTES_PER_SECOND = 1000
+
+_INT = struct.Struct("i")
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain\r\n"
@@ -45,7 +53,8 @@ class ConnectionRules:
     most: int = 4096
     """Connections at the same time."""
     patience: float = 30.0
-    """Seconds for a whole request without its body, and for a client to take what waits for it."""
+    """Seconds for a whole request without its body, and how long a client may read next to
+    nothing of what waits for it."""
     most_header_bytes: int = 64 * 1024
     """Of a request: its first line and all its headers together."""
 
@@ -111,17 +120,47 @@ class _Patient:
     def pause_writing(self) -> None:
         super().pause_writing()  # type: ignore[misc]
         if self._reading is None:
-            patience = self.guard.rules.patience
-            self._reading = self.loop.call_later(patience, self.transport.abort)
+            self._watch_reading()
 
     def resume_writing(self) -> None:
         super().resume_writing()  # type: ignore[misc]
         self._stop_reading()
 
+    def _watch_reading(self) -> None:
+        self._reading = self._later(self._watch_reading)
+
     def _stop_reading(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
+
+    def _later(self, again: Callable[[], None]) -> asyncio.TimerHandle:
+        """When the time is over: closes the connection, or calls `again` if its client is still
+        reading what waits for it."""
+        rules = self.guard.rules
+        before = _unread(self.transport)
+
+        def judge() -> None:
+            left = _unread(self.transport)
+            # Nothing was added: the protocol waits with what comes next.
+            if left and before - left >= _LEAST_BYTES_PER_SECOND * rules.patience:
+                again()
+            else:
+                self.transport.abort()
+
+        return self.loop.call_later(rules.patience, judge)
+
+
+def _unread(transport: asyncio.Transport) -> int:
+    """Bytes on the way to the client: here, and in the system, which passes on large pieces only
+    when it has room for them again."""
+    found = transport.get_extra_info("socket")
+    try:
+        (sending,) = _INT.unpack(fcntl.ioctl(found.fileno(), termios.TIOCOUTQ, bytes(_INT.size)))
+    except (OSError, AttributeError):
+        # Closed, or a system that does not say it of sockets.
+        sending = 0
+    return transport.get_write_buffer_size() + int(sending)
 
 
 class _Socket(_Patient, WebSocketsSansIOProtocol):
@@ -215,7 +254,7 @@ class _Request(_Patient, HttpToolsProtocol):
 
     def _look(self) -> None:
         """Notes whether a request is being answered; if not, its client has so long to send one."""
-        if self._refused or self.transport.is_closing():
+        if self._refused:
             return
         cycle = getattr(self, "cycle", None)
         if cycle is not None and not cycle.response_complete:
@@ -224,8 +263,10 @@ class _Request(_Patient, HttpToolsProtocol):
             return
         self.guard.silent(self, self.transport)
         if self._asking is None:
-            patience = self.guard.rules.patience
-            self._asking = self.loop.call_later(patience, self.transport.abort)
+            self._wait_for_request()
+
+    def _wait_for_request(self) -> None:
+        self._asking = self._later(self._wait_for_request)
 
     def _stop_asking(self) -> None:
         if self._asking is not None:

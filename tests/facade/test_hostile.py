@@ -10,8 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import httpx
+import pytest
 from fastapi import FastAPI, Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from websockets.asyncio.client import connect
 
 from sterna_rest.app import FacadeOptions, create_app
@@ -54,10 +55,13 @@ async def stand(**options: int | float) -> AsyncIterator[Stand]:
         app = create_app(
             FacadeOptions(core_address=core.address, body_idle_seconds=PATIENCE, **options)  # type: ignore[arg-type]
         )
+        port = ports.listen("127.0.0.1", 0, flag="--port")
+        # Little is on the way when a client stops reading, whatever the system would send ahead.
+        port.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         found = Stand(
             RestListener(
                 app,
-                ports.listen("127.0.0.1", 0, flag="--port"),
+                port,
                 linger=0.1,
                 rules=ConnectionRules(MOST, PATIENCE),
             )
@@ -84,9 +88,28 @@ def add_routes(app: FastAPI, stand: Stand) -> None:
 
         return StreamingResponse(parts())
 
+    @app.get("/whole")
+    async def whole(size: int) -> Response:
+        return Response(bytes(size))
+
     @app.post("/echo")
     async def echo(request: Request) -> int:
         return len(await request.body())
+
+
+async def small_window(stand: Stand) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client that takes little at a time, whatever the system would take for it."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", stand.port))
+    return await asyncio.open_connection(sock=client, limit=4096)
+
+
+def request_for(path: str, size: int, connection: str) -> bytes:
+    return (
+        f"GET {path}?size={size} HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n\r\n".encode()
+    )
 
 
 async def rest_of(reader: asyncio.StreamReader) -> bytes:
@@ -242,6 +265,37 @@ async def test_a_client_that_does_not_read() -> None:
             client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
             await asyncio.wait_for(server.ended.wait(), AT_MOST)
         assert await server.is_well()
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+async def test_a_client_that_reads_slowly_gets_all(connection: str) -> None:
+    size = 1024 * 1024
+    async with stand() as server:
+        reader, writer = await small_window(server)
+        writer.write(request_for("/whole", size, connection))
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), AT_MOST)
+        assert head.startswith(b"HTTP/1.1 200 ")
+        got = 0
+        while got < size:
+            piece = await asyncio.wait_for(reader.read(size // 60), AT_MOST)
+            assert piece, f"closed after {got} bytes"
+            got += len(piece)
+            await asyncio.sleep(PATIENCE / 20)
+        writer.close()
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+@pytest.mark.parametrize("size", [60_000, 1024 * 1024])
+async def test_a_client_that_does_not_read_the_whole_answer(connection: str, size: int) -> None:
+    async with stand() as server:
+        _, writer = await small_window(server)
+        writer.write(request_for("/whole", size, connection))
+        async with asyncio.timeout(AT_MOST):
+            while not len(server.listener.connections):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            while len(server.listener.connections):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        writer.close()
 
 
 async def test_an_honest_client_keeps_its_connection() -> None:
