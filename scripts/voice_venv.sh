@@ -13,3 +13,6 @@ printf 'import site; site.addsitedir("%s")\n' "$base" >"$site/_sterna.pth"
 mapfile -t packages < <(.venv/bin/python scripts/requirements.py voice)
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$PWD/constraints.txt
 "$venv/bin/python" -m pip install --quiet torch "${packages[@]}"
+# The command as it is with the extra.
+printf '#!%s\nfrom sterna_server.cli import main\n\nmain()\n' "$PWD/$venv/bin/python" >"$venv/bin/sterna"
+chmod +x "$venv/bin/sterna"

@@ -13,6 +13,7 @@ from sterna_service.models.catalogue import ModelSource
 from sterna_service.models.events import EventKind
 from sterna_service.models.pulls import Pulls
 from sterna_service.models.registry import ModelRegistry
+from sterna_service.models.store import Store
 from sterna_service.options import CoreOptions, check_options
 from sterna_service.parts import (
     keep_options,
@@ -130,6 +131,7 @@ async def start_core(options: CoreOptions) -> Core:
     except ServiceError as error:
         raise StartupError(error.message) from None
     metrics = CoreMetrics(options.metrics)
+    await asyncio.to_thread(Store(options.home.expanduser()).clean_up)
     models = make_registry(options, loading, metrics)
     try:
         sources = [models.names.select_default(options.model)]

@@ -3,9 +3,11 @@
     python -m tests.fault.kill_loop --rounds 200
 
 Each round starts the server on the same home, asks it for everything that was ever acknowledged,
-lets clients write conversations, turns, answers, webhooks and events until it is killed, and begins
-anew. At the end it waits until every webhook was told what it is owed. Exit status 1 when anything
-is missing, halved or invented. With `--database-url` the state lies in PostgreSQL.
+lets clients write conversations, turns, answers, webhooks, events, pulled models, API keys and
+voices until it is killed, and begins anew. At the end it waits until every webhook was told what it
+is owed, calls with every key, and speaks with a voice. Exit status 1 when anything is missing,
+halved or invented. With `--database-url` the state lies in PostgreSQL. Voices need the extra
+`voice`: run it with `build/voice-venv/bin/python` (`scripts/voice_venv.sh` makes it).
 """
 
 from __future__ import annotations
@@ -20,36 +22,35 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
-from google.protobuf import duration_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from sterna.v1 import (
-    chat_pb2,
-    event_pb2,
-    generation_pb2,
-    inference_pb2,
-    inference_pb2_grpc,
-    model_admin_pb2,
-    model_admin_pb2_grpc,
-    stored_answer_pb2,
-)
+import sterna_service.models
+from sterna.v1 import event_pb2, model_admin_pb2, speech_pb2
+from tests.fault.clients import ORGANISATION, Clients, Server, make_repositories
+from tests.fault.keys import Keys
 from tests.fault.ledger import Ledger
-from tests.support.core import PATIENCE, chat
+from tests.fault.shelf import Shelf, model_flaw, voice_flaw
+from tests.support.core import PATIENCE
 from tests.support.hook_server import HookServer, hook_server
+from tests.support.hub_server import HubServer, hub_server
+from tests.support.keys import bearer
 from tests.support.server_process import STERNA, clean_environment
+from tests.support.speech import missing_packages, speech_home
 
-MODEL = "sterna/tern-nano"
-# So many conversations are kept at most, so that comparing stays quick.
-_MOST_SESSIONS = 40
-_MOST_WEBHOOKS = 15
+EMBEDDED = Path(sterna_service.models.__file__).parent / "embedded"
 # Long enough for a machine that does much else.
 _START_SECONDS = 600.0
+# A server that is ready is killed after at most so many calls and seconds.
+_MOST_CALLS = 60
+_MOST_SECONDS = 4.0
+# Of all rounds: those that end while the server starts, that change a key, that make voices.
+_WHILE_STARTING, _WITH_KEYS, _WITH_VOICES = 0.2, 0.2, 0.08
 
 
 @dataclass
@@ -58,182 +59,120 @@ class Loop:
 
     home: Path
     target: HookServer
+    hub: HubServer
     database_url: str = ""
     seed: int = 0
+    with_voices: bool = False
     ledger: Ledger = field(default_factory=Ledger)
     kills: int = 0
     kills_while_starting: int = 0
+    start_seconds: float = 0.0
+    """How long the last start took."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
+        self.models = Shelf("model", self.home / "models" / ORGANISATION, model_flaw)
+        self.voices = Shelf("voice", self.home / "voices", voice_flaw)
+        self.clients = Clients(
+            self.ledger, self.target.url, self.hub, self.models, self.voices, self.random
+        )
+        place = self.database_url or self.home / "state.db"
+        self.keys = Keys(place, self._environment(), self.random)
 
     async def run(self, rounds: int, report: Callable[[str], None]) -> list[str]:
         """Kills the server so many times; returns what went wrong."""
         async with self._server() as server:
             await self._register(server)
-            await server.stop()
         for number in range(rounds):
-            if self.random.random() < 0.2:
+            if self.random.random() < _WHILE_STARTING:
                 await self._kill_while_starting()
             else:
                 await self._round()
             if (number + 1) % 10 == 0 or number + 1 == rounds:
-                report(
-                    f"{self.kills} kills ({self.kills_while_starting} while it started), "
-                    f"{self.ledger.acknowledged} calls acknowledged, "
-                    f"{sum(self.ledger.events.values())} events, "
-                    f"{len(self.ledger.problems)} problems"
-                )
+                report(self._summary())
         async with self._server() as server:
-            await self.ledger.compare(server.inference, server.admin)
+            await self._compare(server)
             await self._settle()
-            await server.stop()
+            await self._speak(server)
+        await self._call_with_keys()
         return self.ledger.problems
 
+    def _summary(self) -> str:
+        return (
+            f"{self.kills} kills ({self.kills_while_starting} while it started), "
+            f"{self.ledger.acknowledged} calls acknowledged, "
+            f"{sum(self.ledger.events.values())} events, "
+            f"{self.models.acknowledged} models, {self.voices.acknowledged} voices, "
+            f"{len(self.keys.good) + len(self.keys.revoked)} keys, "
+            f"{len(self.ledger.problems)} problems"
+        )
+
     async def _round(self) -> None:
-        async with self._server() as server:
-            await self.ledger.compare(server.inference, server.admin)
-            writers = [
-                asyncio.create_task(self._repeat(server, work))
-                for work in (
-                    self._converse,
-                    self._converse,
-                    self._store,
-                    self._hook,
-                    self._restart_model,
-                )
-            ]
-            await asyncio.sleep(self.random.uniform(0.0, 1.5))
+        clients = self.clients
+        work = [
+            clients.converse,
+            clients.converse,
+            clients.store,
+            clients.hook,
+            clients.restart_model,
+            clients.pull,
+        ]
+        keys = self.random.random() < _WITH_KEYS
+        # It takes as long as a server to start, and so writes about when that is ready.
+        changing = asyncio.create_task(self.keys.change()) if keys else None
+        speaking = self.with_voices and self.random.random() < _WITH_VOICES
+        async with self._server(STERNA_VOICE_PRELOAD=str(speaking)) as server:
+            await self._compare(server)
+            if speaking:
+                # The workers start slowly; the others begin when they have.
+                await clients.clone(server)
+                work.append(clients.clone)
+            writers = [asyncio.create_task(clients.repeat(server, each)) for each in work]
+            await self._some_calls()
             server.kill()
             self.kills += 1
             await asyncio.gather(*writers)
+        if changing is not None:
+            if self.random.random() < 0.5:
+                self.keys.interrupt()
+            await changing
+
+    async def _some_calls(self) -> None:
+        """Returns after some calls, so that a slow machine is killed in the midst of work, too."""
+        goal = self.ledger.acknowledged + self.random.randint(0, _MOST_CALLS)
+        deadline = time.monotonic() + _MOST_SECONDS
+        while True:
+            if self.ledger.acknowledged >= goal or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(self.random.uniform(0.0, 0.1))
 
     async def _kill_while_starting(self) -> None:
         process = self._start()
-        await asyncio.sleep(self.random.uniform(0.0, 3.0))
+        await asyncio.sleep(self.random.uniform(0.0, 1.2 * self.start_seconds))
         process.send_signal(signal.SIGKILL)
         await asyncio.to_thread(process.wait)
         self.kills += 1
         self.kills_while_starting += 1
 
-    async def _repeat(self, server: Server, work: Callable[[Server], Awaitable[None]]) -> None:
-        """Goes on until the server is killed."""
-        while True:
-            try:
-                await work(server)
-                self.ledger.acknowledged += 1
-            except grpc.aio.AioRpcError as error:
-                if server.killed:
-                    return
-                busy = (grpc.StatusCode.ABORTED, grpc.StatusCode.UNAVAILABLE)
-                lost_model = error.code() is grpc.StatusCode.FAILED_PRECONDITION
-                if error.code() not in busy and not lost_model:
-                    self.ledger.blame(f"{work.__name__}: {error.code()}: {error.details()}")
-                    return
-                # Two of the writers were after the same thing.
-                await asyncio.sleep(0.01)
-
-    async def _converse(self, server: Server) -> None:
-        """Makes a conversation, goes on with one, or deletes one."""
-        ledger, choice = self.ledger, self.random.random()
-        idle = [name for name in ledger.sessions if name not in ledger.maybe_longer]
-        if len(idle) > _MOST_SESSIONS or (idle and choice < 0.1):
-            name = self.random.choice(idle)
-            ledger.maybe_deleted.add(name)
-            ledger.maybe_longer[name] = []
-            request = inference_pb2.DeleteSessionRequest(session_id=name)
-            await server.inference.DeleteSession(request, timeout=PATIENCE)
-            del ledger.sessions[name], ledger.maybe_longer[name]
-            ledger.maybe_deleted.discard(name)
-        elif not idle or choice < 0.7:
-            name = uuid.uuid4().hex
-            texts = [f"message {number} of {name}" for number in range(self.random.randint(1, 5))]
-            ledger.maybe_sessions[name] = texts
-            request_ = inference_pb2.CreateSessionRequest(
-                session_id=name,
-                messages=[
-                    chat_pb2.ChatMessage(
-                        role=chat_pb2.ROLE_USER, content=[chat_pb2.ContentPart(text=text)]
-                    )
-                    for text in texts
-                ],
-            )
-            await server.inference.CreateSession(request_, timeout=PATIENCE)
-            ledger.sessions[name] = ledger.maybe_sessions.pop(name)
-        else:
-            await self._answer(server, self.random.choice(idle))
-
-    async def _answer(self, server: Server, name: str) -> None:
-        ledger = self.ledger
-        question = f"Question {uuid.uuid4().hex}?"
-        ledger.maybe_longer[name] = [question]
-        spec = chat(question, session_id=name, stop=generation_pb2.StopCriteria(max_tokens=4))
-        request = inference_pb2.GenerateRequest(spec=spec)
-        try:
-            answer = await server.inference.Generate(request, timeout=PATIENCE)
-        except grpc.aio.AioRpcError:
-            if not server.killed:
-                # It was refused: nothing is stored.
-                del ledger.maybe_longer[name]
-            raise
-        ledger.sessions[name] = [*ledger.sessions[name], question, answer.choices[0].text]
-        del ledger.maybe_longer[name]
-
-    async def _store(self, server: Server) -> None:
-        """Has an answer stored, which follows another one or none."""
-        await asyncio.sleep(self.random.uniform(0, 0.1))
-        known = list(self.ledger.answers)
-        storage = stored_answer_pb2.AnswerStorage(
-            store=True,
-            previous_response_id=self.random.choice(known)
-            if known and self.random.random() < 0.3
-            else "",
-        )
-        spec = chat(
-            "What is the capital of France?",
-            storage=storage,
-            stop=generation_pb2.StopCriteria(max_tokens=3),
-        )
-        request = inference_pb2.GenerateRequest(spec=spec)
-        answer = await server.inference.Generate(request, timeout=PATIENCE)
-        self.ledger.answers[answer.response_id] = answer.choices[0].text
-
-    async def _hook(self, server: Server) -> None:
-        """Registers a webhook or removes one."""
-        ledger = self.ledger
-        await asyncio.sleep(self.random.uniform(0, 0.05))
-        spare = [each for each, url in ledger.webhooks.items() if not url.endswith("/main")]
-        if len(spare) > _MOST_WEBHOOKS or (spare and self.random.random() < 0.3):
-            name = self.random.choice(spare)
-            ledger.maybe_gone_webhooks.add(name)
-            request = model_admin_pb2.DeleteWebhookRequest(webhook_id=name)
-            await server.admin.DeleteWebhook(request, timeout=PATIENCE)
-            del ledger.webhooks[name]
-            ledger.maybe_gone_webhooks.discard(name)
-        else:
-            url = f"{self.target.url}/{uuid.uuid4().hex}"
-            ledger.maybe_webhooks.add(url)
-            made = await server.admin.CreateWebhook(
-                model_admin_pb2.CreateWebhookRequest(
-                    url=url, event_types=[event_pb2.EVENT_TYPE_MODEL_DELETED]
-                ),
-                timeout=PATIENCE,
-            )
-            ledger.webhooks[made.webhook.webhook_id] = url
-            ledger.maybe_webhooks.discard(url)
-
-    async def _restart_model(self, server: Server) -> None:
-        """Makes events: a model is loaded and unloaded."""
-        events = self.ledger.events
-        load = model_admin_pb2.LoadModelRequest(model_id=MODEL)
-        loaded = await server.admin.LoadModel(load, timeout=PATIENCE)
-        if not loaded.already_loaded:
-            events["model.started"] += 1
-        unload = model_admin_pb2.UnloadModelRequest(
-            model_id=MODEL, drain_timeout=duration_pb2.Duration(seconds=30)
-        )
-        await server.admin.UnloadModel(unload, timeout=PATIENCE)
-        events["model.stopped"] += 1
+    async def _compare(self, server: Server) -> None:
+        await self.ledger.compare(server.inference, server.admin)
+        request = model_admin_pb2.ListModelsRequest(page_size=1000)
+        listed = (await server.admin.ListModels(request, timeout=PATIENCE)).models
+        mine = {
+            each.model_id.removeprefix(f"{ORGANISATION}/"): each.revision
+            for each in listed
+            if each.owner == ORGANISATION
+        }
+        problems = self.models.compare(mine)
+        if self.with_voices:
+            everyone = speech_pb2.ListVoicesRequest()
+            voices = (await server.speech.ListVoices(everyone, timeout=PATIENCE)).voices
+            made = {each.voice_id: str(each) for each in voices if not each.built_in}
+            problems += self.voices.compare(made)
+        problems += await self.keys.compare()
+        for problem in problems:
+            self.ledger.blame(problem)
 
     async def _register(self, server: Server) -> None:
         """The webhook that is told everything."""
@@ -272,78 +211,118 @@ class Loop:
             }
         return Counter(told.values())
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        environment = clean_environment(
+    async def _speak(self, server: Server) -> None:
+        """A voice that outlived all lives speaks."""
+        for name in sorted(self.voices.kept)[:1]:
+            config = speech_pb2.SynthesisConfig(voice_id=name)
+            request = speech_pb2.SynthesizeRequest(config=config, text="Hello.")
+            try:
+                call = server.speech.Synthesize(request, timeout=2 * PATIENCE)
+                size = sum([len(part.audio) async for part in call])
+            except grpc.aio.AioRpcError as error:
+                self.ledger.blame(f"the voice {name} does not speak: {error.details()}")
+                return
+            if not size:
+                self.ledger.blame(f"the voice {name} is silent")
+
+    async def _call_with_keys(self) -> None:
+        """A server that asks for keys takes the good ones, and no others."""
+        request = model_admin_pb2.GetServerInfoRequest()
+        async with self._server(STERNA_AUTH="keys") as server:
+            for name, key in [*self.keys.good.items(), *self.keys.revoked.items()]:
+                code = grpc.StatusCode.OK
+                try:
+                    await server.admin.GetServerInfo(
+                        request, metadata=bearer(key), timeout=PATIENCE
+                    )
+                except grpc.aio.AioRpcError as error:
+                    code = error.code()
+                refused = grpc.StatusCode.UNAUTHENTICATED
+                if code is not (refused if name in self.keys.revoked else grpc.StatusCode.OK):
+                    self.ledger.blame(f"a call with the key {name} ended with {code.name}")
+
+    def _environment(self, **variables: str) -> dict[str, str]:
+        return clean_environment(
             self.home,
             STERNA_PRELOAD="false",
             STERNA_THREADS="1",
             STERNA_WEBHOOK_PRIVATE_TARGETS="true",
             STERNA_WEBHOOK_TIMEOUT="1",
             STERNA_WEBHOOK_RETRY_DELAYS=str([0.05] * 20),
+            STERNA_HUB_ENDPOINT=self.hub.url,
+            STERNA_VOICE=str(self.with_voices),
+            STERNA_WHISPER_MODEL=str(self.home / "speech" / "recognition" / "digits"),
             **({"STERNA_DATABASE_URL": self.database_url} if self.database_url else {}),
+            **variables,
         )
+
+    def _start(self, **variables: str) -> subprocess.Popen[bytes]:
         socket = self.home / "core.sock"
         arguments = ["core", "--grpc-port", "0", "--unix-path", str(socket)]
         with (self.home / "server.log").open("ab") as log:
             return subprocess.Popen(
-                [str(STERNA), *arguments], stdout=log, stderr=log, env=environment
+                [str(STERNA), *arguments],
+                stdout=log,
+                stderr=log,
+                env=self._environment(**variables),
             )
 
     @contextlib.asynccontextmanager
-    async def _server(self) -> AsyncIterator[Server]:
-        process = self._start()
+    async def _server(self, **variables: str) -> AsyncIterator[Server]:
+        """A life of the server; it ends with SIGTERM unless it was killed."""
+        process = self._start(**variables)
         # Of its own: another channel to this path may still wait before it tries again.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 100)]
         target = f"unix:{self.home / 'core.sock'}"
         try:
             async with grpc.aio.insecure_channel(target, options=options) as channel:
                 await self._ready(process, channel)
-                yield Server(process, channel)
+                server = Server(channel, process.kill)
+                yield server
+                if not server.killed:
+                    process.terminate()
+                    await asyncio.to_thread(process.wait)
         finally:
             if process.poll() is None:
                 process.kill()
             await asyncio.to_thread(process.wait)
 
     async def _ready(self, process: subprocess.Popen[bytes], channel: grpc.aio.Channel) -> None:
-        admin = model_admin_pb2_grpc.ModelAdminServiceStub(channel)
-        deadline = time.monotonic() + _START_SECONDS
+        health = health_pb2_grpc.HealthStub(channel)
+        began = time.monotonic()
+        deadline = began + _START_SECONDS
         while True:
             if process.poll() is not None or time.monotonic() > deadline:
                 log = (self.home / "server.log").read_text(errors="replace")[-2000:]
                 raise AssertionError(f"the server did not start (exit {process.poll()}):\n{log}")
             try:
-                await admin.GetServerInfo(model_admin_pb2.GetServerInfoRequest(), timeout=5)
+                # Of the process, and nobody has to show a key for it.
+                await health.Check(health_pb2.HealthCheckRequest(), timeout=5)
+                self.start_seconds = time.monotonic() - began
                 return
             except grpc.aio.AioRpcError:
                 await asyncio.sleep(0.05)
 
 
-class Server:
-    """One life of the server."""
-
-    def __init__(self, process: subprocess.Popen[bytes], channel: grpc.aio.Channel) -> None:
-        self.inference = inference_pb2_grpc.InferenceServiceStub(channel)
-        self.admin = model_admin_pb2_grpc.ModelAdminServiceStub(channel)
-        self.killed = False
-        self._process = process
-
-    def kill(self) -> None:
-        self.killed = True
-        self._process.send_signal(signal.SIGKILL)
-
-    async def stop(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        await asyncio.to_thread(self._process.wait)
-
-
 async def kill_loop(
-    rounds: int, home: Path, *, database_url: str = "", seed: int = 0, report: Callable[[str], None]
+    rounds: int,
+    home: Path,
+    *,
+    database_url: str = "",
+    seed: int = 0,
+    with_voices: bool = False,
+    report: Callable[[str], None],
 ) -> Ledger:
     """Runs the loop against a target that refuses one delivery in four."""
-    with hook_server() as target:
+    with hook_server() as target, hub_server() as hub:
         refuse = random.Random(seed)
         target.answer = lambda: 503 if refuse.random() < 0.25 else 200
-        loop = Loop(home, target, database_url, seed)
+        make_repositories(hub, EMBEDDED, home / "hub")
+        home = home / "home"
+        home.mkdir()
+        if with_voices:
+            speech_home(home)
+        loop = Loop(home, target, hub, database_url, seed, with_voices)
         await loop.run(rounds, report)
         return loop.ledger
 
@@ -354,6 +333,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--database-url", default=os.environ.get("STERNA_TEST_DATABASE", ""))
     options = parser.parse_args()
+    with_voices = not missing_packages()
+    if not with_voices:
+        print("NOT TESTED: voices, which need the extra voice (build/voice-venv/bin/python)")
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as home:
         ledger = asyncio.run(
@@ -362,6 +344,7 @@ def main() -> int:
                 Path(home),
                 database_url=options.database_url,
                 seed=options.seed,
+                with_voices=with_voices,
                 report=lambda line: print(line, flush=True),
             )
         )

@@ -27,6 +27,7 @@ class Ledger:
     maybe_deleted: set[str] = field(default_factory=set)
     answers: dict[str, str] = field(default_factory=dict)
     """Stored answers: id and text."""
+    maybe_gone_answers: set[str] = field(default_factory=set)
     webhooks: dict[str, str] = field(default_factory=dict)
     """Webhooks: id and address."""
     maybe_webhooks: set[str] = field(default_factory=set)
@@ -76,15 +77,18 @@ class Ledger:
         self.blame(f"the session {name} holds {found}, and {texts} was acknowledged")
 
     async def _compare_answers(self, inference: object) -> None:
-        for name, text in self.answers.items():
+        for name, text in list(self.answers.items()):
             request = inference_pb2.GetAnswerRequest(response_id=name)
             try:
                 found = await inference.GetAnswer(request, timeout=PATIENCE)  # type: ignore[attr-defined]
             except grpc.aio.AioRpcError as error:
-                self.blame(f"the answer {name} is lost: {error.details()}")
+                del self.answers[name]
+                if name not in self.maybe_gone_answers:
+                    self.blame(f"the answer {name} is lost: {error.details()}")
                 continue
             if found.answer.choice.text != text:
                 self.blame(f"the answer {name} is {found.answer.choice.text!r}, not {text!r}")
+        self.maybe_gone_answers.clear()
 
     async def _compare_webhooks(self, admin: object) -> None:
         found: dict[str, str] = {}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fault.kill_loop import kill_loop
+from tests.support.speech import missing_packages
 
 
 @pytest.mark.e2e
@@ -15,7 +16,14 @@ async def test_what_was_acknowledged_survives_being_killed(
     tmp_path: Path, database_url: str
 ) -> None:
     lines: list[str] = []
-    ledger = await kill_loop(4, tmp_path, database_url=database_url, seed=1, report=lines.append)
+    ledger = await kill_loop(
+        4,
+        tmp_path,
+        database_url=database_url,
+        seed=1,
+        with_voices=not missing_packages(),
+        report=lines.append,
+    )
     assert ledger.problems == []
     assert ledger.acknowledged > 0
     assert lines

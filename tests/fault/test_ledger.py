@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import grpc
 import pytest
 
 from sterna.v1 import (
@@ -53,6 +54,9 @@ class Server:
     async def GetAnswer(  # noqa: N802
         self, request: inference_pb2.GetAnswerRequest, **_: Any
     ) -> inference_pb2.GetAnswerResponse:
+        if request.response_id not in self._answers:
+            nothing = grpc.aio.Metadata()
+            raise grpc.aio.AioRpcError(grpc.StatusCode.NOT_FOUND, nothing, nothing, "no answer")
         answer = stored_answer_pb2.StoredAnswer()
         answer.choice.text = self._answers[request.response_id]
         return inference_pb2.GetAnswerResponse(answer=answer)
@@ -131,3 +135,11 @@ async def test_an_answer_that_is_another_one() -> None:
     await ledger.compare(server, server)
     (problem,) = ledger.problems
     assert "not 'no'" in problem
+
+
+async def test_answers_that_are_gone() -> None:
+    ledger = Ledger(answers={"a": "yes", "b": "no"}, maybe_gone_answers={"b"})
+    server = Server({}, {}, {})
+    await ledger.compare(server, server)
+    (problem,) = ledger.problems
+    assert "the answer a is lost" in problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import shutil
 import struct
@@ -20,8 +21,15 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data" / "speech"
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
+_PACKAGES = ("av", "faster_whisper", "pocket_tts")
+
 # Makes the bundle once per checkout: importing torch takes longer than all tests of it.
 _CACHE = ROOT / "build" / "voice-fixtures"
+
+
+def missing_packages() -> list[str]:
+    """What of the extra `voice` is not installed here."""
+    return [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
 
 
 def speech_home(home: Path) -> Path:

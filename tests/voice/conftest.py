@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +16,13 @@ from sterna_service.app import Core, CoreOptions, start_core
 from sterna_service.speech.options import SpeechOptions
 from sterna_service.speech.runtime import Speech
 from tests.support.facade_server import facade_server
-from tests.support.speech import speech_home
+from tests.support.speech import missing_packages, speech_home
 
 HERE = Path(__file__).parent
-PACKAGES = ("av", "faster_whisper", "pocket_tts")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
+    if missing := missing_packages():
         reason = f"needs {', '.join(missing)}; scripts/test_voice.sh runs these tests"
         for item in items:
             if HERE in item.path.parents:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from sterna_service.directories import remove
 from sterna_service.engine.adapter import CONFIG_FILE, TENSOR_FILE, is_adapter
 from sterna_service.errors import ModelLoadError, Reason, ServiceError
 from sterna_service.models.gguf.convert import drop_converted, gguf_in
@@ -124,11 +124,7 @@ class Catalogue:
     def remove(self, source: ModelSource) -> None:
         """Deletes a model of the store with its packed forms. Blocks."""
         drop_converted(source.path, self._home)
-        # First out of sight, so that nobody finds half of it.
-        doomed = source.path.with_name(f".{source.path.name}.deleted")
-        shutil.rmtree(doomed, ignore_errors=True)
-        source.path.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        remove(source.path)
         fingerprint = "[0-9a-f]" * 16
         for bundle in self._bundles.glob(f"{source.bundle_stem}-{fingerprint}*.safetensors"):
             bundle.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sterna_service.directories import interrupted, mend, put_in_place
 from sterna_service.encoders.files import (
     chosen_onnx,
     module_files,
@@ -120,7 +121,18 @@ class Store:
                     f"another process is bringing {model_id} in; wait for it",
                     metadata={"source": model_id},
                 ) from None
+            mend(self.directory(model_id))
             yield
+
+    def clean_up(self) -> None:
+        """Finishes what processes that were killed left half done. Blocks.
+
+        What another process has under way is left to it.
+        """
+        for owner in self.path.glob("[!.]*/"):
+            for left in interrupted(owner):
+                with suppress(ServiceError, OSError), self.exclusive(f"{owner.name}/{left.name}"):
+                    pass  # whoever has a place for himself has it mended
 
     def require_space(self, needed: int) -> None:
         """Checks that so many bytes more fit on the disk.
@@ -150,17 +162,7 @@ class Store:
         make_manifest(staged, model_id, revision).write(staged)
         target = self.directory(model_id)
         target.parent.mkdir(parents=True, exist_ok=True)
-        older = target.with_name(f".{target.name}.older")
-        shutil.rmtree(older, ignore_errors=True)
-        if target.exists():
-            target.rename(older)
-        try:
-            staged.rename(target)
-        except OSError:
-            if older.exists():
-                older.rename(target)
-            raise
-        shutil.rmtree(older, ignore_errors=True)
+        put_in_place(staged, target)
         with suppress(OSError):
             staged.parent.rmdir()
         return target

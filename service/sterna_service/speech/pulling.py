@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import re
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sterna_service.directories import mend, put_in_place
 from sterna_service.errors import Reason, ServiceError
 from sterna_service.models.hub import Hub, RemoteFile, RemoteModel
 from sterna_service.speech.bundle import (
@@ -69,6 +68,7 @@ def pull_weights(
         PullCancelledError: `cancelled` was set. Likewise.
     """
     folder = folder_of(weights, home)
+    mend(folder)
     if folder.is_dir() and (not cloning or _notes(folder).get("voice_cloning")):
         return folder
     parts = list(_parts(weights, hub, cloning))
@@ -93,7 +93,7 @@ def pull_weights(
         "sources": sorted({f"{part.remote.source}@{part.remote.commit}" for part in parts}),
     }
     (new / NOTES_NAME).write_text(json.dumps(notes, indent=2) + "\n")
-    _put_in_place(new, folder)
+    put_in_place(new, folder)
     return folder
 
 
@@ -177,16 +177,6 @@ def _notes(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return notes if isinstance(notes, dict) else {}
-
-
-def _put_in_place(new: Path, folder: Path) -> None:
-    """Gives a complete folder its name, instead of the one that has it."""
-    old = folder.with_name(f".old-{folder.name}")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.is_dir():
-        os.rename(folder, old)  # noqa: PTH104
-    os.rename(new, folder)  # noqa: PTH104
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _lacking(repository: str, name: str) -> ServiceError:
