@@ -65,8 +65,10 @@ as_owner "$bin/pg_ctl" -D "$work/data" -l "$work/log" -w -t 60 \
   exit 1
 }
 export STERNA_TEST_POSTGRES=postgresql://sterna@127.0.0.1:$port/postgres
+# For tests that start a server of their own.
+export STERNA_POSTGRES_BIN=$bin
 
 # shellcheck disable=SC2086
-"$venv/bin/python" -m pytest -q ${TESTS:-tests/state tests/fault/test_database.py \
+"$venv/bin/python" -m pytest -q ${TESTS:-tests/state tests/fault/test_database.py tests/fault/test_postgres_disk.py \
   tests/fault/test_kill_loop.py tests/contract/test_sessions.py \
   tests/contract/test_stored_answers.py tests/contract/test_webhooks.py tests/contract/test_usage.py} ${PYTEST:-}

@@ -21,7 +21,6 @@ from sterna.v1 import (
     inference_pb2_grpc,
     model_admin_pb2,
     model_admin_pb2_grpc,
-    pull_pb2,
     speech_pb2,
     speech_pb2_grpc,
     stored_answer_pb2,
@@ -218,7 +217,7 @@ class Clients:
         models.begun.add(name)
         request = model_admin_pb2.PullModelRequest(source=model_id, revision=revision)
         async for told in server.admin.PullModel(request, timeout=PATIENCE):
-            if told.pull.state == pull_pb2.Pull.STATE_COMPLETED:
+            if told.HasField("model"):
                 models.keep(name, told.model.revision)
                 del self._revisions[name]
 

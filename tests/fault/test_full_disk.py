@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
 import subprocess
 import time
@@ -20,22 +19,12 @@ from sterna.v1 import (
 )
 from tests.support.core import PATIENCE, Refusal, chat
 from tests.support.server_process import STERNA, clean_environment
-
-_SMALL_DISK = 'mount -t tmpfs -o size=2m sterna "$0" && exec "$@"'
-
-
-def may_mount() -> bool:
-    """Whether a process may have mounts of its own here, which needs no root on most systems."""
-    if shutil.which("unshare") is None:
-        return False
-    command = ["unshare", "-rm", "mount", "-t", "tmpfs", "sterna", "/mnt"]
-    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+from tests.support.small_disk import fill, need_mounts, on_small_disk, seen_by
 
 
 @pytest.mark.e2e
 async def test_a_disk_that_is_full(tmp_path: Path) -> None:
-    if not may_mount():
-        pytest.skip("this system lets no process have mounts of its own")
+    need_mounts()
     disk = tmp_path / "disk"
     disk.mkdir()
     socket = tmp_path / "core.sock"
@@ -45,7 +34,7 @@ async def test_a_disk_that_is_full(tmp_path: Path) -> None:
             inference = inference_pb2_grpc.InferenceServiceStub(channel)
             await ready(channel, process)
             # The disk as the server sees it.
-            filler = Path(f"/proc/{process.pid}/root{disk}/filler")
+            filler = seen_by(process.pid, disk / "filler")
             kept = await fill_until_refused(inference, filler)
             answer = await inference.Generate(
                 inference_pb2.GenerateRequest(spec=chat("What is the capital of France?")),
@@ -53,7 +42,7 @@ async def test_a_disk_that_is_full(tmp_path: Path) -> None:
             )
             assert answer.choices[0].text
             assert await sessions(inference) == kept
-            filler.unlink()  # noqa: ASYNC240
+            filler.unlink()
             kept.add(await create(inference, "after"))
             assert await sessions(inference) == kept
         assert process.poll() is None
@@ -73,7 +62,7 @@ def start(disk: Path, socket: Path) -> subprocess.Popen[bytes]:
     )
     server = ["core", "--grpc-port", "0", "--unix-path", str(socket)]
     return subprocess.Popen(
-        ["unshare", "-rm", "bash", "-c", _SMALL_DISK, str(disk), str(STERNA), *server],
+        on_small_disk("2m", disk, str(STERNA), *server),
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -98,12 +87,7 @@ async def fill_until_refused(
 ) -> set[str]:
     """Fills the disk, and makes conversations until one is refused; returns the others."""
     kept = {await create(inference, "before")}
-    with filler.open("wb", buffering=0) as file:
-        while True:
-            try:
-                file.write(b"x" * 4096)
-            except OSError:
-                break
+    fill(filler)
     for number in range(1000):
         try:
             kept.add(await create(inference, f"s{number}"))
