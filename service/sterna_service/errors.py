@@ -6,6 +6,8 @@ the reasons are those of `sterna.v1.ErrorReason`, without the prefix.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -103,6 +105,17 @@ def invalid(field: str, problem: str) -> ServiceError:
     return ServiceError(
         Reason.INVALID_FIELD, f"{field} {problem}", field=field, metadata={"field": field}
     )
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a file could not be written because its disk, or a quota, has no room.
+
+    Native libraries tell it in the words of the system only.
+    """
+    numbers = (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in numbers
+    return any(os.strerror(number) in str(error) for number in numbers)
 
 
 def out_of_range(field: str, limit: str, got: object) -> ServiceError:

@@ -69,6 +69,8 @@ class Clients:
     random: random.Random
     _revisions: dict[str, str] = field(default_factory=dict)
     """Of the models whose pull was cut off."""
+    _follows: dict[str, str] = field(default_factory=dict)
+    """Answers, and the one before each, which it needs to be gone on from."""
 
     async def repeat(self, server: Server, work: Callable[[Server], Awaitable[None]]) -> None:
         """Does the same again and again until the server is killed."""
@@ -139,19 +141,16 @@ class Clients:
         ledger = self.ledger
         known = list(ledger.answers)
         if len(known) > _MOST_ANSWERS or (known and self.random.random() < 0.1):
-            name = self.random.choice(known)
+            needed = {self._follows.get(each) for each in known}
+            name = self.random.choice([each for each in known if each not in needed])
             ledger.maybe_gone_answers.add(name)
             forget = inference_pb2.DeleteAnswerRequest(response_id=name)
             await server.inference.DeleteAnswer(forget, timeout=PATIENCE)
             del ledger.answers[name]
             ledger.maybe_gone_answers.discard(name)
             return
-        storage = stored_answer_pb2.AnswerStorage(
-            store=True,
-            previous_response_id=self.random.choice(known)
-            if known and self.random.random() < 0.3
-            else "",
-        )
+        follows = self.random.choice(known) if known and self.random.random() < 0.3 else ""
+        storage = stored_answer_pb2.AnswerStorage(store=True, previous_response_id=follows)
         spec = chat(
             "What is the capital of France?",
             storage=storage,
@@ -160,6 +159,7 @@ class Clients:
         request = inference_pb2.GenerateRequest(spec=spec)
         answer = await server.inference.Generate(request, timeout=PATIENCE)
         ledger.answers[answer.response_id] = answer.choices[0].text
+        self._follows[answer.response_id] = follows
 
     async def hook(self, server: Server) -> None:
         """Registers a webhook or removes one."""

@@ -48,9 +48,9 @@ EMBEDDED = Path(sterna_service.models.__file__).parent / "embedded"
 _START_SECONDS = 600.0
 # A server that is ready is killed after at most so many calls and seconds.
 _MOST_CALLS = 60
-_MOST_SECONDS = 4.0
+_MOST_SECONDS = 3.0
 # Of all rounds: those that end while the server starts, that change a key, that make voices.
-_WHILE_STARTING, _WITH_KEYS, _WITH_VOICES = 0.2, 0.2, 0.08
+_WHILE_STARTING, _WITH_KEYS, _WITH_VOICES = 0.2, 0.15, 0.06
 
 
 @dataclass
@@ -83,6 +83,7 @@ class Loop:
         """Kills the server so many times; returns what went wrong."""
         async with self._server() as server:
             await self._register(server)
+        told = 0
         for number in range(rounds):
             if self.random.random() < _WHILE_STARTING:
                 await self._kill_while_starting()
@@ -90,6 +91,9 @@ class Loop:
                 await self._round()
             if (number + 1) % 10 == 0 or number + 1 == rounds:
                 report(self._summary())
+            for problem in self.ledger.problems[told:]:
+                report(f"after round {number + 1}: {problem}")
+            told = len(self.ledger.problems)
         async with self._server() as server:
             await self._compare(server)
             await self._settle()

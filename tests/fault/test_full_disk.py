@@ -1,25 +1,39 @@
-"""A real server whose database lies on a disk that is full, and then is not."""
+"""Real disks that are full, and then are not: of the database, and of models."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
 
+import sterna_service.models
 from sterna.v1 import (
     inference_pb2,
     inference_pb2_grpc,
     model_admin_pb2,
     model_admin_pb2_grpc,
 )
-from tests.support.core import PATIENCE, Refusal, chat
+from sterna_service.app import CoreOptions
+from tests.support.core import (
+    PATIENCE,
+    CoreClient,
+    Refusal,
+    chat,
+    eventually,
+    refusal,
+    running_core,
+)
+from tests.support.hub_server import HubServer, hub_server
 from tests.support.server_process import STERNA, clean_environment
-from tests.support.small_disk import fill, need_mounts, on_small_disk, seen_by
+from tests.support.small_disk import fill, need_mounts, on_small_disk, seen_by, small_disk
 
 
 @pytest.mark.e2e
@@ -53,6 +67,53 @@ async def test_a_disk_that_is_full(tmp_path: Path) -> None:
         finally:
             process.kill()
     assert process.returncode == 0
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[HubServer]:
+    """A hub with a copy of the embedded model."""
+    embedded = Path(sterna_service.models.__file__).parent / "embedded"
+    shutil.copytree(embedded, tmp_path / "repository")
+    with hub_server() as server:
+        server.repositories["org/model"] = tmp_path / "repository"
+        yield server
+
+
+async def test_no_room_for_models(tmp_path: Path, hub: HubServer) -> None:
+    """Pulling one refuses at once, or in the middle; loading one says the same."""
+    with small_disk("90m", tmp_path / "disk") as home:
+        options = CoreOptions(home=home, port=0, hub_endpoint=hub.url, preload=False)
+        async with running_core(options) as core:
+            fill(home / "filler")
+            assert (await refusal(pull(core))).reason == "DISK_FULL"
+            load = model_admin_pb2.LoadModelRequest(model_id="sterna/tern-nano")
+            refused = await refusal(core.admin.LoadModel(load, timeout=PATIENCE))
+            assert (refused.code, refused.reason) == (
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "DISK_FULL",
+            )
+            (home / "filler").unlink()
+            hub.hold = threading.Event()
+            pulling = asyncio.create_task(pull(core))
+
+            async def is_half_done() -> bool:
+                return hub.waiting
+
+            await eventually(is_half_done)
+            fill(home / "filler")
+            hub.hold.set()
+            assert (await refusal(pulling)).reason == "DISK_FULL"
+            (home / "filler").unlink()
+            await pull(core)
+            # It went on where it stood.
+            assert hub.ranges
+            assert (await core.generate(chat("Hello?", model_id="org/model"))).choices[0].text
+
+
+async def pull(core: CoreClient) -> None:
+    request = model_admin_pb2.PullModelRequest(source="org/model")
+    async for _ in core.admin.PullModel(request, timeout=PATIENCE):
+        pass
 
 
 def start(disk: Path, socket: Path) -> subprocess.Popen[bytes]:

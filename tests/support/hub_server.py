@@ -42,6 +42,8 @@ class HubServer:
     ignores_ranges: bool = False
     hold: threading.Event | None = None
     """Large files wait in the middle until it is set."""
+    waiting: bool = False
+    """Whether one has waited."""
     ranges: list[str] = field(default_factory=list)
     """Of the requests that had one."""
     sent_bytes: int = 0
@@ -155,6 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
             assert state.hold is not None
             self.wfile.write(data[:half])
             self.wfile.flush()
+            state.waiting = True
             state.hold.wait(60)
         try:
             self.wfile.write(data[half:])

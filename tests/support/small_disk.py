@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,26 @@ def on_small_disk(size: str, directory: Path, *command: str, as_root: bool = Tru
     rights = () if as_root else _AS_NOBODY
     mount = ["unshare", "-rm", "bash", "-c", _MOUNT, "bash", size, str(directory)]
     return [*mount, *rights, *command]
+
+
+@contextlib.contextmanager
+def small_disk(size: str, directory: Path) -> Iterator[Path]:
+    """A new disk of a size, at a path that this process and its children can use, too."""
+    need_mounts()
+    directory.mkdir()
+    holder = subprocess.Popen(
+        on_small_disk(size, directory, "bash", "-c", "echo; read -r"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    try:
+        holder.stdout.readline()
+        yield seen_by(holder.pid, directory)
+    finally:
+        holder.stdin.close()
+        holder.wait()
 
 
 def seen_by(pid: int, path: Path) -> Path:

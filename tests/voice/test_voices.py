@@ -14,6 +14,7 @@ from sterna.v1 import speech_pb2, speech_pb2_grpc
 from sterna_service.app import CoreOptions, start_core
 from sterna_service.speech.options import SpeechOptions
 from tests.support.core import Refusal, refusal
+from tests.support.small_disk import fill, small_disk
 from tests.support.speech import DATA, float_wav, messages, recording, spoken, wav
 from tests.voice.conftest import Live
 
@@ -77,6 +78,27 @@ async def test_a_voice_lives_through_a_restart(live: Live, voice_home: Path) -> 
         await other.stop(0)
     assert "jfk" not in [voice.voice_id for voice in await voices(live.stub)]
     assert not list((voice_home / "voices").iterdir())
+
+
+async def test_a_disk_without_room_keeps_nothing_of_a_voice(
+    voice_home: Path, tmp_path: Path
+) -> None:
+    with small_disk("8m", tmp_path / "disk") as disk:
+        options = SpeechOptions(recognition_model="digits", voices_dir=disk / "voices")
+        core = await start_core(CoreOptions(home=voice_home, port=0, threads=1, speech=options))
+        try:
+            async with grpc.aio.insecure_channel(core.address) as channel:
+                stub = speech_pb2_grpc.SpeechServiceStub(channel)
+                await create(stub, "first")
+                fill(disk / "filler")
+                told = await refusal(create(stub, "second"))
+                assert told.reason == "DISK_FULL"
+                assert "make room" in told.message
+                assert [each.name for each in (disk / "voices").iterdir()] == ["first"]
+                (disk / "filler").unlink()
+                assert (await create(stub, "second")).voice.usable
+        finally:
+            await core.stop(0)
 
 
 async def test_a_voice_of_other_weights_is_told_and_not_used(live: Live) -> None:

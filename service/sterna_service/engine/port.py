@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -30,7 +29,7 @@ from sterna_service.engine.types import (
     Started,
     Token,
 )
-from sterna_service.errors import ModelLoadError, Reason, ServiceError
+from sterna_service.errors import ModelLoadError, Reason, ServiceError, is_disk_full
 
 _log = logging.getLogger(__name__)
 
@@ -250,12 +249,14 @@ def _open_blocking(
             model = _map(bundle)
         return _native.Engine(model, _native_options(options)), model, bundle.packed_now
     except _native.NativeError as error:
-        unsupported = error.code == "unsupported_model"
-        reason = Reason.MODEL_UNSUPPORTED if unsupported else Reason.CHECKPOINT_INVALID
+        reason = Reason.CHECKPOINT_INVALID
+        if error.code == "unsupported_model":
+            reason = Reason.MODEL_UNSUPPORTED
+        elif error.code == "io" and is_disk_full(error):
+            reason = Reason.DISK_FULL
         raise ModelLoadError(str(error), reason) from None
     except OSError as error:
-        full = error.errno == errno.ENOSPC
-        reason = Reason.DISK_FULL if full else Reason.CHECKPOINT_INVALID
+        reason = Reason.DISK_FULL if is_disk_full(error) else Reason.CHECKPOINT_INVALID
         raise ModelLoadError(f"{error.filename or checkpoint}: {error.strerror}", reason) from None
 
 

@@ -6,7 +6,6 @@ fetched here, because the library drops what an interrupted download has brought
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import re
 import threading
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sterna_service.errors import Reason, ServiceError
+from sterna_service.errors import Reason, ServiceError, is_disk_full
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
@@ -322,7 +321,7 @@ def _http_refusal(source: str, error: Any) -> ServiceError:
 
 
 def _disk_refusal(source: str, error: OSError) -> ServiceError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_disk_full(error):
         return ServiceError(
             Reason.DISK_FULL,
             f"{source}: the disk is full; make room and pull again, what came is kept",

@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError
 from grpc.aio import AbortError, ServicerContext
 
 from sterna_service.access.limiter import OverLimitError
-from sterna_service.errors import Reason, ServiceError, not_implemented
+from sterna_service.errors import Reason, ServiceError, is_disk_full, not_implemented
 from sterna_service.rpc.calls import (
     REQUEST_ID_KEY,
     Call,
@@ -217,10 +217,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             raise not_implemented(f"{service}.{name}", f"{service}.{name} is") from None
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
-        except BaseException:
+        except BaseException as error:
             # Panics of native libraries are no Exception.
             _log.exception("an unexpected error", extra=_where(call))
-            raise _internal() from None
+            raise (_full() if is_disk_full(error) else _internal()) from None
 
 
 async def _checked(messages: AsyncIterable[Any], limit: int) -> AsyncGenerator[Any]:
@@ -301,6 +301,10 @@ def _internal() -> ServiceError:
     return ServiceError(
         Reason.INTERNAL, "the server failed; its log has the details under this request id"
     )
+
+
+def _full() -> ServiceError:
+    return ServiceError(Reason.DISK_FULL, "the disk of the server is full; make room on it")
 
 
 def _where(call: Call) -> dict[str, str]:

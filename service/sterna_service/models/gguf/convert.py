@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -10,7 +9,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from sterna_service.errors import ModelLoadError, Reason
+from sterna_service.errors import ModelLoadError, Reason, is_disk_full
 from sterna_service.models.gguf.architecture import Architecture, template_override
 from sterna_service.models.gguf.container import read_gguf
 from sterna_service.models.gguf.vocabulary import read_vocabulary
@@ -67,10 +66,9 @@ def _converted(file: Path, home: Path) -> Path:
                 _convert(file, target)
         return target
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise ModelLoadError(
             f"{error.filename or file}: {error.strerror}",
-            Reason.DISK_FULL if full else Reason.CHECKPOINT_INVALID,
+            Reason.DISK_FULL if is_disk_full(error) else Reason.CHECKPOINT_INVALID,
         ) from None
 
 

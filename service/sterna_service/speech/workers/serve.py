@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from sterna_service.errors import is_disk_full
 from sterna_service.speech import wire
 
 _log = logging.getLogger(__name__)
@@ -126,9 +127,12 @@ class WorkerLoop:
             answer = _refusal(call_id, error.reason, str(error), error.metadata, error.field)
         except MemoryError:
             answer = _refusal(call_id, "OUT_OF_MEMORY", "there is not enough memory for this audio")
-        except Exception:
+        except Exception as error:
             _log.exception("a speech operation failed: %s", call.header["op"])
             answer = _refusal(call_id, "INTERNAL", "the speech worker failed")
+            if is_disk_full(error):
+                why = "the disk of the server is full; make room on it"
+                answer = _refusal(call_id, "DISK_FULL", why)
         finally:
             self._calls.pop(call_id, None)
         if call_id:
