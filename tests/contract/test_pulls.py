@@ -127,7 +127,7 @@ async def test_a_pulled_adapter_is_listed_loaded_and_deleted(
     core: CoreClient, hub: HubServer
 ) -> None:
     hub.repositories["me/pirate"] = PIRATE
-    watched = core.admin.WatchEvents(model_admin_pb2.WatchEventsRequest(), timeout=PATIENCE)
+    watched: Any = core.admin.WatchEvents(model_admin_pb2.WatchEventsRequest(), timeout=PATIENCE)
     await watched.read()
     last = (await to_the_end(pull(core, "me/pirate")))[-1]
     assert last.pull.state == pull_pb2.Pull.STATE_COMPLETED
