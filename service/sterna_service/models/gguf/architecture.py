@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,8 @@ _NAMES = {
 }
 LINEARS = frozenset({"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"})
 
+_LAYER = re.compile(r"0|[1-9][0-9]{0,4}")
+
 # Tensors that become part of the configuration.
 ROPE_FACTORS = "rope_freqs.weight"
 LONG_FACTORS = "rope_factors_long.weight"
@@ -84,10 +87,12 @@ class Architecture:
         family = _FAMILIES.get(self.name)
         if family is None:
             raise self._unsupported(
-                f"the architecture {self.name!r} is not supported; supported: "
+                f"the architecture {self.name!r:.200} is not supported; supported: "
                 + ", ".join(sorted(_FAMILIES))
             )
         self._family = family
+        if file.metadata.get("split.count", 1) != 1:
+            raise self._unsupported("it is one of several parts; join them with llama-gguf-split")
         for key in file.metadata:
             if key.startswith("prism.hadamard."):
                 raise self._unsupported(
@@ -174,7 +179,7 @@ class Architecture:
         if constant is not None and any(value != 1.0 for value in constant):
             # Divisors of the frequencies, whatever the length: the scaling of Llama 3.
             if kind not in (None, "none"):
-                raise self._unsupported(f"{prefix}.type is {kind!r} beside {ROPE_FACTORS}")
+                raise self._unsupported(f"{prefix}.type is {kind!r:.200} beside {ROPE_FACTORS}")
             return {
                 "rope_type": "longrope",
                 "short_factor": constant,
@@ -187,10 +192,13 @@ class Architecture:
             return None
         if kind not in ("linear", "yarn"):
             raise self._unsupported(
-                f"{prefix}.type is {kind!r}; supported: none, linear, yarn, and longrope with the "
-                f"tensors {LONG_FACTORS} and {SHORT_FACTORS}"
+                f"{prefix}.type is {kind!r:.200}; supported: none, linear, yarn, and longrope with "
+                f"the tensors {LONG_FACTORS} and {SHORT_FACTORS}"
             )
-        scaling: dict[str, Any] = {"rope_type": kind, "factor": self._number("rope.scaling.factor")}
+        factor = self._number("rope.scaling.factor")
+        if not 0 < factor < math.inf:
+            raise self._invalid(f"{prefix}.factor is {factor}, must be a positive number")
+        scaling: dict[str, Any] = {"rope_type": kind, "factor": factor}
         if kind == "yarn":
             scaling["original_max_position_embeddings"] = original
             for key in ("beta_fast", "beta_slow"):
@@ -198,7 +206,7 @@ class Architecture:
                 if value is not None:
                     scaling[key] = value
             if magnitude != 1.0:
-                scaling["attention_factor"] = magnitude * (0.1 * math.log(scaling["factor"]) + 1)
+                scaling["attention_factor"] = magnitude * (0.1 * math.log(factor) + 1)
         return scaling
 
     def _factors(self, name: str, head_dim: int, *, required: bool = False) -> list[float] | None:
@@ -206,10 +214,10 @@ class Architecture:
         tensor = self._file.tensors.get(name)
         if tensor is None:
             if required:
-                raise self._invalid(f"the tensor {name!r} is missing")
+                raise self._invalid(f"the tensor {name!r:.200} is missing")
             return None
         if tensor.kind.name != "F32" or tensor.shape != (head_dim // 2,):
-            raise self._invalid(f"the tensor {name!r} must hold {head_dim // 2} F32 numbers")
+            raise self._invalid(f"the tensor {name!r:.200} must hold {head_dim // 2} F32 numbers")
         return [_short(float(value)) for value in np.frombuffer(tensor.data, "<f4")]
 
     def checkpoint_name(self, name: str) -> str:
@@ -217,11 +225,11 @@ class Architecture:
         if name in _NAMES:
             return _NAMES[name]
         parts = name.split(".")
-        if len(parts) == 4 and parts[0] == "blk" and parts[1].isdecimal() and parts[3] == "weight":
+        if len(parts) == 4 and parts[0] == "blk" and parts[3] == "weight":
             module = _LAYER_NAMES.get(parts[2])
-            if module is not None:
-                return f"model.layers.{int(parts[1])}.{module}.weight"
-        raise self._unsupported(f"the tensor {name!r} is not part of a {self.name} model")
+            if module is not None and _LAYER.fullmatch(parts[1]):
+                return f"model.layers.{parts[1]}.{module}.weight"
+        raise self._unsupported(f"the tensor {name[:200]!r} is not part of a {self.name} model")
 
     def text(self, key: str) -> str:
         """A required text."""
@@ -237,13 +245,13 @@ class Architecture:
     def _count(self, key: str, default: int | None = None) -> int:
         value = self._file.metadata.get(f"{self.name}.{key}", default)
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31:
-            raise self._invalid(f"{self.name}.{key} is {value!r}, must be a positive number")
+            raise self._invalid(f"{self.name}.{key} is {value!r:.200}, must be a positive number")
         return value
 
     def _number(self, key: str, default: float | None = None) -> float:
         value = self._file.metadata.get(f"{self.name}.{key}", default)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self._invalid(f"{self.name}.{key} is {value!r}, must be a number")
+            raise self._invalid(f"{self.name}.{key} is {value!r:.200}, must be a number")
         return _short(float(value))
 
     def _invalid(self, problem: str) -> ModelLoadError:

@@ -54,6 +54,12 @@ def block_type(number: int, shape: tuple[int, ...], room: int) -> BlockType | No
     return _TYPES.get(number)
 
 
+def type_name(number: int) -> str:
+    """What a person may know a type by that is not supported."""
+    name = _OTHERS.get(number)
+    return f"{number} ({name})" if name else str(number)
+
+
 def _f32(raw: Bytes) -> Floats:
     return raw.view("<f4").astype(np.float32)
 
@@ -173,4 +179,31 @@ _TYPES = {
     36: I2_S,
     142: PQ2_0,
     143: PTQ1_0,
+}
+SUPPORTED = ", ".join(kind.name for kind in _TYPES.values()) + ", Q2_0"
+"""The names of the types, for people."""
+
+# Types of other files that people bring, by ggml's numbers and those of ik_llama.cpp.
+_OTHERS = {
+    3: "Q4_1",
+    6: "Q5_0",
+    7: "Q5_1",
+    10: "Q2_K",
+    11: "Q3_K",
+    12: "Q4_K",
+    13: "Q5_K",
+    16: "IQ2_XXS",
+    17: "IQ2_XS",
+    18: "IQ3_XXS",
+    19: "IQ1_S",
+    20: "IQ4_NL",
+    21: "IQ3_S",
+    22: "IQ2_S",
+    23: "IQ4_XS",
+    29: "IQ1_M",
+    38: "TL1",
+    39: "MXFP4, or TL2",
+    41: "Q1_0",
+    134: "IQ1_BN",
+    135: "IQ2_BN",
 }

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import mmap
 import struct
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sterna_service.errors import ModelLoadError
-from sterna_service.models.gguf.blocks import BlockType, block_type
+from sterna_service.errors import ModelLoadError, Reason
+from sterna_service.models.gguf.blocks import SUPPORTED, BlockType, block_type, type_name
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
@@ -93,7 +94,7 @@ class _Reader:
         for _ in range(value_count):
             key = self._string(_LONGEST_KEY)
             if key in metadata:
-                raise self._invalid(f"the key {key!r} is there twice")
+                raise self._invalid(f"the key {key!r:.200} is there twice")
             metadata[key] = self._value(self._number(4))
         tensors = self._tensors(tensor_count, metadata)
         return GgufFile(self._path, metadata, tensors)
@@ -103,27 +104,34 @@ class _Reader:
         alignment = metadata.get("general.alignment", _DEFAULT_ALIGNMENT)
         whole = isinstance(alignment, int) and not isinstance(alignment, bool)
         if not whole or not 1 <= alignment <= 2**20 or alignment & (alignment - 1):
-            raise self._invalid(f"general.alignment is {alignment!r}, must be a power of two")
+            raise self._invalid(f"general.alignment is {alignment!r:.200}, must be a power of two")
         start = -(-self._at // alignment) * alignment
         ends = sorted(offset for _, _, _, offset in infos)
+        if len({*ends}) != count:
+            # They could be written out many times over.
+            raise self._invalid("two tensors begin at the same place")
         ends.append(max(len(self._data) - start, 0))
         found: dict[str, GgufTensor] = {}
         for name, shape, kind, offset in infos:
             if name in found:
-                raise self._invalid(f"the tensor {name!r} is there twice")
+                raise self._invalid(f"the tensor {name!r:.200} is there twice")
             if offset % alignment:
-                raise self._invalid(f"tensor {name!r}: its offset {offset} is not aligned")
+                raise self._invalid(f"tensor {name!r:.200}: its offset {offset} is not aligned")
             # Some types are told apart only by how much room they have.
-            room = next((end for end in ends if end > offset), offset) - offset
+            after = bisect_right(ends, offset)
+            room = ends[after] - offset if after < len(ends) else 0
             block = block_type(kind, shape, room)
             if block is None:
                 raise ModelLoadError(
-                    f"{self._path}: tensor {name!r} has the type {kind}, which is not known here",
+                    f"{self._path}: tensor {name!r:.200} has the type {type_name(kind)}, which is "
+                    f"not supported; supported: {SUPPORTED}",
+                    Reason.MODEL_UNSUPPORTED,
                 )
             size = block.bytes_of(shape)
             if size is None or size > room:
                 raise self._invalid(
-                    f"tensor {name!r}: {shape} values of {block.name} do not fit in {room} bytes"
+                    f"tensor {name!r:.200}: {shape} values of {block.name} do not fit in {room} "
+                    "bytes"
                 )
             begin = start + offset
             found[name] = GgufTensor(name, shape, block, self._data[begin : begin + size])
@@ -133,10 +141,10 @@ class _Reader:
         name = self._string(_LONGEST_KEY)
         dimensions = self._number(4)
         if not 1 <= dimensions <= _MOST_DIMENSIONS:
-            raise self._invalid(f"tensor {name!r} has {dimensions} dimensions")
+            raise self._invalid(f"tensor {name!r:.200} has {dimensions} dimensions")
         shape = tuple(self._number(10) for _ in range(dimensions))[::-1]
         if not all(1 <= size <= _LARGEST_DIMENSION for size in shape):
-            raise self._invalid(f"tensor {name!r} has the shape {shape}")
+            raise self._invalid(f"tensor {name!r:.200} has the shape {shape}")
         kind, offset = self._number(4), self._number(10)
         return name, shape, kind, offset
 

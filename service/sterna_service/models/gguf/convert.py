@@ -89,7 +89,8 @@ def _convert(path: Path, target: Path) -> None:
         if isinstance(template, str):
             settings["chat_template"] = template
         _write_json(staging / "tokenizer_config.json", settings)
-        vocabulary.tokenizer.save(str(staging / "tokenizer.json"))
+        text = vocabulary.tokenizer.to_str(pretty=True)
+        (staging / "tokenizer.json").write_text(text, encoding="utf-8")
         group = write_weights(file, architecture, staging / "model.safetensors")
         _write_json(staging / "config.json", architecture.config(group=group))
         staging.rename(target)

@@ -73,7 +73,7 @@ class _Reader:
             tokenizer = self._sentence_piece(tokens)
         else:
             raise ModelLoadError(
-                f"{self._path}: tokenizer.ggml.model is {kind!r}; supported: gpt2, llama",
+                f"{self._path}: tokenizer.ggml.model is {kind!r:.200}; supported: gpt2, llama",
                 Reason.MODEL_UNSUPPORTED,
             )
         for special, number in ((True, _CONTROL), (False, _USER_DEFINED)):
@@ -88,10 +88,10 @@ class _Reader:
     def _byte_level(self, tokens: Sequence[str]) -> Tokenizer:
         # Microsoft's file of its 2B model leaves the name out, and is split as Llama 3 is.
         name = self._value("pre", "llama3")
-        pattern = _SPLITS.get(name)
+        pattern = _SPLITS.get(name) if isinstance(name, str) else None
         if pattern is None:
             raise ModelLoadError(
-                f"{self._path}: tokenizer.ggml.pre is {name!r}; supported: "
+                f"{self._path}: tokenizer.ggml.pre is {name!r:.200}; supported: "
                 + ", ".join(sorted(_SPLITS)),
                 Reason.MODEL_UNSUPPORTED,
             )
@@ -162,9 +162,14 @@ class _Reader:
         adds = self._value("add_bos_token", self._value("model") == "llama")
         if bos is not None and adds is True:
             config["add_bos_token"] = True
-            tokenizer.post_processor = TemplateProcessing(
-                single=[bos, "$A"], special_tokens=[(bos, tokenizer.token_to_id(bos))]
-            )
+            try:
+                tokenizer.post_processor = TemplateProcessing(
+                    single=[bos, "$A"], special_tokens=[(bos, tokenizer.token_to_id(bos))]
+                )
+            except ValueError as error:
+                raise self._invalid(
+                    f"its first token {bos[:100]!r} cannot be added to texts ({error})"
+                ) from None
         return config
 
     def _value(self, key: str, default: Any = None) -> Any:

@@ -68,6 +68,13 @@ class _Converter:
 
     def check(self) -> None:
         """Refuses what cannot be converted before anything is written."""
+        for name in self._file.tensors:
+            weight = f"{name.removesuffix('.scale')}.weight"
+            if name.endswith(".scale") and not (_is_linear(weight) and weight in self._tensors):
+                raise ModelLoadError(
+                    f"{self._file.path}: the tensor {name[:200]!r} is the scale of no linear",
+                    Reason.MODEL_UNSUPPORTED,
+                )
         for name, tensor in self._tensors.items():
             self._architecture.checkpoint_name(name)
             if _is_linear(name):
@@ -185,7 +192,8 @@ class _Converter:
             return np.full((rows, groups), scales[0], np.float32)
         by_block = scales.reshape(rows, -1)
         first = np.arange(groups) * self.group // tensor.kind.values
-        return np.ascontiguousarray(by_block[:, first])
+        # The blocks of a group share a scale, but for those that hold zeros only.
+        return np.ascontiguousarray(np.maximum.reduceat(by_block, first, axis=1))
 
     def _unpermuted(self, tensor: GgufTensor, trits: Values, heads: int) -> Values:
         """Rows of a head in halves, where the file has them in pairs."""
@@ -207,7 +215,7 @@ class _Converter:
     def _refuse(
         self, tensor: GgufTensor, problem: str, reason: Reason = Reason.CHECKPOINT_INVALID
     ) -> ModelLoadError:
-        return ModelLoadError(f"{self._file.path}: tensor {tensor.name!r} {problem}", reason)
+        return ModelLoadError(f"{self._file.path}: tensor {tensor.name!r:.200} {problem}", reason)
 
 
 def _is_linear(name: str) -> bool:
