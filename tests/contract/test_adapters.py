@@ -18,6 +18,7 @@ from sterna_service.errors import StartupError
 from tests.support.core import PATIENCE, CoreClient, chat, refusal, running_core
 
 PIRATE = Path(__file__).parents[1] / "data" / "adapters" / "pirate"
+EMBEDDED = Path(__file__).parents[2] / "service/sterna_service/models/embedded"
 OTHER = Path(__file__).parents[1] / "data" / "adapters" / "golden" / "patterns"
 NANO = "sterna/tern-nano"
 QUESTION = "What is the capital of France?"
@@ -97,6 +98,24 @@ async def test_answers_say_which_adapter_gave_them(core: CoreClient) -> None:
     first, *_ = [event async for event in stream]
     assert (first.started.model_id, first.started.adapter_id) == (NANO, "pirate")
     assert (await core.generate(chat(QUESTION))).adapter_id == ""
+
+
+async def test_what_was_loaded_over_the_protocol_ends_with_the_server(home: Path) -> None:
+    """Models and adapters alike: a server starts with what its settings name."""
+    shutil.copytree(EMBEDDED, home / "models" / "someone" / "model")
+    request = model_admin_pb2.LoadModelRequest(model_id="someone/model", make_default=True)
+    async with running_core(CoreOptions(home=home, port=0, threads=1)) as core:
+        await load(core)
+        await core.admin.LoadModel(request, timeout=PATIENCE)
+        assert [each.adapter_id for each in await listed(core)] == ["pirate"]
+    options = CoreOptions(home=home, port=0, threads=1, adapters={"given": "someone/pirate"})
+    async with running_core(options) as core:
+        assert [each.adapter_id for each in await listed(core)] == ["given"]
+        models = model_admin_pb2.ListModelsRequest(state=model_pb2.MODEL_STATE_LOADED)
+        loaded = (await core.admin.ListModels(models, timeout=PATIENCE)).models
+        assert [(each.model_id, each.default_model) for each in loaded] == [(NANO, True)]
+        # What lies in the store is still there, and comes for the first request.
+        assert (await core.generate(chat(QUESTION, model_id="someone/model"))).choices
 
 
 async def test_the_prefix_cache_is_not_shared(core: CoreClient) -> None:

@@ -106,7 +106,7 @@ class Catalogue:
         store = self._store.resolve()
         try:
             target = (store / path).resolve()
-        except (OSError, ValueError):
+        except (OSError, ValueError, RuntimeError):
             # A null character, or a loop of links.
             return None
         if not target.is_relative_to(store):

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sterna_service.errors import Reason, ServiceError, is_disk_full
+from sterna_service.errors import Reason, ServiceError
+from sterna_service.models.disk import disk_explained, disk_refusal
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 _MOST_ATTEMPTS = 5
 _TIMEOUT_SECONDS = 30.0
 _CHUNK_BYTES = 1024 * 1024
-# Of one file, as its repository tells; for one that tells nothing, a limit is needed.
 _LARGEST_FILE = 2**40
+_LONGEST_NAME = 255
+_UNKNOWN_SIZE = -1
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -41,6 +43,7 @@ class RemoteFile:
 
     name: str
     size: int
+    """In bytes; below zero where the hub does not tell it."""
     sha256: str = ""
     """Of the content: large files have it."""
     blob_sha1: str = ""
@@ -105,7 +108,7 @@ class Hub:
             info = api.model_info(
                 source, revision=revision or None, files_metadata=True, timeout=_TIMEOUT_SECONDS
             )
-        return _remote_model(source, info, folder)
+        return remote_model(source, info, folder)
 
     def fetch(
         self,
@@ -124,7 +127,10 @@ class Hub:
             ServiceError: It could not be brought; what came is kept for the next attempt.
             PullCancelledError: Likewise.
         """
-        transfer = _Transfer(file, target, received, cancelled)
+        if file.size < 0:
+            raise _failed(f"{remote.source}: the hub does not tell the size of {file.name}")
+        with disk_explained(remote.source):
+            transfer = _Transfer(file, target, received, cancelled)
         attempts = 0
         while not transfer.complete:
             before = transfer.size
@@ -185,31 +191,36 @@ class _Transfer:
         self._digest = file.digest()
         self.size = 0
         self.complete = False
-        if target.exists():
-            self._read_what_is_there()
+        self._read_what_is_there()
 
     def _read_what_is_there(self) -> None:
+        self._target.touch()
         if self._target.stat().st_size > self.file.size:
             self.start_over()
-            return
         with self._target.open("rb") as stream:
             while chunk := stream.read(_CHUNK_BYTES):
+                self._give_up_if_cancelled()
                 self._digest.update(chunk)
                 self.size += len(chunk)
         self._note()
 
+    def _give_up_if_cancelled(self) -> None:
+        if self._cancelled.is_set():
+            raise PullCancelledError
+
     def start_over(self) -> None:
         """The server sends the file from its beginning."""
-        self._target.unlink(missing_ok=True)
+        self._target.write_bytes(b"")
         self._digest, self.size = self.file.digest(), 0
 
     def take(self, chunk: bytes) -> None:
-        if self._cancelled.is_set():
-            raise PullCancelledError
+        self._give_up_if_cancelled()
         if self.size + len(chunk) > self.file.size:
             self.start_over()
             raise _failed(f"{self.file.name}: the hub sends more bytes than it announced")
-        with self._target.open("ab") as stream:
+        # Where it belongs, whatever an attempt that failed has left behind that place.
+        with self._target.open("r+b") as stream:
+            stream.seek(self.size)
             stream.write(chunk)
         self._digest.update(chunk)
         self.size += len(chunk)
@@ -231,24 +242,38 @@ class _Transfer:
         self._received(self.size)
 
 
-def _remote_model(source: str, info: ModelInfo, folder: str | None) -> RemoteModel:
+def remote_model(source: str, info: ModelInfo, folder: str | None) -> RemoteModel:
+    """What the hub tells of a repository, less what no file here may be called; `folder` as in
+    `Hub.look_up`.
+
+    Raises:
+        ServiceError: It tells what cannot be.
+    """
     files = []
     for sibling in info.siblings or ():
         # What the hub says is not trusted with a path of this machine.
+        if not _can_be_a_name(sibling.rfilename):
+            continue
         path = PurePosixPath(sibling.rfilename)
         # What begins with a dot is hidden, or leads upwards.
         if "\\" in str(path) or any(part.startswith((".", "/")) for part in path.parts):
             continue
         if len(path.parts) > 2 if folder is None else str(path.parent) != (folder or "."):
             continue
-        size = sibling.size or 0
-        if not 0 <= size <= _LARGEST_FILE:
+        size = sibling.size
+        if size is None:
+            size = _UNKNOWN_SIZE
+        elif type(size) is not int or not 0 <= size <= _LARGEST_FILE:
             raise _failed(f"{source}: the hub gives {path.name} a size of {size} bytes")
         sha256 = sibling.lfs.sha256 if sibling.lfs is not None else ""
         files.append(RemoteFile(str(path), size, sha256, "" if sha256 else sibling.blob_id or ""))
     if not _COMMIT.fullmatch(info.sha or ""):
         raise _failed(f"{source}: the hub names no commit")
     return RemoteModel(source, info.sha or "", tuple(files))
+
+
+def _can_be_a_name(text: object) -> bool:
+    return isinstance(text, str) and text.isprintable() and 0 < len(text.encode()) <= _LONGEST_NAME
 
 
 def _failed(message: str) -> ServiceError:
@@ -287,7 +312,7 @@ def _explained(source: str) -> Iterator[None]:
             Reason.SOURCE_NOT_FOUND, f"{source}: {error}", metadata=metadata
         ) from None
     except OSError as error:
-        raise _disk_refusal(source, error) from None
+        raise disk_refusal(source, error) from None
     except Exception as error:
         if not _is_transport_error(error):
             raise
@@ -318,20 +343,6 @@ def _http_refusal(source: str, error: Any) -> ServiceError:
         after = error.response.headers.get("retry-after", "")
         wait = float(after) if after.isdecimal() and len(after) < 6 else None
     return ServiceError(Reason.DOWNLOAD_FAILED, message, metadata=metadata, retry_after=wait)
-
-
-def _disk_refusal(source: str, error: OSError) -> ServiceError:
-    if is_disk_full(error):
-        return ServiceError(
-            Reason.DISK_FULL,
-            f"{source}: the disk is full; make room and pull again, what came is kept",
-            metadata={"source": source},
-        )
-    return ServiceError(
-        Reason.DOWNLOAD_FAILED,
-        f"{source}: {error.strerror or error}",
-        metadata={"source": source},
-    )
 
 
 def _is_transport_error(error: Exception) -> bool:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from sterna_service.engine.adapter import CONFIG_FILE, TENSOR_FILE
 from sterna_service.errors import Reason, ServiceError
-from sterna_service.models.hub import Hub, RemoteFile, RemoteModel
+from sterna_service.models.disk import disk_explained
+from sterna_service.models.hub import Hub, PullCancelledError, RemoteFile, RemoteModel
 from sterna_service.models.store import Store, is_adapter_alone, wanted
 
 
@@ -58,7 +59,7 @@ def pull(
     staging = store.staging(source)
     progress = Progress(source)
     report(progress)
-    with store.exclusive(source):
+    with disk_explained(source), store.exclusive(source):
         remote = hub.look_up(source, revision, folder=None)
         files = _needed(remote)
         _drop_others(staging, remote, files)
@@ -98,6 +99,8 @@ def pull(
             current_file="",
         )
         report(progress)
+        if cancelled.is_set():
+            raise PullCancelledError
         directory = store.install(source, staged, remote.commit)
         shutil.rmtree(staging, ignore_errors=True)
     report(replace(progress, state=PullState.COMPLETED))

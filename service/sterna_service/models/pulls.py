@@ -62,6 +62,7 @@ class Pulls:
                 told = job.progress
                 yield told
                 await asyncio.wait({job.task}, timeout=_REPORT_SECONDS)
+                continue
             news = asyncio.ensure_future(job.news.wait())
             try:
                 await asyncio.wait({job.task, news}, return_when=asyncio.FIRST_COMPLETED)
@@ -85,6 +86,12 @@ class Pulls:
             )
         job.cancelled.set()
         await asyncio.wait({job.task})
+        if not job.task.cancelled() and job.task.exception() is None:
+            raise ServiceError(
+                Reason.PULL_NOT_FOUND,
+                f"the download of {source!r} was complete before it could be stopped",
+                metadata={"source": source},
+            )
 
     async def close(self) -> None:
         """Stops all downloads."""

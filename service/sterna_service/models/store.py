@@ -18,6 +18,7 @@ from sterna_service.encoders.files import (
 )
 from sterna_service.engine.adapter import CONFIG_FILE, TENSOR_FILE
 from sterna_service.errors import ModelLoadError, Reason, ServiceError, invalid
+from sterna_service.models.disk import disk_explained
 from sterna_service.models.manifest import make_manifest
 from sterna_service.models.naming import is_model_id
 
@@ -93,11 +94,23 @@ class Store:
         """Where a model of that id lies, or would.
 
         Raises:
-            ServiceError: It is no id.
+            ServiceError: It is no id, or a link of the store leads elsewhere.
         """
         if not is_model_id(model_id):
             raise invalid("source", "must be ORGANISATION/NAME, for example microsoft/bitnet-2b")
-        return self.path / model_id
+        directory = self.path / model_id
+        try:
+            inside = directory.resolve().is_relative_to(self.path.resolve())
+        except (OSError, RuntimeError):
+            # A loop of links.
+            inside = False
+        if not inside:
+            raise ServiceError(
+                Reason.PATH_FORBIDDEN,
+                f"{directory} leads out of the model store: remove the link, or choose another id",
+                metadata={"path": str(directory)},
+            )
+        return directory
 
     def staging(self, model_id: str) -> Path:
         """Where a model is put together, on the same disk and out of sight."""
@@ -118,7 +131,8 @@ class Store:
             except OSError:
                 raise ServiceError(
                     Reason.DOWNLOAD_FAILED,
-                    f"another process is bringing {model_id} in; wait for it",
+                    f"another process, or another download of this one, is bringing {model_id} in; "
+                    "wait for it",
                     metadata={"source": model_id},
                 ) from None
             mend(self.directory(model_id))
@@ -188,11 +202,12 @@ class Store:
                 f"{checkpoint}: neither a checkpoint nor an adapter: no config.json is in it, "
                 f"and no {CONFIG_FILE}"
             )
-        if self.directory(model_id).exists():
-            raise ModelLoadError(
-                f"the store has a model {model_id} already; choose another id, or remove it first"
-            )
-        with self.exclusive(model_id):
+        with disk_explained(model_id), self.exclusive(model_id):
+            if self.directory(model_id).exists():
+                raise ModelLoadError(
+                    f"the store has a model {model_id} already; choose another id, or remove it "
+                    "first"
+                )
             self.require_space(sum((checkpoint / name).stat().st_size for name in names))
             staging = self.staging(model_id)
             shutil.rmtree(staging, ignore_errors=True)
