@@ -100,6 +100,19 @@ async def test_answers_say_which_adapter_gave_them(core: CoreClient) -> None:
     assert (await core.generate(chat(QUESTION))).adapter_id == ""
 
 
+async def test_an_adapter_leaves_a_model_that_is_not_loaded(home: Path) -> None:
+    options = CoreOptions(
+        home=home, port=0, threads=1, preload=False, adapters={"pirate": "someone/pirate"}
+    )
+    async with running_core(options) as core:
+        assert [each.adapter_id for each in await listed(core)] == ["pirate"]
+        await unload(core)
+        assert await listed(core) == []
+        assert await answer(core)
+        assert await listed(core) == []
+        assert (await refusal(unload(core))).reason == "ADAPTER_NOT_FOUND"
+
+
 async def test_what_was_loaded_over_the_protocol_ends_with_the_server(home: Path) -> None:
     """Models and adapters alike: a server starts with what its settings name."""
     shutil.copytree(EMBEDDED, home / "models" / "someone" / "model")

@@ -31,7 +31,7 @@ class MemoryBudget:
             and slot.state is ModelState.LOADED
             and slot.change is None
             and not slot.resident.active
-            and not slot.settings.pinned
+            and not slot.resident.settings.pinned
         ]
         if not idle:
             raise ServiceError(

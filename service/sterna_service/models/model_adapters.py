@@ -77,7 +77,7 @@ class ModelAdapters:
         """Takes an adapter from its model; running requests finish with it.
 
         Raises:
-            ServiceError: There is no such adapter.
+            ServiceError: There is no such adapter, or a change of the model is running.
         """
         settings = self._settings_of(model_id)
         if all(spec.adapter_id != adapter_id for spec in settings.adapters):
@@ -85,7 +85,7 @@ class ModelAdapters:
         settings = without_adapter(settings, adapter_id)
         slot = self._residency.slot(model_id)
         if slot.resident is None:
-            slot.settings = settings
+            self._residency.remember(model_id, settings)
         else:
             await self._residency.adapt(model_id, slot.resident, settings)
 

@@ -95,9 +95,7 @@ class ModelRegistry:
         slot = self._residency.slot(model_id)
         if slot.resident is not None:
             return slot.resident.settings
-        if slot.was_loaded:
-            return slot.settings
-        return self._first_settings(model_id)
+        return self._first_settings(model_id) if slot.settings is None else slot.settings
 
     def _ids_with_settings(self) -> set[str]:
         first = self.names.first_model_id

@@ -48,6 +48,17 @@ class Residency:
         """How a model stands; one that was never asked for is unloaded."""
         return self._slots.get(model_id) or Slot()
 
+    def remember(self, model_id: str, settings: ModelSettings) -> None:
+        """Notes how a model that is not in memory shall be loaded.
+
+        Raises:
+            ServiceError: It is being loaded already.
+        """
+        slot = self._slots.setdefault(model_id, Slot())
+        if slot.change is not None:
+            raise swap_in_progress(model_id)
+        slot.settings = settings
+
     def states(self) -> dict[str, ModelState]:
         """Every model that was ever asked to load, and how it stands."""
         return {model_id: slot.state for model_id, slot in self._slots.items()}

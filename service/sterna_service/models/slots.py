@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from sterna_service.models.catalogue import ModelSource
@@ -33,7 +33,8 @@ class Slot:
     message: str = ""
     """Why it failed."""
     was_loaded: bool = False
-    settings: ModelSettings = field(default_factory=ModelSettings)
+    settings: ModelSettings | None = None
+    """How it was loaded last, or shall be; None: as the server's options say."""
     resident: Resident | None = None
     change: asyncio.Task[LoadOutcome] | None = None
     """The load or swap that is running."""

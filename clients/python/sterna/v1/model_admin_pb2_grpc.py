@@ -241,7 +241,7 @@ class ModelAdminServiceServicer:
 
     def UnloadAdapter(self, request, context):
         """Takes an adapter out of memory; running requests finish with it. Errors: MODEL_NOT_FOUND,
-        ADAPTER_NOT_FOUND.
+        ADAPTER_NOT_FOUND, SWAP_IN_PROGRESS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

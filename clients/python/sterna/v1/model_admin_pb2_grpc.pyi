@@ -72,7 +72,7 @@ class ModelAdminServiceStub:
     """
     UnloadAdapter: _grpc.UnaryUnaryMultiCallable[_model_admin_pb2.UnloadAdapterRequest, _model_admin_pb2.UnloadAdapterResponse]
     """Takes an adapter out of memory; running requests finish with it. Errors: MODEL_NOT_FOUND,
-    ADAPTER_NOT_FOUND.
+    ADAPTER_NOT_FOUND, SWAP_IN_PROGRESS.
     """
     ListAdapters: _grpc.UnaryUnaryMultiCallable[_model_admin_pb2.ListAdaptersRequest, _model_admin_pb2.ListAdaptersResponse]
     """Lists the adapters of a model, by id. Error: MODEL_NOT_FOUND."""
@@ -139,7 +139,7 @@ class ModelAdminServiceAsyncStub(ModelAdminServiceStub):
     """
     UnloadAdapter: _aio.UnaryUnaryMultiCallable[_model_admin_pb2.UnloadAdapterRequest, _model_admin_pb2.UnloadAdapterResponse]  # type: ignore[assignment]
     """Takes an adapter out of memory; running requests finish with it. Errors: MODEL_NOT_FOUND,
-    ADAPTER_NOT_FOUND.
+    ADAPTER_NOT_FOUND, SWAP_IN_PROGRESS.
     """
     ListAdapters: _aio.UnaryUnaryMultiCallable[_model_admin_pb2.ListAdaptersRequest, _model_admin_pb2.ListAdaptersResponse]  # type: ignore[assignment]
     """Lists the adapters of a model, by id. Error: MODEL_NOT_FOUND."""
@@ -275,7 +275,7 @@ class ModelAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_admin_pb2.UnloadAdapterResponse, _abc.Awaitable[_model_admin_pb2.UnloadAdapterResponse]]:
         """Takes an adapter out of memory; running requests finish with it. Errors: MODEL_NOT_FOUND,
-        ADAPTER_NOT_FOUND.
+        ADAPTER_NOT_FOUND, SWAP_IN_PROGRESS.
         """
 
     @_abc_1.abstractmethod
