@@ -163,6 +163,13 @@ async def test_models_list_their_adapters(core: CoreClient) -> None:
     assert (await model(core)).memory_bytes == before
 
 
+async def test_adapters_that_are_loaded_at_the_same_time_all_stay(core: CoreClient) -> None:
+    await asyncio.gather(*(load(core, adapter_id=name) for name in "abcd"))
+    assert [adapter.adapter_id for adapter in await listed(core)] == list("abcd")
+    await asyncio.gather(*(unload(core, name) for name in "abc"), load(core, adapter_id="e"))
+    assert [adapter.adapter_id for adapter in await listed(core)] == ["d", "e"]
+
+
 async def test_running_requests_finish_with_an_adapter_that_leaves(core: CoreClient) -> None:
     await load(core)
     spec = chat(QUESTION, sampling=GREEDY, adapter_id="pirate")
@@ -333,6 +340,18 @@ async def test_adapters_at_the_start(home: Path) -> None:
         assert "matey" in await answer(core)
         assert [adapter.adapter_id for adapter in await listed(core)] == ["own", "pirate"]
         assert "matey" not in await answer(core, adapter_id="none")
+
+
+async def test_an_adapter_leaves_before_its_model_was_ever_loaded(home: Path) -> None:
+    options = CoreOptions(
+        home=home, port=0, threads=2, adapters={"pirate": "someone/pirate"}, preload=False
+    )
+    async with running_core(options) as core:
+        await unload(core)
+        assert await listed(core) == []
+        assert (await refusal(answer(core, adapter_id="pirate"))).reason == "ADAPTER_NOT_FOUND"
+        assert "matey" not in await answer(core)
+        assert await listed(core) == []
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,28 @@ async def test_a_request_says_how_long_its_model_stays(core: CoreClient) -> None
     await eventually(gone)
 
 
+async def test_requests_wait_for_an_idle_model_that_is_just_leaving(core: CoreClient) -> None:
+    async def client() -> list[str]:
+        spec = chat(QUESTION, model_id="org/one", keep_alive=duration_pb2.Duration())
+        return [(await core.generate(spec)).choices[0].text for _ in range(15)]
+
+    assert await asyncio.gather(client(), client()) == [[ANSWER] * 15] * 2
+
+
+async def test_who_waits_for_a_model_is_told_that_the_server_stops(home: Path) -> None:
+    async with running_core(CoreOptions(home=home, port=0)) as core:
+        asking = [asyncio.create_task(ask(core, "org/one")) for _ in range(3)]
+
+        async def loads() -> bool:
+            return (await states(core))["org/one"] != model_pb2.MODEL_STATE_UNLOADED
+
+        await eventually(loads)
+        stopping = asyncio.create_task(core.core.stop(grace_seconds=0.0))
+        for each in asking:
+            assert (await refusal(each)).reason == "SERVER_DRAINING"
+        await stopping
+
+
 async def test_a_pinned_model_stays(core: CoreClient) -> None:
     await load(core, "org/one", keep_alive=duration_pb2.Duration(nanos=50_000_000), pinned=True)
     await asyncio.sleep(0.3)

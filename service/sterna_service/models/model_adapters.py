@@ -68,9 +68,10 @@ class ModelAdapters:
                 f"the model {model_id} is not loaded: load it before its adapters",
                 metadata={"model": model_id},
             )
-        settings = with_adapter(resident.settings, spec)
         # Read again even if it is there: its files may have changed.
-        await self._residency.adapt(model_id, resident, settings, afresh=spec.adapter_id)
+        await self._residency.adapt(
+            model_id, resident, lambda now: with_adapter(now, spec), afresh=spec.adapter_id
+        )
         return AdapterRecord(model_id, spec, resident.adapters[spec.adapter_id])
 
     async def unload(self, model_id: str, adapter_id: str) -> None:
@@ -82,12 +83,13 @@ class ModelAdapters:
         settings = self._settings_of(model_id)
         if all(spec.adapter_id != adapter_id for spec in settings.adapters):
             raise self._missing(model_id, adapter_id)
-        settings = without_adapter(settings, adapter_id)
-        slot = self._residency.slot(model_id)
-        if slot.resident is None:
-            self._residency.remember(model_id, settings)
+        resident = self._residency.slot(model_id).resident
+        if resident is None:
+            self._residency.remember(model_id, without_adapter(settings, adapter_id))
         else:
-            await self._residency.adapt(model_id, slot.resident, settings)
+            await self._residency.adapt(
+                model_id, resident, lambda now: without_adapter(now, adapter_id)
+            )
 
     def records(self, model_id: str) -> list[AdapterRecord]:
         """The adapters of a model, by id."""

@@ -52,6 +52,15 @@ def still_loading(model_id: str) -> ServiceError:
     )
 
 
+def stopping() -> ServiceError:
+    """Nothing is loaded any more."""
+    return ServiceError(
+        Reason.SERVER_DRAINING,
+        "the server is stopping; ask another one, or try again in a moment",
+        retry_after=_LOADING_RETRY_SECONDS,
+    )
+
+
 def swap_in_progress(model_id: str) -> ServiceError:
     """Another change of the model is running."""
     return ServiceError(

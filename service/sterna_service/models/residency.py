@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from sterna_service.errors import ModelLoadError, ServiceError
@@ -16,7 +16,12 @@ from sterna_service.models.events import EventLog
 from sterna_service.models.journal import Journal, LoadObserver
 from sterna_service.models.loading import ModelLoader, weights_on_disk
 from sterna_service.models.memory import release_memory
-from sterna_service.models.refusals import not_loaded, still_loading, swap_in_progress
+from sterna_service.models.refusals import (
+    not_loaded,
+    still_loading,
+    stopping,
+    swap_in_progress,
+)
 from sterna_service.models.resident import (
     FOR_GOOD,
     Lease,
@@ -43,6 +48,7 @@ class Residency:
         self._slots: dict[str, Slot] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._loading = asyncio.Lock()
+        self._closed = False
 
     def slot(self, model_id: str) -> Slot:
         """How a model stands; one that was never asked for is unloaded."""
@@ -80,21 +86,24 @@ class Residency:
         when it succeeds, requests that run on the old one get `drain_seconds` to finish.
 
         Raises:
-            ServiceError: A change of this model is running, or there is too little memory.
+            ServiceError: A change of this model is running, there is too little memory, or the
+                server stops.
             ModelLoadError: The model cannot be used; its slot says why from then on.
         """
+        if self._closed:
+            raise stopping()
         slot = self._slots.setdefault(source.model_id, Slot(source))
         if slot.change is not None or slot.state is ModelState.UNLOADING:
             raise swap_in_progress(source.model_id)
         resident = slot.resident
         if resident is not None and resident.settings.computes_alike(settings):
             if settings.adapters != resident.settings.adapters:
-                await self.adapt(source.model_id, resident, settings)
+                await self.adapt(source.model_id, resident, lambda _: settings)
                 return LoadOutcome(resident.model, recompiled=False, already_loaded=False)
             resident.settings = slot.settings = settings
             self._watch_idleness(source.model_id, resident)
             return LoadOutcome(resident.model, recompiled=False, already_loaded=True)
-        return await asyncio.shield(
+        return await self._outcome(
             self._begin(source, slot, settings, drain_seconds, on_demand=False)
         )
 
@@ -108,6 +117,8 @@ class Residency:
         """
         model_id = source.model_id
         while True:
+            if self._closed:
+                raise stopping()
             slot = self.slot(model_id)
             if slot.resident is not None and slot.state is ModelState.LOADED:
                 return Lease(slot.resident, lambda idle: self._watch_idleness(model_id, idle))
@@ -115,6 +126,9 @@ class Residency:
                 if not slot.on_demand:
                     raise still_loading(model_id)
                 await self._await_change(slot.change)
+                continue
+            if slot.leaving is not None and autoload is not None:
+                await asyncio.wait([slot.leaving])
                 continue
             if slot.state is ModelState.UNLOADING or autoload is None or slot.rests:
                 raise not_loaded(model_id, slot.message, [each.model_id for each in self.loaded()])
@@ -145,6 +159,7 @@ class Residency:
 
     async def close(self) -> None:
         """Unloads everything; running requests fail."""
+        self._closed = True
         changes = [slot.change for slot in self._slots.values() if slot.change is not None]
         tasks = [*changes, *self._retiring]
         for task in tasks:
@@ -216,12 +231,18 @@ class Residency:
         return LoadOutcome(model, recompiled=model.packed_now, already_loaded=False)
 
     async def adapt(
-        self, model_id: str, resident: Resident, settings: ModelSettings, *, afresh: str = ""
+        self,
+        model_id: str,
+        resident: Resident,
+        change: Callable[[ModelSettings], ModelSettings],
+        *,
+        afresh: str = "",
     ) -> None:
-        """Changes which adapters a loaded model has; those that `settings` keep alike stay, but the
+        """Changes which adapters a loaded model has; those that `change` leaves alike stay, but the
         one that is to be read `afresh`.
 
-        Running requests finish with theirs.
+        Running requests finish with theirs. Changes that come together are made in turn, each to
+        what the one before it left.
 
         Raises:
             ServiceError: One cannot be used, or there is too little memory; nothing has changed.
@@ -232,14 +253,16 @@ class Residency:
             async with self._loading:
                 before = resident.adapters
                 kept = {id: each for id, each in before.items() if id != afresh}
-                adapters = await open_adapters(resident.model, settings.adapters, kept)
+                wanted = change(resident.settings).adapters
+                adapters = await open_adapters(resident.model, wanted, kept)
                 fresh = [each for id, each in adapters.items() if before.get(id) is not each]
                 await self.make_room(model_id, sum(each.memory_bytes for each in fresh))
                 slot = self.slot(model_id)
                 if slot.resident is not resident or slot.state is not ModelState.LOADED:
                     raise swap_in_progress(model_id)
                 resident.adapters = adapters
-                resident.settings = slot.settings = settings
+                # What else was set meanwhile stays.
+                resident.settings = slot.settings = change(resident.settings)
         finally:
             resident.leave()
             self._watch_idleness(model_id, resident)
@@ -252,9 +275,15 @@ class Residency:
             ServiceError: There is no room, and nobody who may leave.
         """
         while (other := self._budget.next_to_leave(self._slots, model_id, needed)) is not None:
-            slot = self._slots[other]
-            slot.state = ModelState.UNLOADING
-            await self._unload(other, slot, 0.0, f"it made room for {model_id}")
+            await asyncio.shield(
+                self._let_go(other, self._slots[other], f"it made room for {model_id}")
+            )
+
+    def _let_go(self, model_id: str, slot: Slot, message: str) -> asyncio.Task[None]:
+        """Takes a model out of memory that nobody uses."""
+        slot.state = ModelState.UNLOADING
+        slot.leaving = self._keep(self._unload(model_id, slot, 0.0, message))
+        return slot.leaving
 
     async def _unload(self, model_id: str, slot: Slot, drain_seconds: float, message: str) -> None:
         resident = slot.resident
@@ -262,7 +291,7 @@ class Residency:
         try:
             await self._retire(resident, drain_seconds, message)
         finally:
-            slot.resident = None
+            slot.resident = slot.leaving = None
             self._keep(asyncio.to_thread(release_memory))
             slot.state = ModelState.UNLOADED
             self._journal.adapters_changed(model_id, resident.adapters, {})
@@ -301,8 +330,7 @@ class Residency:
         slot = self.slot(model_id)
         loaded = slot.resident is resident and slot.state is ModelState.LOADED
         if loaded and slot.change is None and not resident.active:
-            slot.state = ModelState.UNLOADING
-            self._keep(self._unload(model_id, slot, 0.0, "nobody asked it for long"))
+            self._let_go(model_id, slot, "nobody asked it for long")
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Runs work that nobody waits for; the loop itself holds tasks only weakly."""
@@ -313,7 +341,15 @@ class Residency:
 
     async def _await_change(self, change: asyncio.Task[LoadOutcome]) -> None:
         try:
-            await asyncio.shield(change)
+            await self._outcome(change)
         except ModelLoadError:
             # The slot says why, in the words of a refusal.
             return
+
+    async def _outcome(self, change: asyncio.Task[LoadOutcome]) -> LoadOutcome:
+        """What a load came to, which goes on when its caller leaves."""
+        await asyncio.wait([change])
+        if change.cancelled():
+            # Nobody but `close` cancels a load.
+            raise stopping()
+        return change.result()
