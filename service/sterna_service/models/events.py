@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -119,23 +120,22 @@ class EventLog:
 
     async def watch(
         self, after: int | None, kinds: Collection[EventKind], heartbeat_seconds: float
-    ) -> AsyncIterator[ServerEvent | None]:
+    ) -> AsyncGenerator[ServerEvent | None]:
         """Events as they come, until the caller leaves or the log is closed; None is a heartbeat.
 
         The first item is a heartbeat, so that a watcher knows that it misses nothing from now on.
         Those after revision `after` come before new ones; 0 means all that are kept, None none.
-        `kinds` that are empty stand for all.
+        `kinds` that are empty stand for all. Iterate it inside `contextlib.aclosing`.
 
         Raises:
             ServiceError: Events after that revision have been dropped.
         """
         seen = self._start(after)
+        self._check(seen)
         yield None
         while True:
             news = self._news
-            for event in list(self._kept):
-                if event.revision <= seen:
-                    continue
+            for event in self._after(seen):
                 seen = event.revision
                 if not kinds or event.kind in kinds:
                     yield event
@@ -149,18 +149,37 @@ class EventLog:
             except TimeoutError:
                 yield None
 
+    @property
+    def _oldest(self) -> int:
+        return self._kept[0].revision if self._kept else self.revision + 1
+
     def _start(self, after: int | None) -> int:
         if after is None:
             return self.revision
-        oldest = self._kept[0].revision if self._kept else self.revision + 1
         if after == 0:
-            return oldest - 1
+            return self._oldest - 1
         # A revision of the future is one of another server, or of a clock that was set back.
-        if not oldest - 1 <= after <= self.revision:
-            raise ServiceError(
-                Reason.REVISION_COMPACTED,
-                f"the events after revision {after} are no longer kept; the oldest kept one is "
-                f"{oldest}: list the models, then watch without after_revision",
-                metadata={"oldest_revision": str(oldest)},
-            )
+        if after > self.revision:
+            raise self._compacted(after)
         return after
+
+    def _check(self, seen: int) -> None:
+        """Raises `ServiceError` when events after a revision have been dropped: the watcher is too
+        slow, or came too late."""
+        if seen < self._oldest - 1:
+            raise self._compacted(seen)
+
+    def _after(self, seen: int) -> list[ServerEvent]:
+        """The events after a revision, oldest first. Raises as `_check`."""
+        self._check(seen)
+        # From the end: most watchers have seen all but the latest.
+        new = itertools.takewhile(lambda event: event.revision > seen, reversed(self._kept))
+        return list(new)[::-1]
+
+    def _compacted(self, after: int) -> ServiceError:
+        return ServiceError(
+            Reason.REVISION_COMPACTED,
+            f"the events after revision {after} are no longer kept; the oldest kept one is "
+            f"{self._oldest}: list the models, then watch without after_revision",
+            metadata={"oldest_revision": str(self._oldest)},
+        )

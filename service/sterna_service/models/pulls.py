@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from sterna_service.errors import Reason, ServiceError
@@ -42,10 +42,11 @@ class Pulls:
         """How far each download is, oldest first."""
         return [job.progress for job in self._jobs.values()]
 
-    async def pull(self, source: str, revision: str) -> AsyncIterator[Progress]:
+    async def pull(self, source: str, revision: str) -> AsyncGenerator[Progress]:
         """Starts a download, or attaches to the one that runs, and tells how far it is.
 
-        The last report is the completed one. Leaving does not stop the download.
+        The last report is the completed one. Leaving does not stop the download. Iterate it inside
+        `contextlib.aclosing`.
 
         Raises:
             ServiceError: It failed, or was cancelled.

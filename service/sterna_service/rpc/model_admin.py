@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import time
@@ -209,17 +210,18 @@ class ModelAdminServicer(
         self, request: model_admin_pb2.PullModelRequest, context: Context
     ) -> AsyncGenerator[model_admin_pb2.PullModelResponse]:
         source, revision = pull_source(request)
-        async for progress in self._pulls.pull(source, revision):
-            response = model_admin_pb2.PullModelResponse(pull=pull_message(progress))
-            if progress.state is PullState.COMPLETED:
-                await self._models.events.settle()
-                adapter = await self._models.stored_adapter(source)
-                if adapter is not None:
-                    response.adapter.CopyFrom(stored_adapter_message(adapter))
-                else:
-                    record = await self._models.record(source)
-                    response.model.CopyFrom(model_message(record))
-            yield response
+        async with contextlib.aclosing(self._pulls.pull(source, revision)) as reports:
+            async for progress in reports:
+                response = model_admin_pb2.PullModelResponse(pull=pull_message(progress))
+                if progress.state is PullState.COMPLETED:
+                    await self._models.events.settle()
+                    adapter = await self._models.stored_adapter(source)
+                    if adapter is not None:
+                        response.adapter.CopyFrom(stored_adapter_message(adapter))
+                    else:
+                        record = await self._models.record(source)
+                        response.model.CopyFrom(model_message(record))
+                yield response
 
     async def ListPulls(
         self, request: model_admin_pb2.ListPullsRequest, context: Context
@@ -245,12 +247,14 @@ class ModelAdminServicer(
     ) -> AsyncGenerator[model_admin_pb2.WatchEventsResponse]:
         wanted = watch(request)
         log = self._models.events
-        async for event in log.watch(wanted.after, wanted.kinds, wanted.heartbeat_seconds):
-            if event is None:
-                beat = model_admin_pb2.Heartbeat(revision=log.revision)
-                yield model_admin_pb2.WatchEventsResponse(heartbeat=beat)
-            else:
-                yield model_admin_pb2.WatchEventsResponse(event=event_message(event))
+        watching = log.watch(wanted.after, wanted.kinds, wanted.heartbeat_seconds)
+        async with contextlib.aclosing(watching) as events:
+            async for event in events:
+                if event is None:
+                    beat = model_admin_pb2.Heartbeat(revision=log.revision)
+                    yield model_admin_pb2.WatchEventsResponse(heartbeat=beat)
+                else:
+                    yield model_admin_pb2.WatchEventsResponse(event=event_message(event))
 
     def _state(self) -> server_status_pb2.ServerState:
         if self._book.draining:
