@@ -89,4 +89,8 @@ async def _read(response: httpx.Response) -> str:
         body += piece
         if len(body) > _LARGEST_PAGE:
             raise PageRefusedError(f"larger than {_LARGEST_PAGE} bytes")
-    return body.decode(response.charset_encoding or "utf-8", errors="replace")
+    try:
+        return body.decode(response.charset_encoding or "utf-8", errors="replace")
+    except LookupError:
+        # Its server names an encoding that there is not.
+        return body.decode("utf-8", errors="replace")

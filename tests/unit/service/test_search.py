@@ -84,6 +84,12 @@ async def test_a_page_is_fetched(web: WebServer) -> None:
     assert await fetcher.fetch(f"{web.url}/to") == "Grüße"
 
 
+@pytest.mark.parametrize("charset", ["no-such-code", "hex"])
+async def test_a_page_in_an_encoding_that_there_is_not(web: WebServer, charset: str) -> None:
+    web.pages["/a"] = Page("Grüße".encode(), f"text/plain; charset={charset}")
+    assert await PageFetcher(allow_private=True).fetch(f"{web.url}/a") == "Grüße"
+
+
 async def test_private_addresses_are_not_connected_to(web: WebServer) -> None:
     web.pages["/a"] = Page(b"secret")
     port = web.url.rsplit(":", 1)[1]
