@@ -121,6 +121,7 @@ class Dialogue:
     async def _read(self, inputs: AsyncIterator[DialogueInput]) -> None:
         async with contextlib.aclosing(self._timely(inputs)) as timely:
             async for each in timely:
+                await self._outbox.ready()
                 match each:
                     case DialogueConfig():
                         await self._reconfigure(each)

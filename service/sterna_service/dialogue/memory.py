@@ -11,6 +11,8 @@ from sterna_service.inference.sessions import Sessions
 from sterna_service.inference.spec import Message
 
 MOST_MESSAGES = 2000
+MOST_CHARACTERS = 4 * 1024 * 1024
+"""Of all messages of a conversation together; no context window holds so many."""
 _INSTRUCTIONS = ("system", "developer")
 # Seconds between tries while another call uses the stored conversation.
 _BUSY_DELAYS = (0.05, 0.2, 0.5, 1.0)
@@ -53,6 +55,11 @@ class Memory:
         count = len(self._final) + len(self._said) + len(self._waiting)
         if count >= MOST_MESSAGES:
             raise out_of_range("message", f"at most {MOST_MESSAGES} in a conversation", count + 1)
+        held = (*self._final, *self._said, *self._waiting, message)
+        size = sum(len(each.content) for each in held)
+        if size > MOST_CHARACTERS:
+            limit = f"at most {MOST_CHARACTERS} characters in a conversation, all messages together"
+            raise out_of_range("message", limit, size)
         last = self._waiting[-1] if len(self._waiting) > self._asked else None
         if last is not None and last.role == message.role == "user":
             # Somebody who goes on before the answer begins: one turn to the model.

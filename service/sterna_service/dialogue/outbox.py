@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 # Audio that waits for a slow client; synthesis pauses beyond it. Twenty seconds of raw samples.
 MOST_WAITING_BYTES = 1024 * 1024
+# Events that wait for a slow client; no more of what it sends is taken beyond them.
+MOST_WAITING_EVENTS = 500
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Outbox(Generic[T]):
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self._taken = asyncio.Event()
 
     def put(self, item: T) -> None:
         """Adds an event that is no audio."""
@@ -48,23 +51,32 @@ class Outbox(Generic[T]):
         self._count(len(part.data))
         self._changed.set()
 
+    async def ready(self) -> None:
+        """Returns when the reader is not far behind."""
+        while len(self._items) >= MOST_WAITING_EVENTS and not self._closed:
+            self._taken.clear()
+            await self._taken.wait()
+
     def drop_audio(self) -> None:
         """Takes back the audio that was not read yet."""
         self._items = collections.deque(
             item for item in self._items if not isinstance(item, _Waiting)
         )
         self._count(-self._bytes)
+        self._taken.set()
 
     def close(self, error: BaseException | None = None) -> None:
         """Nothing more comes; after what is there, `error` is raised."""
         self._closed, self._error = True, self._error or error
         self._changed.set()
+        self._taken.set()
 
     async def read(self) -> AsyncGenerator[T | AudioPart]:
         """Everything, in order, until the outbox is closed. Raises the error it was closed with."""
         while True:
             while self._items:
                 item = self._items.popleft()
+                self._taken.set()
                 if isinstance(item, _Waiting):
                     self._count(-len(item.part.data))
                     item.on_read(item.part)

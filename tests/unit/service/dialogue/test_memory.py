@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from sterna_service.dialogue.memory import MOST_MESSAGES, Memory, shortened
+from sterna_service.dialogue.memory import MOST_CHARACTERS, MOST_MESSAGES, Memory, shortened
 from sterna_service.errors import ServiceError
 from sterna_service.inference.sessions import Sessions
 from sterna_service.inference.spec import Message
@@ -55,6 +55,17 @@ async def test_what_is_said_before_the_answer_is_one_turn(sessions: Sessions) ->
     memory.add(user("and ice"))
     memory.answered("Here.")
     assert texts(await memory.prompt([])) == ["I want\na fish", "Here.", "and ice"]
+
+
+async def test_a_conversation_has_a_size(sessions: Sessions) -> None:
+    memory = Memory(sessions, "", [])
+    # Messages that follow each other become one, so that their number alone bounds nothing.
+    for _ in range(4):
+        memory.add(user("x" * (MOST_CHARACTERS // 4 - 1)))
+    with pytest.raises(ServiceError) as caught:
+        memory.add(user("xx"))
+    assert str(MOST_CHARACTERS) in caught.value.message
+    assert len(await memory.prompt([])) == 1
 
 
 async def test_an_answer_is_cut_to_what_was_heard(sessions: Sessions) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from sterna_service.dialogue.outbox import MOST_WAITING_BYTES, Outbox
+from sterna_service.dialogue.outbox import MOST_WAITING_BYTES, MOST_WAITING_EVENTS, Outbox
 from sterna_service.speech.merging import merged
 from sterna_service.speech.types import AudioPart
 
@@ -34,6 +34,26 @@ async def test_audio_waits_for_a_slow_reader() -> None:
     outbox.put("texts do not wait")
     reading = outbox.read()
     await anext(reading)
+    await waiting
+    await reading.aclose()
+
+
+async def test_what_a_client_sends_waits_until_it_reads() -> None:
+    outbox: Outbox[int] = Outbox()
+    for number in range(MOST_WAITING_EVENTS - 1):
+        outbox.put(number)
+    await outbox.ready()
+    outbox.put(-1)
+    waiting = asyncio.create_task(outbox.ready())
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    reading = outbox.read()
+    await anext(reading)
+    await waiting
+    outbox.put(-2)
+    waiting = asyncio.create_task(outbox.ready())
+    await asyncio.sleep(0)
+    outbox.close()
     await waiting
     await reading.aclose()
 
