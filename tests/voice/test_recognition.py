@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -10,6 +12,14 @@ import pytest
 
 from sterna.v1 import audio_pb2, recognition_pb2, speech_pb2
 from sterna_service.models.events import EventKind
+from sterna_service.speech import listening
+from sterna_service.speech.types import (
+    LiveFormat,
+    RecognitionDone,
+    RecognitionRequest,
+    RecognitionStarted,
+    Segment,
+)
 from tests.support.core import Refusal, refusal
 from tests.support.speech import (
     CONTAINERS,
@@ -112,6 +122,48 @@ async def test_live_audio_brings_activity_and_a_segment_per_utterance(live: Live
     assert "seven" in events[-1].done.text
     duration = events[-1].done.audio_duration.ToTimedelta().total_seconds()
     assert duration == pytest.approx(len(audio) / 16_000, abs=0.05)
+
+
+async def test_a_client_that_reads_nothing_holds_up_nobody(live: Live) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield wav(spoken([7, 3, 1]))
+
+    events = live.speech.recognition.transcribe(RecognitionRequest(language="en"), parts())
+    async with contextlib.aclosing(events):
+        assert isinstance(await anext(events), RecognitionStarted)
+        assert (await transcribe(live, wav(spoken([7, 3, 1])))).text == "seven three one"
+        last = [event async for event in events][-1]
+    assert isinstance(last, RecognitionDone)
+    assert last.text == "seven three one"
+
+
+async def test_live_audio_waits_for_a_recogniser_that_is_behind(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "_MOST_WAITING_SECONDS", 2.0)
+    taken = 0
+
+    async def parts() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for _ in range(20):
+            taken += 1
+            # An utterance, and silence that ends it: about a second and a half.
+            yield spoken([7], pause=0.7)
+
+    worker = live.speech.recognizer
+    request = RecognitionRequest(language="en")
+    heard = live.speech.recognition.listen(request, LiveFormat(sample_rate=8000), parts())
+    async with contextlib.aclosing(heard) as events:
+        assert isinstance(await anext(events), RecognitionStarted)
+        # Somebody else's turn: what is heard cannot be recognised meanwhile.
+        async with worker.turn(await worker.running()):
+            begun = [await anext(events) for _ in range(3)]
+            await asyncio.sleep(1.0)
+            assert taken < 10
+        rest = [event async for event in events]
+    texts = [event.text for event in (*begun, *rest) if isinstance(event, Segment)]
+    assert taken == 20
+    assert len(texts) == 20
 
 
 @pytest.mark.parametrize(

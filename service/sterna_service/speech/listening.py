@@ -24,6 +24,8 @@ from sterna_service.speech.worker import Place, Session
 
 # Live audio is looked at in parts of this many seconds, so that messages of any size do.
 _LIVE_SECONDS = 0.25
+# Of what was heard, so much may wait to be recognised; the client is not read from beyond it.
+_MOST_WAITING_SECONDS = 60.0
 
 
 class LiveMark(Enum):
@@ -46,6 +48,8 @@ class Listening:
         self._place = place
         self._block = int(live.sample_rate * _LIVE_SECONDS) * live.channels * 2
         self._due = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
         self._ended = False
         self._duration = 0.0
         self._texts: list[str] = []
@@ -80,6 +84,7 @@ class Listening:
                     yield event
                 continue
             for begin in range(0, len(part), self._block):
+                await self._room.wait()
                 block = part[begin : begin + self._block]
                 for event in self._noted(await self._session.ask_now("live_feed", data=block)):
                     yield event
@@ -92,6 +97,8 @@ class Listening:
         self._duration = answer.header["duration"]
         if answer.header["due"]:
             self._due.set()
+        if answer.header["waiting"] > _MOST_WAITING_SECONDS:
+            self._room.clear()
         return [
             Activity(fields["began"], fields["offset"]) for _, fields in answer.header["events"]
         ]
@@ -111,6 +118,7 @@ class Listening:
                             if isinstance(event, Segment):
                                 self._texts.append(event.text)
                             yield event
+            self._room.set()
             if last:
                 return
 

@@ -17,13 +17,15 @@ class _End:
     """One source is at its end."""
 
 
-async def merged(*sources: AsyncGenerator[T]) -> AsyncGenerator[T]:
+async def merged(
+    *sources: AsyncGenerator[T], most_waiting: int = _MOST_WAITING
+) -> AsyncGenerator[T]:
     """What the sources yield, in the order in which it comes, until all are at their end.
 
-    The first error ends all. Iterate it inside `contextlib.aclosing`: closing it closes the
-    sources.
+    The sources wait while `most_waiting` items do; with 0 they never wait. The first error ends
+    all. Iterate it inside `contextlib.aclosing`: closing it closes the sources.
     """
-    items: asyncio.Queue[T | _End | BaseException] = asyncio.Queue(_MOST_WAITING)
+    items: asyncio.Queue[T | _End | BaseException] = asyncio.Queue(most_waiting)
 
     async def run(source: AsyncGenerator[T]) -> None:
         try:

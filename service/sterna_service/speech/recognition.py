@@ -11,6 +11,7 @@ from typing import Any
 
 from sterna_service.errors import Reason, ServiceError, out_of_range
 from sterna_service.speech.listening import Listening, LivePart, segment_of
+from sterna_service.speech.merging import merged
 from sterna_service.speech.models import SpeechModel, SpeechModels
 from sterna_service.speech.options import SpeechOptions
 from sterna_service.speech.types import (
@@ -54,16 +55,11 @@ class Recognition:
         self._worker.check_room()
         with Upload(self._options.max_audio_bytes) as upload:
             await upload.fill(parts, self._options.upload_idle_seconds)
-            with self._worker.place():
-                async with (
-                    self._recording,
-                    self._worker.session() as session,
-                    contextlib.aclosing(
-                        self._recognized(session, model, request, upload)
-                    ) as events,
-                ):
-                    async for event in events:
-                        yield event
+            # However slowly its client takes the events, the next recording has its turn.
+            events = merged(self._in_turn(model, request, upload), most_waiting=0)
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    yield event
 
     @property
     def listening(self) -> int:
@@ -146,6 +142,18 @@ class Recognition:
             compute_type=self._options.recognition_compute_type,
             threads=self._worker.threads,
         )
+
+    async def _in_turn(
+        self, model: SpeechModel, request: RecognitionRequest, upload: Upload
+    ) -> AsyncGenerator[RecognitionEvent]:
+        with self._worker.place():
+            async with (
+                self._recording,
+                self._worker.session() as session,
+                contextlib.aclosing(self._recognized(session, model, request, upload)) as events,
+            ):
+                async for event in events:
+                    yield event
 
     async def _recognized(
         self, session: Session, model: SpeechModel, request: RecognitionRequest, upload: Upload

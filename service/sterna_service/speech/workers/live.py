@@ -119,6 +119,11 @@ class LiveStream:
         )
         return bool(self._parts) or interim
 
+    @property
+    def waiting(self) -> float:
+        """Seconds of audio that were heard and are still to be recognised for good."""
+        return sum(len(part.audio) for part in tuple(self._parts)) / RATE
+
     def feed(self, data: bytes) -> Iterator[Event]:
         """Takes samples; yields the voice activity in them."""
         data = self._odd + data

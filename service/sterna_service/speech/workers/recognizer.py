@@ -11,7 +11,7 @@ from faster_whisper import WhisperModel
 from numpy.typing import NDArray
 
 from sterna_service.speech.workers.decode import decode
-from sterna_service.speech.workers.live import LiveStream
+from sterna_service.speech.workers.live import Event, LiveStream
 from sterna_service.speech.workers.sample import check_sample
 from sterna_service.speech.workers.serve import Call, Operation, WorkerError
 
@@ -95,23 +95,19 @@ class Recognizer:
     def live_feed(self, call: Call) -> dict[str, Any]:
         """Takes raw audio; tells what happened in it, and whether to recognise something now."""
         live = self._live.get(call.stream)
-        if live is None:  # it was closed meanwhile
-            return {"events": [], "due": False, "duration": 0.0}
-        return {"events": list(live.feed(call.data)), "due": live.due, "duration": live.seconds}
+        return _heard(live, [] if live is None else list(live.feed(call.data)))
 
     def live_commit(self, call: Call) -> dict[str, Any]:
         """Ends the utterance in progress; with `end`, the audio, too."""
         live = self._live.get(call.stream)
         if live is None:
-            return {"events": [], "due": False, "duration": 0.0}
-        events = live.finish() if call.header.get("end") else live.commit()
-        return {"events": list(events), "due": live.due, "duration": live.seconds}
+            return _heard(None, [])
+        return _heard(live, list(live.finish() if call.header.get("end") else live.commit()))
 
     def live_clear(self, call: Call) -> dict[str, Any]:
         """Forgets the utterance in progress."""
         live = self._live.get(call.stream)
-        events = [] if live is None else list(live.clear())
-        return {"events": events, "due": False, "duration": live.seconds if live else 0.0}
+        return _heard(live, [] if live is None else list(live.clear()))
 
     def live_recognize(self, call: Call) -> None:
         """Recognises what is due; emits the texts."""
@@ -172,6 +168,15 @@ class Recognizer:
             vad_filter=options["voice_activity_filter"],
         )
         return iter(segments), info
+
+
+def _heard(live: LiveStream | None, events: list[Event]) -> dict[str, Any]:
+    """What is told of a stream that took something; None when it was closed meanwhile."""
+    if live is None:
+        return {"events": events, "due": False, "duration": 0.0, "waiting": 0.0}
+    # What waits is looked at last: if there is any, something is due.
+    due = live.due
+    return {"events": events, "due": due, "duration": live.seconds, "waiting": live.waiting}
 
 
 def segment_fields(segment: Any) -> dict[str, Any]:
