@@ -32,7 +32,7 @@ class Espeak:
             return []
         if self._languages is None:
             self._languages = await _languages()
-        return [f"{PREFIX}{language}" for language in self._languages]
+        return [f"{PREFIX}{language}" for language in self._languages or ()]
 
     async def language(self, voice_id: str) -> str | None:
         """The language of one of its voices; None for any other voice.
@@ -50,10 +50,11 @@ class Espeak:
         return voice_id.removeprefix(PREFIX)
 
 
-async def _languages() -> list[str]:
+async def _languages() -> list[str] | None:
+    """What the program can speak; None when it is not there, or does not say it now."""
     program = shutil.which(PROGRAM)
     if program is None:
-        return []
+        return None
     process = await asyncio.create_subprocess_exec(
         program,
         "--voices",
@@ -62,10 +63,13 @@ async def _languages() -> list[str]:
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), _SECONDS)
+        async with asyncio.timeout(_SECONDS):
+            output, _ = await process.communicate()
     except TimeoutError:
-        process.kill()
-        return []
+        return None
+    finally:
+        if process.returncode is None:
+            process.kill()
     columns = [line.split() for line in output.decode(errors="replace").splitlines()[1:]]
     found = {each[1] for each in columns if len(each) > 1 and _LANGUAGE.fullmatch(each[1])}
     return sorted(found)

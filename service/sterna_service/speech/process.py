@@ -198,9 +198,32 @@ async def start_process(kind: str, threads: int) -> WorkerProcess:
 
     `threads` bounds the pools of the libraries.
     """
-    ours, theirs = socket.socketpair()
     # Its temporary files go with it, however it ends.
     scratch = Path(tempfile.mkdtemp(prefix="sterna-speech-"))
+    ours, theirs = socket.socketpair()
+    try:
+        process = await _spawn(kind, threads, theirs, scratch)
+        reader, writer = await asyncio.open_connection(sock=ours)
+    except BaseException as error:
+        # A process that has started ends with its connection.
+        ours.close()
+        shutil.rmtree(scratch, ignore_errors=True)
+        if not isinstance(error, OSError):
+            raise
+        problem = error.strerror or str(error)
+        raise ServiceError(
+            Reason.SPEECH_WORKER_FAILED,
+            f"the {kind} worker cannot be started: {problem}; try again in a moment",
+            metadata={"worker": kind},
+            retry_after=_RETRY_SECONDS,
+        ) from None
+    _log.info("a speech worker starts", extra={"kind": kind, "pid": process.pid})
+    return WorkerProcess(kind, process, reader, writer, scratch)
+
+
+async def _spawn(
+    kind: str, threads: int, theirs: socket.socket, scratch: Path
+) -> asyncio.subprocess.Process:
     with theirs:
         environment = {key: os.environ[key] for key in _INHERITED if key in os.environ}
         environment |= {
@@ -211,7 +234,7 @@ async def start_process(kind: str, threads: int) -> WorkerProcess:
             "TOKENIZERS_PARALLELISM": "false",
             "TMPDIR": str(scratch),
         }
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             __package__ + ".workers",
@@ -222,9 +245,6 @@ async def start_process(kind: str, threads: int) -> WorkerProcess:
             stdout=asyncio.subprocess.DEVNULL,
             env=environment,
         )
-    reader, writer = await asyncio.open_connection(sock=ours)
-    _log.info("a speech worker starts", extra={"kind": kind, "pid": process.pid})
-    return WorkerProcess(kind, process, reader, writer, scratch)
 
 
 def _error(error: dict[str, Any]) -> ServiceError:

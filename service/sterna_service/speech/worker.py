@@ -61,7 +61,7 @@ class Session:
         Raises:
             ServiceError: The worker refused, or died.
         """
-        made: asyncio.Queue[wire.Message | ServiceError] = asyncio.Queue()
+        made: asyncio.Queue[wire.Message | Exception] = asyncio.Queue()
 
         async def compute() -> None:
             try:
@@ -73,7 +73,7 @@ class Session:
                 ):
                     async for message in messages:
                         made.put_nowait(message)
-            except ServiceError as error:
+            except Exception as error:
                 made.put_nowait(error)
 
         computing = asyncio.create_task(compute())
@@ -81,7 +81,7 @@ class Session:
             last = False
             while not last:
                 message = await made.get()
-                if isinstance(message, ServiceError):
+                if isinstance(message, Exception):
                     raise message
                 last = "event" not in message.header
                 yield message
