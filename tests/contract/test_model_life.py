@@ -192,7 +192,8 @@ async def test_requests_wait_for_an_idle_model_that_is_just_leaving(core: CoreCl
         spec = chat(QUESTION, model_id="org/one", keep_alive=duration_pb2.Duration())
         return [(await core.generate(spec)).choices[0].text for _ in range(15)]
 
-    assert await asyncio.gather(client(), client()) == [[ANSWER] * 15] * 2
+    for answers in await asyncio.gather(client(), client()):
+        assert answers == [ANSWER] * 15
 
 
 async def test_who_waits_for_a_model_is_told_that_the_server_stops(home: Path) -> None:
