@@ -80,6 +80,11 @@ CASES: dict[str, tuple[generation_pb2.GenerationSpec, str, str]] = {
         "INVALID_FIELD",
         "spec.chat.tool_choice",
     ),
+    "very many messages": (
+        chat(*[""] * 10_001),
+        "FIELD_OUT_OF_RANGE",
+        "spec.chat.messages",
+    ),
     "empty tokens": (tokens(), "INVALID_FIELD", "spec.tokens.token_ids"),
     "token too large": (tokens(1, 4096), "FIELD_OUT_OF_RANGE", "spec.tokens.token_ids[1]"),
     "token negative": (tokens(-1), "FIELD_OUT_OF_RANGE", "spec.tokens.token_ids[0]"),

@@ -216,7 +216,7 @@ async def _run_all(
         raise errors.exceptions[0] from None
     results = [task.result() for task in tasks]
     started = [each for each, _ in results]
-    return np.array([values for _, values in results], dtype=np.float32), Usage(
+    return np.stack([values for _, values in results]), Usage(
         prompt_tokens=sum(each.prompt_tokens for each in started),
         completion_tokens=0,
         cached_tokens=sum(each.cached_tokens for each in started),
@@ -231,9 +231,9 @@ async def _run(
     prompt: Sequence[int],
     slots: asyncio.Semaphore,
     adapter: EngineAdapter | None,
-) -> tuple[engine.Started, Sequence[float]]:
+) -> tuple[engine.Started, Vector]:
     started: engine.Started | None = None
-    values: Sequence[float] = ()
+    values: Vector | None = None
     pooling = _POOLINGS[model.pooling]
     request = engine.EngineRequest(prompt=prompt, max_tokens=1, embedding=pooling, adapter=adapter)
     async with slots, model.port.run(request) as run:
@@ -242,7 +242,8 @@ async def _run(
                 if isinstance(event, engine.Started):
                     started = event
                 elif isinstance(event, engine.Embedded):
-                    values = event.values
+                    # Now, because all rows of a large request together would take long.
+                    values = np.array(event.values, dtype=np.float32)
     assert started is not None
-    assert values
+    assert values is not None
     return started, values

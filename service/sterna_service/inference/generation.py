@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from sterna_service.engine import types as engine
 from sterna_service.errors import Reason, ServiceError, out_of_range, unsupported
@@ -37,6 +38,8 @@ _CHARACTERS_PER_TOKEN = 2
 
 # Prompts with more characters are tokenized beside the event loop, which takes milliseconds.
 _LONG_PROMPT = 16 * 1024
+# What a message, a tool or a number costs besides its text, in characters.
+_PART = 16
 
 
 async def generate(model: LoadedModel, spec: GenerationSpec) -> AsyncGenerator[GenerationEvent]:
@@ -165,7 +168,7 @@ async def encode_prompt(
     Raises:
         ServiceError, PromptTooLongError: As `PromptEncoder.encode`.
     """
-    if _characters(prompt) > _LONG_PROMPT:
+    if _is_long(prompt):
         return await asyncio.to_thread(model.prompts.encode, prompt, prefix, most_tokens)
     return model.prompts.encode(prompt, prefix, most_tokens)
 
@@ -229,11 +232,41 @@ def _echo(model: LoadedModel, prompt: EncodedPrompt) -> str:
     return model.tokenizer.decode(prompt.token_ids) if prompt.text is None else prompt.text
 
 
-def _characters(prompt: Prompt) -> int:
+def _is_long(prompt: Prompt) -> bool:
+    """Whether a prompt has more than `_LONG_PROMPT` characters; it is not read any further."""
+    total = 0
+    for size in _sizes(prompt):
+        total += size
+        if total > _LONG_PROMPT:
+            return True
+    return False
+
+
+def _sizes(prompt: Prompt) -> Iterator[int]:
     match prompt:
         case ChatPrompt():
-            return sum(len(message.content) for message in prompt.messages)
+            for message in prompt.messages:
+                yield _PART + len(message.content)
+                yield from (_PART + len(call.arguments) for call in message.tool_calls)
+            for tool in prompt.tools:
+                yield _PART + len(tool.description) + len(tool.parameters_schema)
+            yield from _sizes_in(prompt.template_arguments)
         case TextPrompt():
-            return len(prompt.text) + len(prompt.suffix)
+            yield len(prompt.text) + len(prompt.suffix)
         case _:
-            return 0
+            # Tokens are only checked, and not before they fit.
+            yield 0
+
+
+def _sizes_in(value: Any) -> Iterator[int]:
+    if isinstance(value, str):
+        yield len(value)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield len(key)
+            yield from _sizes_in(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _sizes_in(item)
+    else:
+        yield _PART

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
+from google.protobuf.message import Message
 from grpc.aio import ServicerContext
 
 from sterna.v1 import inference_pb2, inference_pb2_grpc
@@ -50,6 +51,12 @@ Context = ServicerContext[Any, Any]
 
 MOST_DETOKENIZED = 1_000_000
 
+# Requests of so many bytes take milliseconds to convert.
+_LARGE_REQUEST = 64 * 1024
+
+M = TypeVar("M", bound=Message)
+T = TypeVar("T")
+
 
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     """Generation, tokens, embeddings, sessions and stored answers."""
@@ -83,7 +90,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     async def Tokenize(
         self, request: inference_pb2.TokenizeRequest, context: Context
     ) -> inference_pb2.TokenizeResponse:
-        prompt = tokenize_prompt(request)
+        prompt = await _converted(tokenize_prompt, request)
         with await self._models.acquire(request.model_id) as model:
             return await _tokenize(model, request, prompt)
 
@@ -108,7 +115,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     async def Embed(
         self, request: inference_pb2.EmbedRequest, context: Context
     ) -> inference_pb2.EmbedResponse:
-        spec = embedding_spec(request)
+        spec = await _converted(embedding_spec, request)
         lease = await self._models.acquire_for_embedding(request.model_id)
         with lease as model:
             check_answer_fits(len(spec.inputs), spec.dimensions or dimensions_of(model))
@@ -119,7 +126,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     async def StreamEmbed(
         self, request: inference_pb2.StreamEmbedRequest, context: Context
     ) -> AsyncGenerator[inference_pb2.StreamEmbedResponse]:
-        spec = embedding_spec(request.request)
+        spec = await _converted(embedding_spec, request.request)
         lease = await self._models.acquire_for_embedding(request.request.model_id)
         with lease as model:
             embeddings = await embed(model, spec, lease.adapter)
@@ -144,7 +151,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         record = await self._sessions.create(
             request.session_id,
             self._models.names.identify(request.model_id) if request.model_id else "",
-            session_messages(request),
+            await _converted(session_messages, request),
             session_ttl(request),
             owner_of_call(),
         )
@@ -198,7 +205,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         request: inference_pb2.GenerateRequest | inference_pb2.StreamGenerateRequest,
         context: Context,
     ) -> AsyncGenerator[GenerationEvent]:
-        spec = generation_spec(request)
+        spec = await _converted(generation_spec, request)
         call = current_call()
         operation = "chat" if isinstance(spec.prompt, ChatPrompt) else "text_completion"
 
@@ -249,6 +256,17 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                     yield event
 
 
+async def _converted(convert: Callable[[M], T], request: M) -> T:
+    """A request as the inference package takes it, converted beside the event loop if it is large.
+
+    Raises:
+        ServiceError: As `convert`.
+    """
+    if request.ByteSize() > _LARGE_REQUEST:
+        return await asyncio.to_thread(convert, request)
+    return convert(request)
+
+
 async def _tokenize(
     model: LoadedModel, request: inference_pb2.TokenizeRequest, prompt: Prompt
 ) -> inference_pb2.TokenizeResponse:
@@ -265,12 +283,14 @@ async def _tokenize(
         ids, text = list(encoded.token_ids), encoded.text or ""
     response = inference_pb2.TokenizeResponse(model_id=model.model_id, token_ids=ids)
     if request.include_pieces:
-        response.pieces.extend(
-            inference_pb2.TokenPiece(
-                token_id=id, raw_bytes=tokenizer.token_bytes(id), text=tokenizer.token_text(id)
-            )
-            for id in ids
-        )
+
+        def add_pieces() -> None:
+            for id in ids:
+                response.pieces.add(
+                    token_id=id, raw_bytes=tokenizer.token_bytes(id), text=tokenizer.token_text(id)
+                )
+
+        await asyncio.to_thread(add_pieces)
     if request.WhichOneof("input") == "chat":
         response.prompt_text = text
     return response

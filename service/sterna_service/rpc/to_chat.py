@@ -8,9 +8,12 @@ from typing import Any
 from google.protobuf import struct_pb2
 
 from sterna.v1 import chat_pb2, inference_pb2
-from sterna_service.errors import invalid
+from sterna_service.errors import invalid, out_of_range
 from sterna_service.inference import json_text
 from sterna_service.inference.spec import ChatPrompt, Message, Tool, ToolCall, ToolMode
+
+MOST_MESSAGES = 10_000
+"""Of one request. More of them, however short, take a template longer than any answer."""
 
 _ROLES = {
     chat_pb2.ROLE_SYSTEM: "system",
@@ -64,6 +67,8 @@ def session_messages(request: inference_pb2.CreateSessionRequest) -> list[Messag
 
 
 def _messages(messages: Sequence[chat_pb2.ChatMessage], field: str) -> list[Message]:
+    if len(messages) > MOST_MESSAGES:
+        raise out_of_range(field, f"at most {MOST_MESSAGES} messages", len(messages))
     return [message_of(message, f"{field}[{index}]") for index, message in enumerate(messages)]
 
 
