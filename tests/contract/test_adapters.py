@@ -342,18 +342,6 @@ async def test_adapters_at_the_start(home: Path) -> None:
         assert "matey" not in await answer(core, adapter_id="none")
 
 
-async def test_an_adapter_leaves_before_its_model_was_ever_loaded(home: Path) -> None:
-    options = CoreOptions(
-        home=home, port=0, threads=2, adapters={"pirate": "someone/pirate"}, preload=False
-    )
-    async with running_core(options) as core:
-        await unload(core)
-        assert await listed(core) == []
-        assert (await refusal(answer(core, adapter_id="pirate"))).reason == "ADAPTER_NOT_FOUND"
-        assert "matey" not in await answer(core)
-        assert await listed(core) == []
-
-
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
