@@ -5,8 +5,8 @@
 
 Each part opens connections that only take (silent, slow, unread, or more than are allowed).
 Meanwhile somebody asks for `/health` and a short answer every quarter of a second, each time over a
-new connection. It prints how many of these were answered, and how long they took. It needs as many
-open files as connections.
+new connection. It prints how many of these were answered, and how long they took, and ends with 1
+when one was not. It needs as many open files as connections.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import resource
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -49,6 +50,12 @@ class Watch:
 
     outcomes: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
+
+    @property
+    def all_answered(self) -> bool:
+        """Whether each was answered, be it that there are too many requests."""
+        statuses = [name.rpartition(" ")[2] for name in self.outcomes]
+        return bool(statuses) and set(statuses) <= {"200", "429"}
 
     def summary(self) -> str:
         if not self.seconds:
@@ -187,8 +194,9 @@ PARTS: dict[str, Siege] = {
 }
 
 
-async def besiege(target: Target, only: list[str]) -> None:
-    """Runs the parts, one after the other."""
+async def besiege(target: Target, only: list[str]) -> bool:
+    """Runs the parts, one after the other; returns whether others were answered all the time."""
+    answered = True
     for name in only or PARTS:
         if name == "silent-grpc" and not target.grpc:
             continue
@@ -197,13 +205,15 @@ async def besiege(target: Target, only: list[str]) -> None:
             result = await PARTS[name](target, held)
             # What was opened stays for a while.
             await asyncio.sleep(3.0)
+        answered &= watch.all_answered
         print(f"{name}: {result}\n  others: {watch.summary()}", flush=True)
         for writer in held:
             writer.close()
         await asyncio.sleep(1.0)
+    return answered
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -220,8 +230,8 @@ def main() -> None:
     target = Target(
         arguments.url, arguments.grpc, arguments.connections, arguments.seconds, headers
     )
-    asyncio.run(besiege(target, arguments.only))
+    return 0 if asyncio.run(besiege(target, arguments.only)) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

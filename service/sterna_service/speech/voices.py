@@ -7,6 +7,7 @@ manifest. The recording itself is not kept.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import json
 import logging
@@ -20,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sterna_service.directories import interrupted, mend, remove
 from sterna_service.errors import Reason, ServiceError, invalid
 from sterna_service.speech.bundle import WEIGHTS_NAME, built_in_voice, can_clone, language_of
 from sterna_service.speech.espeak import ENGINE, PREFIX, Espeak
@@ -179,18 +181,20 @@ class Voices:
             and built_in_voice(self._models.default_path, voice_id).is_file()
         ):
             raise _built_in(voice_id, "deleted")
-        directory = self._directory / voice_id
-        if not _VOICE_ID.fullmatch(voice_id) or not directory.is_dir():
+        if not _VOICE_ID.fullmatch(voice_id):
             raise await self._unknown(voice_id)
-        # First out of sight, in one step; then gone.
-        grave = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._directory))
-        directory.rename(grave / voice_id)
-        await asyncio.to_thread(shutil.rmtree, grave, ignore_errors=True)
+        try:
+            # It asks the disk for nothing, which may be full.
+            await asyncio.to_thread(remove, self._directory / voice_id)
+        except FileNotFoundError:
+            raise await self._unknown(voice_id) from None
 
     def clean_up(self) -> None:
         """Removes what a server that was killed left half done."""
         for left in self._directory.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(left, ignore_errors=True)
+        for place in interrupted(self._directory):
+            mend(place)
 
     async def _make(
         self, voice_id: str, language: str, consent: bool, upload: Upload, bundle: Path
@@ -226,7 +230,9 @@ class Voices:
                     try:
                         # Fails when a directory with files has the name: somebody was faster.
                         os.rename(new, self._directory / voice_id)  # noqa: PTH104
-                    except OSError:
+                    except OSError as error:
+                        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                            raise
                         raise _taken(voice_id) from None
                 finally:
                     shutil.rmtree(new, ignore_errors=True)

@@ -106,8 +106,10 @@ class Recorder:
             done = {event.revision for event in batch}
             # Some may have given way meanwhile, and were counted then.
             left = [event for event in self._waiting if event.revision not in done]
-            await self._advance(len(self._waiting) - len(left), failing=False)
+            kept = len(self._waiting) - len(left)
+            # Before anything else may run, and put another one there.
             self._waiting = deque(left, maxlen=MOST_WAITING)
+            await self._advance(kept, failing=False)
             if self._waiting:
                 self._news.set()
             if owed:

@@ -94,7 +94,7 @@ class SpeechServiceServicer:
 
     def Transcribe(self, request_iterator, context):
         """Recognises a recording as a whole. Send one `config`, then the audio. Errors:
-        MODEL_NOT_FOUND, AUDIO_UNREADABLE, AUDIO_TOO_LARGE, AUDIO_TOO_LONG.
+        MODEL_NOT_FOUND, AUDIO_UNREADABLE, AUDIO_TOO_LARGE, AUDIO_TOO_LONG, DISK_FULL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,7 +155,7 @@ class SpeechServiceServicer:
     def CreateVoice(self, request_iterator, context):
         """Makes a voice from a recording. Send one `config`, then the audio. Errors:
         VOICE_ALREADY_EXISTS, VOICE_BUILT_IN, VOICE_SAMPLE_UNUSABLE, VOICE_CLONING_UNAVAILABLE,
-        AUDIO_UNREADABLE, AUDIO_TOO_LARGE, AUDIO_TOO_LONG.
+        AUDIO_UNREADABLE, AUDIO_TOO_LARGE, AUDIO_TOO_LONG, DISK_FULL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,7 +39,7 @@ class SpeechServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SpeechServiceAsyncStub: ...
     Transcribe: _grpc.StreamUnaryMultiCallable[_speech_pb2.TranscribeRequest, _speech_pb2.TranscribeResponse]
     """Recognises a recording as a whole. Send one `config`, then the audio. Errors:
-    MODEL_NOT_FOUND, AUDIO_UNREADABLE, AUDIO_TOO_LARGE, AUDIO_TOO_LONG.
+    MODEL_NOT_FOUND, AUDIO_UNREADABLE, AUDIO_TOO_LARGE, AUDIO_TOO_LONG, DISK_FULL.
     """
     StreamTranscribe: _grpc.StreamStreamMultiCallable[_speech_pb2.StreamTranscribeRequest, _speech_pb2.StreamTranscribeResponse]
     """Recognises while audio comes. Send one `config`, then the audio. A recording (no encoding
@@ -70,7 +70,7 @@ class SpeechServiceStub:
     CreateVoice: _grpc.StreamUnaryMultiCallable[_speech_pb2.CreateVoiceRequest, _speech_pb2.CreateVoiceResponse]
     """Makes a voice from a recording. Send one `config`, then the audio. Errors:
     VOICE_ALREADY_EXISTS, VOICE_BUILT_IN, VOICE_SAMPLE_UNUSABLE, VOICE_CLONING_UNAVAILABLE,
-    AUDIO_UNREADABLE, AUDIO_TOO_LARGE, AUDIO_TOO_LONG.
+    AUDIO_UNREADABLE, AUDIO_TOO_LARGE, AUDIO_TOO_LONG, DISK_FULL.
     """
     DeleteVoice: _grpc.UnaryUnaryMultiCallable[_speech_pb2.DeleteVoiceRequest, _speech_pb2.DeleteVoiceResponse]
     """Removes a voice. Errors: VOICE_NOT_FOUND, VOICE_BUILT_IN."""
@@ -86,7 +86,7 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Transcribe: _aio.StreamUnaryMultiCallable[_speech_pb2.TranscribeRequest, _speech_pb2.TranscribeResponse]  # type: ignore[assignment]
     """Recognises a recording as a whole. Send one `config`, then the audio. Errors:
-    MODEL_NOT_FOUND, AUDIO_UNREADABLE, AUDIO_TOO_LARGE, AUDIO_TOO_LONG.
+    MODEL_NOT_FOUND, AUDIO_UNREADABLE, AUDIO_TOO_LARGE, AUDIO_TOO_LONG, DISK_FULL.
     """
     StreamTranscribe: _aio.StreamStreamMultiCallable[_speech_pb2.StreamTranscribeRequest, _speech_pb2.StreamTranscribeResponse]  # type: ignore[assignment]
     """Recognises while audio comes. Send one `config`, then the audio. A recording (no encoding
@@ -117,7 +117,7 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
     CreateVoice: _aio.StreamUnaryMultiCallable[_speech_pb2.CreateVoiceRequest, _speech_pb2.CreateVoiceResponse]  # type: ignore[assignment]
     """Makes a voice from a recording. Send one `config`, then the audio. Errors:
     VOICE_ALREADY_EXISTS, VOICE_BUILT_IN, VOICE_SAMPLE_UNUSABLE, VOICE_CLONING_UNAVAILABLE,
-    AUDIO_UNREADABLE, AUDIO_TOO_LARGE, AUDIO_TOO_LONG.
+    AUDIO_UNREADABLE, AUDIO_TOO_LARGE, AUDIO_TOO_LONG, DISK_FULL.
     """
     DeleteVoice: _aio.UnaryUnaryMultiCallable[_speech_pb2.DeleteVoiceRequest, _speech_pb2.DeleteVoiceResponse]  # type: ignore[assignment]
     """Removes a voice. Errors: VOICE_NOT_FOUND, VOICE_BUILT_IN."""
@@ -136,7 +136,7 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_speech_pb2.TranscribeResponse, _abc.Awaitable[_speech_pb2.TranscribeResponse]]:
         """Recognises a recording as a whole. Send one `config`, then the audio. Errors:
-        MODEL_NOT_FOUND, AUDIO_UNREADABLE, AUDIO_TOO_LARGE, AUDIO_TOO_LONG.
+        MODEL_NOT_FOUND, AUDIO_UNREADABLE, AUDIO_TOO_LARGE, AUDIO_TOO_LONG, DISK_FULL.
         """
 
     @_abc_1.abstractmethod
@@ -209,7 +209,7 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_speech_pb2.CreateVoiceResponse, _abc.Awaitable[_speech_pb2.CreateVoiceResponse]]:
         """Makes a voice from a recording. Send one `config`, then the audio. Errors:
         VOICE_ALREADY_EXISTS, VOICE_BUILT_IN, VOICE_SAMPLE_UNUSABLE, VOICE_CLONING_UNAVAILABLE,
-        AUDIO_UNREADABLE, AUDIO_TOO_LARGE, AUDIO_TOO_LONG.
+        AUDIO_UNREADABLE, AUDIO_TOO_LARGE, AUDIO_TOO_LONG, DISK_FULL.
         """
 
     @_abc_1.abstractmethod
