@@ -178,6 +178,19 @@ async def test_another_file_takes_the_place(core: CoreClient, home: Path) -> Non
     await create(core, "b")
 
 
+async def test_a_damaged_file_takes_the_place(core: CoreClient, home: Path) -> None:
+    await create(core, "a")
+    (home / "old").mkdir()
+    move_database(home, home / "old")
+    (home / "state.db").write_bytes(b"This was a database. " * 1000)
+    is_unavailable(await refusal(create(core, "b")), "is damaged; restore it from a backup")
+    is_unavailable(await refusal(count(core, "a")), "is damaged")
+    assert (await core.generate(question())).choices[0].text
+    move_database(home / "old", home)
+    assert await count(core, "a") == 0
+    await create(core, "b")
+
+
 async def test_a_file_without_room(core: CoreClient, home: Path) -> None:
     """SQLite's own limit ends as a full disk does."""
     await create(core, "a")
