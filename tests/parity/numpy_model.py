@@ -31,7 +31,7 @@ PROJECTIONS = {
 
 
 def read_safetensors(path: Path) -> dict[str, Array]:
-    """All tensors of a file; bfloat16 becomes float32, which holds it exactly."""
+    """All tensors of a file; halves become float32, which holds them exactly."""
     data = path.read_bytes()
     header_end = 8 + int.from_bytes(data[:8], "little")
     tensors: dict[str, Array] = {}
@@ -43,6 +43,9 @@ def read_safetensors(path: Path) -> dict[str, Array]:
         if entry["dtype"] == "BF16":
             bits = np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)
             tensors[name] = bits.view(np.float32).reshape(entry["shape"])
+        elif entry["dtype"] == "F16":
+            halves = np.frombuffer(raw, "<f2").reshape(entry["shape"])
+            tensors[name] = halves.astype(np.float32)
         else:
             dtype = {"U8": np.uint8, "F32": np.float32}[entry["dtype"]]
             tensors[name] = np.frombuffer(raw, dtype).reshape(entry["shape"])
