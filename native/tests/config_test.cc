@@ -103,11 +103,28 @@ TEST(sizes_are_checked) {
   invalid(bitnet_config(), "hidden_size", 2561, "does not divide");
   invalid(bitnet_config(), "head_dim", 127, "must be even");
   invalid(bitnet_config(), "head_dim", 64, "must equal hidden_size");
-  unsupported(bitnet_config(), "head_dim", 1026, "at most 1024");
   json wide = llama_config();
-  wide["head_dim"] = 1024;
+  wide["head_dim"] = 256;
   wide["num_attention_heads"] = 4096;
+  wide["num_key_value_heads"] = 4096;
   check_refused(wide, ErrorCode::kUnsupportedModel, "head_dim", "at most 131072");
+}
+
+// What the kernels have room for; beyond it they would write past their buffers.
+TEST(shapes_beyond_the_kernels_are_refused) {
+  unsupported(llama_config(), "head_dim", 260, "at most 256");
+  unsupported(llama_config(), "head_dim", 126, "multiples of 4");
+  CHECK_EQ(parse(with(llama_config(), "head_dim", 256)).model.head_dim, 256);
+  json few = llama_config();
+  few.erase("head_dim");
+  few["num_attention_heads"] = few["num_key_value_heads"] = 8;
+  check_refused(few, ErrorCode::kUnsupportedModel, "hidden_size", "at most 256");
+  json shared = with(llama_config(), "num_key_value_heads", 1);
+  shared["head_dim"] = 32;
+  shared["num_attention_heads"] = 128;
+  check_refused(shared, ErrorCode::kUnsupportedModel, "num_key_value_heads", "at most 64");
+  shared["num_attention_heads"] = 64;
+  CHECK_EQ(parse(shared).model.heads, 64);
 }
 
 TEST(numbers_are_checked) {

@@ -30,11 +30,13 @@ inline constexpr int kTileRows = 16;         // output rows interleaved in one t
 inline constexpr int kTileCols = 16;         // input columns in one 64-byte block of a tile
 inline constexpr int kTileBytes = 64;        // 16 x 16 codes of two bits
 inline constexpr int kKvBlockTokens = 16;    // positions in one block of the KV cache
-inline constexpr int kMaxGroup = 16;         // query heads that share one KV head
-inline constexpr int kMaxHeadDim = 256;      // a multiple of 4
+inline constexpr int kMaxGroup = 64;         // query heads that share one KV head
+inline constexpr int kMaxHeadDim = 256;
+inline constexpr int kHeadDimStep = 4;       // head_dim is a multiple of it
 inline constexpr int kAttentionStep = 64;    // positions between two updates of a softmax
 inline constexpr int kAttentionChunk = 256;  // positions whose softmax stands for itself
 inline constexpr int kMaxAttentionQueries = 64;
+static_assert(kMaxGroup <= kMaxAttentionQueries, "a row fits a tile of queries");
 // Up to here integer sums fit int32 on every path and convert to float exactly.
 inline constexpr int kMaxTernaryCols = 131072;
 inline constexpr int kMaxCodeCols = 65536;  // as many for products of two int8

@@ -6,6 +6,7 @@
 
 #include "base/quoted.h"
 #include "format/json.h"
+#include "kernels/kernels.h"
 #include "model/config_reader.h"
 #include "model/families.h"
 #include "model/quantization_config.h"
@@ -18,13 +19,12 @@ namespace {
 
 constexpr std::size_t kMaxConfigBytes = std::size_t{4} << 20;
 
-// The widest input of a linear: 128 * 131072 = 2^24, so that every integer product is an exact
-// float. The other limits only keep products of sizes far from overflow.
-constexpr int kMaxWidth = 131072;
+// The widest input of a linear, kMaxHeadDim and kMaxGroup are what the kernels have room for. The
+// other limits only keep products of sizes far from overflow.
+constexpr int kMaxWidth = kMaxTernaryCols;
 constexpr int kMaxVocab = 1 << 22;
 constexpr int kMaxLayers = 1024;
 constexpr int kMaxHeads = 4096;
-constexpr int kMaxHeadDim = 1024;
 constexpr int kMaxContext = 1 << 24;
 
 // Keys of config.json without effect on what a loaded model computes, by reason.
@@ -125,6 +125,13 @@ void read_sizes(ConfigReader& reader, ModelConfig& model) {
                                               ", which does not divide num_attention_heads (" +
                                               std::to_string(model.heads) + ")");
   }
+  if (model.heads / model.kv_heads > kMaxGroup) {
+    reader.unsupported("num_key_value_heads",
+                       "is " + std::to_string(model.kv_heads) + ", so that " +
+                           std::to_string(model.heads / model.kv_heads) +
+                           " attention heads share each of them, at most " +
+                           std::to_string(kMaxGroup) + " are supported");
+  }
   if (reader.has("head_dim")) {
     model.head_dim = reader.integer("head_dim", 2, kMaxHeadDim);
   } else {
@@ -144,7 +151,12 @@ void read_sizes(ConfigReader& reader, ModelConfig& model) {
     reader.invalid("head_dim", "is " + std::to_string(model.head_dim) +
                                    ", must be even for rotary position embeddings");
   }
-  const int width = model.heads * model.head_dim;  // at most 2^22
+  if (model.head_dim % kHeadDimStep != 0) {
+    reader.unsupported("head_dim", "is " + std::to_string(model.head_dim) +
+                                       ", only multiples of " + std::to_string(kHeadDimStep) +
+                                       " are supported");
+  }
+  const int width = model.heads * model.head_dim;  // at most 2^20
   if (width > kMaxWidth) {
     reader.unsupported("head_dim", "times num_attention_heads is " + std::to_string(width) +
                                        ", at most " + std::to_string(kMaxWidth) + " is supported");
