@@ -95,5 +95,8 @@ TEST(refusals) {
   }
   CHECK(refusal(std::string(10000, 'a')).find("long") != std::string::npos);
   CHECK(refusal("((((a{1000}){1000}){1000}){1000})").find("large") != std::string::npos);
+  // Repeats of nothing, which make no states.
+  CHECK(refusal("((((){1000}){1000}){1000}){1000}").find("large") != std::string::npos);
+  CHECK(matches("(){1000}a", "a"));
   CHECK(refusal(std::string(100, '(') + std::string(100, ')')).find("deep") != std::string::npos);
 }

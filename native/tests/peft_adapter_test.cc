@@ -202,6 +202,9 @@ TEST(values_of_the_wrong_kind) {
   CHECK_ERROR(with_key("r", 100000).open(), kUnsupported, "r");
   CHECK_ERROR(with_key("target_modules", "(?=q)").open(), kUnsupported, "look-around");
   CHECK_ERROR(with_key("rank_pattern", {{"(", 3}}).open(), kUnsupported, "rank_pattern");
+  json large;
+  for (int i = 0; i < 40; ++i) large["(a{1000}){19}" + std::to_string(i)] = 3;
+  CHECK_ERROR(with_key("rank_pattern", large).open(), kUnsupported, "too large together");
 }
 
 TEST(tensors_that_are_not_lora_are_refused_by_name) {

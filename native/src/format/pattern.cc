@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t kMaxPattern = 8192;
 constexpr std::size_t kMaxStates = 20000;
+constexpr std::size_t kMaxVisits = 20 * kMaxStates;  // of the tree's nodes, while states are made
 constexpr int kMaxDepth = 64;
 constexpr int kMaxRepeat = 1000;
 
@@ -255,6 +256,8 @@ class PatternCompiler {
 
   // States that match the node and go on at `next`; returns the first of them.
   int emit(int index, int next) {
+    // Repeats of nothing make no states, and would be unrolled without an end.
+    if (++visits_ > kMaxVisits) fail("is too large");
     if (!why_.empty()) return 0;
     const Node& node = nodes_[index];
     switch (node.form) {
@@ -297,6 +300,7 @@ class PatternCompiler {
   std::string_view text_;
   std::size_t at_ = 0;
   std::string why_;
+  std::size_t visits_ = 0;
   std::vector<Node> nodes_;
   Pattern pattern_;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bitset>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -17,6 +18,9 @@ class Pattern {
   // Nothing when the text is malformed, too large, or uses what has no finite automaton
   // (look-around, back references, flags); `why` then says so in a few words.
   static std::optional<Pattern> compile(std::string_view text, std::string& why);
+
+  // States of the automaton: a match takes time in proportion to them and to the text.
+  std::size_t size() const { return states_.size(); }
 
   // Whether all of `text` matches, as re.fullmatch.
   bool matches(std::string_view text) const;

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kMaxBytes = 1 << 20;
 constexpr std::size_t kMaxPatterns = 4096;
+constexpr std::size_t kMaxStates = std::size_t{1} << 19;  // of all patterns of a key
 constexpr int kMaxLayer = 1 << 16;
 constexpr int kMaxRank = 1 << 16;
 
@@ -90,10 +91,17 @@ void read_patterns(ConfigReader& reader, const nlohmann::ordered_json& root, con
   if (!reader.value(key).is_object()) reader.invalid(key, "must be an object");
   const nlohmann::ordered_json& object = root.at(key);
   if (object.size() > kMaxPatterns) reader.invalid(key, "holds too many patterns");
+  std::size_t states = 0;
   for (const auto& [pattern, value] : object.items()) {
     if (!check(value)) reader.invalid(key, std::string("must map names to ") + wanted);
     patterns.emplace_back(compile(reader, key, pattern, "(.*\\.)?(" + pattern + ")"),
                           value.template get<Value>());
+    states += patterns.back().first.size();
+    if (states > kMaxStates) {
+      reader.unsupported(key,
+                         "holds regular expressions that are too large together; name the "
+                         "modules instead");
+    }
   }
 }
 
