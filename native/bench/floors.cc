@@ -9,6 +9,7 @@
 #include <new>
 #include <thread>
 
+#include "base/start_thread.h"
 #include "machine.h"
 
 namespace sterna::bench {
@@ -48,13 +49,19 @@ double together(int threads, const std::function<void(int)>& work) {
   std::atomic<bool> go{false};
   std::vector<Clock::time_point> ends(threads);
   std::vector<std::thread> pool;
-  for (int t = 0; t < threads; ++t) {
-    pool.emplace_back([&, t] {
-      ready.fetch_add(1);
-      while (!go.load(std::memory_order_acquire)) std::this_thread::yield();
-      work(t);
-      ends[t] = Clock::now();
-    });
+  try {
+    for (int t = 0; t < threads; ++t) {
+      pool.push_back(start_thread([&, t] {
+        ready.fetch_add(1);
+        while (!go.load(std::memory_order_acquire)) std::this_thread::yield();
+        work(t);
+        ends[t] = Clock::now();
+      }));
+    }
+  } catch (...) {
+    go.store(true, std::memory_order_release);
+    for (std::thread& thread : pool) thread.join();
+    throw;
   }
   while (ready.load() < threads) std::this_thread::yield();
   const auto begin = Clock::now();

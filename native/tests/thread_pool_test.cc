@@ -1,8 +1,12 @@
 #include "base/thread_pool.h"
 
+#include <sys/resource.h>
 #include <time.h>
 
+#include <atomic>
 #include <chrono>
+#include <fstream>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -102,6 +106,55 @@ TEST(little_work_stays_on_the_calling_thread) {
     CHECK(std::this_thread::get_id() == caller);
   });
 }
+
+TEST(what_a_worker_throws_comes_to_the_caller) {
+  for (const int threads : {1, 2, 4}) {
+    ThreadPool pool(threads);
+    for (int thrower = 0; thrower < threads; ++thrower) {
+      std::atomic<int> finished{0};
+      bool thrown = false;
+      try {
+        pool.run([&](int worker) {
+          if (worker == thrower) throw std::runtime_error("worker");
+          std::this_thread::sleep_for(std::chrono::milliseconds(2));
+          ++finished;
+        });
+      } catch (const std::runtime_error&) {
+        thrown = true;
+        // Nobody works on behind the caller's back.
+        CHECK_EQ(finished.load(), threads - 1);
+      }
+      CHECK(thrown);
+    }
+    std::atomic<int> calls{0};
+    pool.run([&](int) { ++calls; });
+    CHECK_EQ(calls.load(), threads);
+  }
+}
+
+// The sanitizers' own memory leaves no room for a limit.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST(threads_that_the_system_refuses_are_an_error) {
+  std::size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit before{};
+  getrlimit(RLIMIT_AS, &before);
+  // Room for the stacks of some threads, but not of all.
+  const rlimit tight{pages * 4096 + (std::size_t{100} << 20), before.rlim_max};
+  CHECK_EQ(setrlimit(RLIMIT_AS, &tight), 0);
+  std::string message;
+  try {
+    ThreadPool pool(512);
+  } catch (const sterna::Error& error) {
+    message = error.what();
+    CHECK_EQ(error.field(), "threads");
+  }
+  setrlimit(RLIMIT_AS, &before);
+  CHECK(message.find("lower threads") != std::string::npos);
+  ThreadPool pool(3);
+  pool.run([](int) {});
+}
+#endif
 
 TEST(an_idle_pool_uses_no_cpu) {
   ThreadPool pool(4);

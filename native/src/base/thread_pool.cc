@@ -1,5 +1,9 @@
 #include "base/thread_pool.h"
 
+#include <utility>
+
+#include "base/start_thread.h"
+
 namespace sterna {
 
 namespace {
@@ -40,12 +44,19 @@ void Barrier::wait() {
 
 ThreadPool::ThreadPool(int threads) : size_(threads < 1 ? 1 : threads), barrier_(size_) {
   threads_.reserve(size_ - 1);
-  for (int worker = 1; worker < size_; ++worker) {
-    threads_.emplace_back([this, worker] { work(worker); });
+  try {
+    for (int worker = 1; worker < size_; ++worker) {
+      threads_.push_back(start_thread([this, worker] { work(worker); }));
+    }
+  } catch (...) {
+    stop();
+    throw;
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() noexcept {
   stopping_.store(true, std::memory_order_relaxed);
   generation_.fetch_add(1, std::memory_order_release);
   generation_.notify_all();
@@ -53,17 +64,29 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::run_job(Job job) {
+  job_ = job;
   if (size_ > 1) {
-    job_ = job;
     unfinished_.store(size_ - 1, std::memory_order_relaxed);
     generation_.fetch_add(1, std::memory_order_release);
     generation_.notify_all();
   }
-  job.call(job.context, 0);
+  call_job(0);
   for (;;) {
     const std::int32_t left = unfinished_.load(std::memory_order_acquire);
-    if (left == 0) return;
+    if (left == 0) break;
     wait_while_equal(unfinished_, left);
+  }
+  if (failed_.load(std::memory_order_relaxed)) {
+    failed_.store(false, std::memory_order_relaxed);
+    std::rethrow_exception(std::exchange(failure_, nullptr));
+  }
+}
+
+void ThreadPool::call_job(int worker) noexcept {
+  try {
+    job_.call(job_.context, worker);
+  } catch (...) {
+    if (!failed_.exchange(true, std::memory_order_relaxed)) failure_ = std::current_exception();
   }
 }
 
@@ -73,7 +96,7 @@ void ThreadPool::work(int worker) {
     wait_while_equal(generation_, seen);
     ++seen;  // jobs never overlap, so no generation is skipped
     if (stopping_.load(std::memory_order_relaxed)) return;
-    job_.call(job_.context, worker);
+    call_job(worker);
     if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
   }
 }

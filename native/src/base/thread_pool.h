@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -62,6 +63,7 @@ class Team {
 // may call `run` and its relatives at a time.
 class ThreadPool {
  public:
+  // Throws Error (kInvalidArgument, threads) when the system refuses them.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -70,6 +72,7 @@ class ThreadPool {
   int size() const { return size_; }
 
   // Calls body(worker) once for every worker in [0, size()) and returns when all have returned.
+  // Then throws what one of them threw.
   template <typename Body>
   void run(Body&& body) {
     using Plain = std::remove_reference_t<Body>;
@@ -84,7 +87,8 @@ class ThreadPool {
     if (size_ == 1 || work < kWorkWorthABarrier) {
       body(Team());
     } else {
-      run([&](int worker) { body(Team(worker, size_, &barrier_)); });
+      // Where one failed, the others would wait for it at the next barrier for ever.
+      run([&](int worker) noexcept { body(Team(worker, size_, &barrier_)); });
     }
   }
 
@@ -114,7 +118,9 @@ class ThreadPool {
   };
 
   void run_job(Job job);
+  void call_job(int worker) noexcept;
   void work(int worker);
+  void stop() noexcept;
 
   const int size_;
   Job job_;
@@ -122,6 +128,8 @@ class ThreadPool {
   alignas(64) std::atomic<std::uint32_t> generation_{0};  // a change means a new job
   alignas(64) std::atomic<std::int32_t> unfinished_{0};
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> failed_{false};
+  std::exception_ptr failure_;  // of the first worker that failed
   std::vector<std::thread> threads_;
 };
 
