@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "base/cpu_budget.h"
+#include "base/start_thread.h"
 #include "runtime/generator.h"
 #include "runtime/outbox.h"
 #include "runtime/validation.h"
@@ -42,7 +43,7 @@ class ThreadedEngine final : public Engine {
         options_(options),
         generator_(model_, select_kernels(), options_) {
     generator_.fill(stats_);
-    thread_ = std::thread([this] { loop(); });
+    thread_ = start_thread([this] { loop(); });
   }
 
   ~ThreadedEngine() override { stop(); }
@@ -154,11 +155,29 @@ class ThreadedEngine final : public Engine {
       }
       return generator_.step(events);
     } catch (const std::bad_alloc&) {
-      generator_.fail_all(ErrorCode::kInternal, "out of memory during generation", events);
+      fail_all("out of memory during generation", events);
     } catch (const std::exception& error) {
-      generator_.fail_all(ErrorCode::kInternal, error.what(), events);
+      fail_all(error.what(), events);
     }
     return false;
+  }
+
+  // Ends every request that the loop has taken, those included that never reached the generator.
+  void fail_all(const std::string& message, std::vector<Event>& events) {
+    generator_.drop_all();
+    publish(events);  // what had happened before
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, choices] : live_ids_) {
+      const bool waits = std::any_of(commands_.submitted.begin(), commands_.submitted.end(),
+                                     [&](const auto& live) { return live->request.id == id; });
+      if (waits) continue;
+      Event event;
+      event.request_id = id;
+      event.kind = EventKind::kFailed;
+      event.error_code = ErrorCode::kInternal;
+      event.error_message = message;
+      events.push_back(std::move(event));
+    }
   }
 
   void publish(std::vector<Event>& events) {

@@ -82,18 +82,7 @@ void Generator::cancel_all(std::vector<Event>& events) {
   report_cancelled(scheduler_.remove_all(), events);
 }
 
-void Generator::fail_all(ErrorCode code, const std::string& message, std::vector<Event>& events) {
-  std::vector<std::uint64_t> failed;
-  for (const auto& sequence : scheduler_.remove_all()) {
-    const std::uint64_t id = sequence->request->request.id;
-    if (std::find(failed.begin(), failed.end(), id) != failed.end()) continue;
-    failed.push_back(id);
-    Event event = event_for(*sequence, EventKind::kFailed);
-    event.error_code = code;
-    event.error_message = message;
-    events.push_back(std::move(event));
-  }
-}
+void Generator::drop_all() { scheduler_.remove_all(); }
 
 void Generator::guide(std::uint64_t request_id, int choice, TokenMask mask) {
   LiveRequest* live = scheduler_.find(request_id);

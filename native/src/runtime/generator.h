@@ -24,8 +24,8 @@ class Generator {
   void cancel(std::uint64_t request_id, std::optional<int> choice, std::vector<Event>& events);
   void guide(std::uint64_t request_id, int choice, TokenMask mask);
   void cancel_all(std::vector<Event>& events);
-  // Ends every live request with kFailed.
-  void fail_all(ErrorCode code, const std::string& message, std::vector<Event>& events);
+  // Forgets every request without a word.
+  void drop_all();
 
   // Advances every running sequence and appends what happened. False when nothing can be done:
   // there is no request, or all of them await their masks.
