@@ -73,6 +73,22 @@ TEST(nan_never_wins) {
   for (int i = 0; i < 100; ++i) CHECK(sample(params, i, {}, logits) != 0);
 }
 
+TEST(a_mask_holds_where_biases_leave_nothing) {
+  const std::vector<std::uint32_t> allowed = {0b101000};  // tokens 3 and 5
+  SamplingParams params;
+  for (const TokenId token : {3, 5}) {
+    params.logit_bias.emplace_back(token, -std::numeric_limits<float>::infinity());
+  }
+  for (const float temperature : {0.0f, 1.0f}) {
+    params.temperature = temperature;
+    const Sampler sampler(params, {});
+    std::vector<float> scratch;
+    CHECK_EQ(sampler.sample(kLogits.data(), kVocab, 0, {}, &allowed, scratch), 3);
+    std::vector<sterna::ScoredToken> few = {{3, kLogits[3]}, {5, kLogits[5]}};
+    CHECK_EQ(sampler.sample_among(few, 0, {}, &allowed), 3);
+  }
+}
+
 TEST(the_same_seed_and_position_give_the_same_token) {
   SamplingParams params;
   params.seed = 1234;

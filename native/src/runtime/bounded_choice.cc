@@ -58,7 +58,7 @@ class BoundedChoice {
     const float outside = threshold_ / params_.temperature;
     const float margin = std::fabs(outside) * 0x1p-20f + ScreenedLogits::kLeast;
     if (!(largest_ > outside + margin) || !(std::fabs(largest_) < kMostLargest)) return {};
-    std::erase_if(scored_, [](const ScoredToken& each) { return std::isinf(each.logit); });
+    std::erase_if(scored_, [](const ScoredToken& each) { return !std::isfinite(each.logit); });
     return params_.top_p < 1.0f ? from_nucleus(random, outside + margin) : from_all(random);
   }
 

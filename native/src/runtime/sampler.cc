@@ -1,6 +1,7 @@
 #include "runtime/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -43,10 +44,20 @@ void forbid(const std::vector<TokenId>& tokens, Find find, AnyLeft any_left) {
   }
 }
 
-// Among tokens in ascending order: the largest logit, the lowest id on a tie; token 0 where every
-// one is out of the question, as argmax.
-ScoredToken best_of(const std::vector<ScoredToken>& tokens) {
-  ScoredToken best{0, kNever};
+// What is chosen where every token is out of the question: the first that the mask allows.
+TokenId first_allowed(const std::vector<std::uint32_t>* allowed) {
+  if (allowed == nullptr) return 0;
+  for (std::size_t word = 0; word < allowed->size(); ++word) {
+    const std::uint32_t bits = (*allowed)[word];
+    if (bits != 0) return static_cast<TokenId>(word * 32 + std::countr_zero(bits));
+  }
+  return 0;
+}
+
+// Among tokens in ascending order: the largest logit, the lowest id on a tie; `otherwise` where
+// every one is out of the question, as argmax.
+ScoredToken best_of(const std::vector<ScoredToken>& tokens, TokenId otherwise = 0) {
+  ScoredToken best{otherwise, kNever};
   for (const ScoredToken& each : tokens) {
     if (each.logit > best.logit) best = each;
   }
@@ -55,8 +66,8 @@ ScoredToken best_of(const std::vector<ScoredToken>& tokens) {
 
 }  // namespace
 
-TokenId argmax(const float* logits, int vocab_size) {
-  TokenId best = 0;
+TokenId argmax(const float* logits, int vocab_size, TokenId otherwise) {
+  TokenId best = otherwise;
   float value = kNever;
   for (int i = 0; i < vocab_size; ++i) {
     if (logits[i] > value) {
@@ -97,17 +108,18 @@ TokenId Sampler::sample(const float* logits, int vocab_size, int index,
   if (adjusted) adjust(find);
   if (allowed != nullptr) mask(scratch.data(), vocab_size, *allowed);
   forbid(forbidden, find, [&] { return scratch[argmax(scratch.data(), vocab_size)] > kNever; });
-  if (greedy()) return argmax(scratch.data(), vocab_size);
+  const TokenId otherwise = first_allowed(allowed);
+  if (greedy()) return argmax(scratch.data(), vocab_size, otherwise);
 
   for (float& logit : scratch) logit /= params_.temperature;
-  return draw(scratch.data(), vocab_size, uniform(params_.seed, index));
+  return draw(scratch.data(), vocab_size, otherwise, uniform(params_.seed, index));
 }
 
 TokenId Sampler::sample_among(std::vector<ScoredToken>& tokens, int index,
                               const std::vector<TokenId>& forbidden,
                               const std::vector<std::uint32_t>* allowed) const {
   prepare(tokens, forbidden, allowed);
-  const ScoredToken best = best_of(tokens);
+  const ScoredToken best = best_of(tokens, first_allowed(allowed));
   if (greedy() || !(best.logit > kNever) || std::isinf(best.logit)) return best.token;
   const float floor = floor_below(best.logit);
   std::erase_if(tokens,
@@ -173,8 +185,8 @@ float Sampler::floor_below(float highest) const {
   return params_.min_p > 0.0f ? highest + std::log(params_.min_p) : kNever;
 }
 
-TokenId Sampler::draw(const float* logits, int vocab_size, double random) const {
-  const TokenId best = argmax(logits, vocab_size);
+TokenId Sampler::draw(const float* logits, int vocab_size, TokenId otherwise, double random) const {
+  const TokenId best = argmax(logits, vocab_size, otherwise);
   const float highest = logits[best];
   if (!(highest > kNever) || std::isinf(highest)) return best;
 

@@ -31,8 +31,8 @@ class Sampler {
   void set_seed(std::uint64_t seed) { params_.seed = seed; }
 
   // Chooses the token at output position `index`. `logits` are left as they are. Only tokens whose
-  // bit is set in `allowed` (when not null) are chosen; tokens in `forbidden` only when there is no
-  // other. `scratch` is working memory.
+  // bit is set in `allowed` (when not null) are chosen, even where biases leave none of them;
+  // tokens in `forbidden` only when there is no other. `scratch` is working memory.
   TokenId sample(const float* logits, int vocab_size, int index,
                  const std::vector<TokenId>& forbidden, const std::vector<std::uint32_t>* allowed,
                  std::vector<float>& scratch) const;
@@ -65,8 +65,7 @@ class Sampler {
  private:
   template <typename Find>
   void adjust(Find find) const;
-  TokenId draw(const float* logits, int vocab_size, double random) const;
-
+  TokenId draw(const float* logits, int vocab_size, TokenId otherwise, double random) const;
   TokenId pick(std::vector<ScoredToken>& candidates, float highest, double random) const;
 
   SamplingParams params_;
@@ -75,8 +74,9 @@ class Sampler {
   std::unordered_map<TokenId, int> output_count_;
 };
 
-// The index of the largest logit, the lowest on a tie; NaN never wins.
-TokenId argmax(const float* logits, int vocab_size);
+// The index of the largest logit, the lowest on a tie; NaN never wins. `otherwise` where none is
+// above minus infinity.
+TokenId argmax(const float* logits, int vocab_size, TokenId otherwise = 0);
 
 // Log-probabilities of single tokens and of the most likely ones, from the raw logits.
 class LogProbabilities {
