@@ -250,7 +250,11 @@ void guide(Engine& engine, std::uint64_t request_id, int choice, int index,
            const py::buffer& allowed, std::vector<TokenId> forced) {
   const py::buffer_info info = allowed.request();
   const py::ssize_t bytes = info.size * info.itemsize;
-  const bool contiguous = info.ndim == 0 || info.strides[info.ndim - 1] == info.itemsize;
+  py::ssize_t packed = info.itemsize;  // the stride of a dimension without gaps
+  bool contiguous = true;
+  for (py::ssize_t i = info.ndim; i-- > 0; packed *= info.shape[i]) {
+    contiguous = contiguous && (info.shape[i] == 1 || info.strides[i] == packed);
+  }
   if (!contiguous || bytes % 4 != 0) {
     throw Error(ErrorCode::kInvalidArgument, "allowed must be a contiguous buffer of 32-bit words",
                 "allowed");
@@ -316,9 +320,11 @@ void bind_engine(py::module_& module) {
   using Released = py::call_guard<py::gil_scoped_release>;
   py::class_<Engine>(module, "Engine")
       .def(py::init([](std::shared_ptr<Model> model, const EngineOptions& options) {
+             // Not a guard of the whole call: the instance is registered behind it, with the GIL.
+             const py::gil_scoped_release released;
              return Engine::create(std::move(model), options);
            }),
-           py::arg("model"), py::arg("options"), Released())
+           py::arg("model"), py::arg("options"))
       .def(
           "submit", [](Engine& engine, const Request& request) { engine.submit(request); },
           py::arg("request"), Released())
