@@ -42,9 +42,9 @@ inline constexpr std::string_view kBundleVersion = "1";
 class Bundle {
  public:
   // Maps the bundle at `path` and checks its structure: the tensors are exactly those of its
-  // configuration, with their dtypes, shapes and alignment, and every scale and norm is finite.
-  // Embeddings and tiles are not read, so opening takes milliseconds whatever the size. Throws
-  // Error: kIo, kCheckpointInvalid, kUnsupportedModel.
+  // configuration, with their dtypes, shapes and alignment, and every norm and every scale of a
+  // whole matrix is finite. Embeddings, tiles and the scales of groups are not read, so opening
+  // takes milliseconds whatever the size. Throws Error: kIo, kCheckpointInvalid, kUnsupportedModel.
   static Bundle open(const std::string& path);
 
   const std::string& path() const { return file_.path(); }

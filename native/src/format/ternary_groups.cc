@@ -1,7 +1,6 @@
 #include "format/ternary_groups.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -10,20 +9,9 @@
 namespace sterna {
 
 std::optional<std::uint16_t> exact_half(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  const auto sign = static_cast<std::uint32_t>(bits >> 16 & 0x8000u);
-  const float magnitude = std::fabs(value);
-  if (!(magnitude <= 65504.0f)) return std::nullopt;
-  std::uint32_t half = sign;
-  if (magnitude < 0x1p-14f) {  // subnormal: a multiple of 2^-24
-    const float units = magnitude * 0x1p24f;
-    if (units != std::floor(units)) return std::nullopt;
-    half |= static_cast<std::uint32_t>(units);
-  } else {
-    if ((bits & 0x1fffu) != 0) return std::nullopt;
-    half |= (bits >> 13 & 0x3ffffu) - (112u << 10);
-  }
-  return static_cast<std::uint16_t>(half);
+  const std::uint16_t half = f32_to_f16(value);
+  if (!std::isfinite(value) || f16_to_f32(half) != value) return std::nullopt;
+  return half;
 }
 
 int split_groups(std::span<const float> row, int group, std::int8_t* trits, float* scales) {

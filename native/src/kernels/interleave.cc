@@ -2,45 +2,10 @@
 
 #include <cstddef>
 #include <cstring>
-#include <new>
+
+#include "base/aligned_buffer.h"
 
 namespace sterna {
-
-namespace {
-
-constexpr std::align_val_t kAlignment{64};
-
-// Grows and is kept: a thread computes the same few shapes over and over.
-class Scratch {
- public:
-  Scratch() = default;
-  ~Scratch() { release(); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-
-  std::int8_t* reserve(std::size_t size) {
-    if (size > capacity_) {
-      release();
-      data_ = static_cast<std::int8_t*>(::operator new(size, kAlignment));
-      capacity_ = size;
-    }
-    return data_;
-  }
-
- private:
-  void release() {
-    ::operator delete(data_, kAlignment);
-    data_ = nullptr;
-    capacity_ = 0;
-  }
-
-  std::int8_t* data_ = nullptr;
-  std::size_t capacity_ = 0;
-};
-
-thread_local Scratch scratch;
-
-}  // namespace
 
 int pass_count(int rows, int most) { return (rows + most - 1) / most; }
 
@@ -52,8 +17,11 @@ const std::int8_t* interleave_rows(const QuantizedRows& x, int cols, int passes)
   if (x.rows == 1) return x.codes;
   const std::size_t blocks = (static_cast<std::size_t>(cols) + kTileCols - 1) / kTileCols;
   const std::size_t stride = static_cast<std::size_t>(x.stride);
-  std::int8_t* out = scratch.reserve(static_cast<std::size_t>(x.rows) * blocks * kTileCols);
-  std::int8_t* target = out;
+  const std::size_t size = static_cast<std::size_t>(x.rows) * blocks * kTileCols;
+  // Kept: a thread computes the same few shapes over and over.
+  thread_local AlignedBuffer<std::int8_t> memory;
+  if (memory.size() < size) memory = AlignedBuffer<std::int8_t>(size);
+  std::int8_t* target = memory.data();
   for (int pass = 0; pass < passes; ++pass) {
     const int begin = pass_begin(x.rows, passes, pass);
     const int end = pass_begin(x.rows, passes, pass + 1);
@@ -63,7 +31,7 @@ const std::int8_t* interleave_rows(const QuantizedRows& x, int cols, int passes)
       }
     }
   }
-  return out;
+  return memory.data();
 }
 
 }  // namespace sterna

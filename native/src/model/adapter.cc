@@ -7,7 +7,7 @@
 
 #include "base/quoted.h"
 #include "format/dtype.h"
-#include "model/weights.h"
+#include "model/peft_adapter.h"
 #include "sterna/error.h"
 
 namespace sterna {
@@ -54,10 +54,17 @@ std::uint8_t* put_half(float value, std::uint8_t* out) {
   return out + sizeof bits;
 }
 
+// Zero for steps that are zero, or so small that their inverse is infinite: as a half they are
+// zero.
+float inverse_of(float step) {
+  const float inverse = 1.0f / step;
+  return std::isfinite(inverse) ? inverse : 0.0f;
+}
+
 // As GGUF's quantizers: the codes follow from the step before it is rounded to half precision.
 void pack_q8(const float* x, std::uint8_t* out) {
   const float step = largest_of(x, kBlock) / 127.0f;
-  const float inverse = step == 0.0f ? 0.0f : 1.0f / step;
+  const float inverse = inverse_of(step);
   out = put_half(step, out);
   for (int i = 0; i < kBlock; ++i) {
     const float code = std::clamp(std::round(x[i] * inverse), -127.0f, 127.0f);
@@ -71,7 +78,7 @@ void pack_q4(const float* x, std::uint8_t* out) {
     if (std::fabs(x[i]) > std::fabs(extreme)) extreme = x[i];
   }
   const float step = extreme / -8.0f;
-  const float inverse = step == 0.0f ? 0.0f : 1.0f / step;
+  const float inverse = inverse_of(step);
   out = put_half(step, out);
   const auto code = [&](float value) {
     return static_cast<std::uint8_t>(std::clamp(value * inverse + 8.5f, 0.0f, 15.0f));

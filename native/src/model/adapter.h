@@ -9,11 +9,13 @@
 
 #include "base/huge_buffer.h"
 #include "kernels/kernels.h"
-#include "model/peft_adapter.h"
 #include "model/projection.h"
 #include "sterna/adapter.h"
 
 namespace sterna {
+
+class PeftAdapter;
+struct PeftLinear;
 
 // Projections that read the same input.
 enum class Stage { kAttention, kOutput, kGateUp, kDown };
