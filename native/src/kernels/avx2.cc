@@ -300,7 +300,7 @@ void finish_tile(const Pass& pass, int tile, int activation, const __m256i (&tot
 
 #if defined(STERNA_DOT_256)
 
-// The empty statement is that of add_pairs below.
+// The empty statement is that of add_pairs in avx2_tiles.inc.
 __m256i dot(__m256i sum, __m256i weights, __m256i codes) {
   sum = STERNA_DOT_256(sum, weights, codes);
   __asm__("" : "+x"(sum));
@@ -311,111 +311,7 @@ __m256i dot(__m256i sum, __m256i weights, __m256i codes) {
 
 #else
 
-// Products of two columns are added in int16 (vpmaddubsw); sums stay there as long as they fit and
-// then move to int32.
-
-// A block adds at most 2 * 4 * 2 * 2 * 128 = 4096 to a sum of ternary_single (two steps of four
-// times the code, of two columns each), and half of that to one of ternary_tile.
-constexpr std::size_t kSingleBlocks = 8;
-constexpr std::size_t kTileBlocks = 16;
-
-// sum + the products of pairs of columns. The empty statement makes the compiler take one sum after
-// the other; left alone, GCC regroups them and runs out of registers.
-__m256i add_pairs(__m256i sum, __m256i weights, __m256i codes) {
-  sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(weights, codes));
-  __asm__("" : "+x"(sum));
-  return sum;
-}
-
-__m256i widen(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
-
-// One row tile by one activation row with the cheapest unpacking: one shift, and masks that leave
-// either the code or four times the code, each with a sum of its own.
-void ternary_single(const Pass& pass, int tile) {
-  const std::uint8_t* tiles = pass.tile_at(tile);
-  const __m256i ones_mask = _mm256_set1_epi8(0x03);
-  const __m256i fours_mask = _mm256_set1_epi8(0x0c);
-  __m256i totals[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-  for (std::size_t begin = 0; begin < pass.blocks; begin += kSingleBlocks) {
-    const std::size_t end =
-        pass.blocks - begin < kSingleBlocks ? pass.blocks : begin + kSingleBlocks;
-    __m256i ones[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-    __m256i fours[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-    for (std::size_t b = begin; b < end; ++b) {
-      const std::uint8_t* block = tiles + b * kTileBytes;
-      const std::int8_t* codes = pass.codes + b * kTileCols;
-      touch_page_ahead(block, kTileBytes);
-#pragma GCC unroll 2
-      for (int h = 0; h < 2; ++h) {
-        const __m256i packed = load_codes(block + 32 * h);
-        const __m256i shifted = _mm256_srli_epi16(packed, 4);
-        ones[h] = add_pairs(ones[h], _mm256_and_si256(packed, ones_mask), broadcast_codes(codes));
-        fours[h] =
-            add_pairs(fours[h], _mm256_and_si256(packed, fours_mask), broadcast_codes(codes + 4));
-        ones[h] =
-            add_pairs(ones[h], _mm256_and_si256(shifted, ones_mask), broadcast_codes(codes + 8));
-        fours[h] =
-            add_pairs(fours[h], _mm256_and_si256(shifted, fours_mask), broadcast_codes(codes + 12));
-      }
-    }
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; ++h) {
-      const __m256i pairs = _mm256_add_epi16(ones[h], _mm256_srai_epi16(fours[h], 2));
-      totals[h] = _mm256_add_epi32(totals[h], widen(pairs));
-    }
-  }
-  finish_tile(pass, tile, 0, totals);
-}
-
-// One row tile by M activation rows, which share the unpacking; the tile that follows, at `next`,
-// is asked for meanwhile.
-template <int M>
-void ternary_tile(const Pass& pass, int tile, const std::uint8_t* next) {
-  const std::uint8_t* tiles = pass.tile_at(tile);
-  const std::int8_t* codes = pass.codes;
-  const std::size_t blocks = pass.blocks;
-  const __m256i mask = _mm256_set1_epi8(0x03);
-  __m256i totals[M][2];
-  for (int i = 0; i < M; ++i) totals[i][0] = totals[i][1] = _mm256_setzero_si256();
-  for (std::size_t begin = 0; begin < blocks; begin += kTileBlocks) {
-    const std::size_t end = blocks - begin < kTileBlocks ? blocks : begin + kTileBlocks;
-    __m256i sums[M][2];
-#pragma GCC unroll 4
-    for (int i = 0; i < M; ++i) sums[i][0] = sums[i][1] = _mm256_setzero_si256();
-    for (std::size_t b = begin; b < end; ++b) {
-      const std::uint8_t* block = tiles + b * kTileBytes;
-      touch_page_ahead(next + b * kTileBytes, kTileBytes);
-      fetch<kTileBytes>(next + b * kTileBytes);
-      __m256i packed[2] = {load_codes(block), load_codes(block + 32)};
-#pragma GCC unroll 4
-      for (int s = 0; s < 4; ++s) {
-        const __m256i weights[2] = {_mm256_and_si256(packed[0], mask),
-                                    _mm256_and_si256(packed[1], mask)};
-#pragma GCC unroll 4
-        for (int i = 0; i < M; ++i) {
-          const __m256i four = broadcast_codes(codes + (b * M + i) * kTileCols + 4 * s);
-          sums[i][0] = add_pairs(sums[i][0], weights[0], four);
-          sums[i][1] = add_pairs(sums[i][1], weights[1], four);
-        }
-        packed[0] = _mm256_srli_epi16(packed[0], 2);
-        packed[1] = _mm256_srli_epi16(packed[1], 2);
-      }
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < M; ++i) {
-      totals[i][0] = _mm256_add_epi32(totals[i][0], widen(sums[i][0]));
-      totals[i][1] = _mm256_add_epi32(totals[i][1], widen(sums[i][1]));
-    }
-  }
-  for (int i = 0; i < M; ++i) finish_tile(pass, tile, i, totals[i]);
-}
-
-using TileKernel = void (*)(const Pass&, int, const std::uint8_t*);
-
-constexpr int kMostRows = 4;  // activation rows of one pass
-// By number of activation rows.
-constexpr TileKernel kTiles[kMostRows + 1] = {nullptr, nullptr, ternary_tile<2>, ternary_tile<3>,
-                                              ternary_tile<4>};
+#include "kernels/avx2_tiles.inc"
 
 #endif
 

@@ -3,11 +3,13 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/reference_math.h"
+
 namespace sterna {
 
-namespace {
+using namespace reference;
 
-constexpr int kLanes = 16;
+namespace {
 
 float dot(const QuantizedLayout& layout, const std::int8_t* codes, const float* scales,
           const std::int8_t* digits) {
@@ -26,10 +28,8 @@ float dot(const QuantizedLayout& layout, const std::int8_t* codes, const float* 
         std::fma(255.0f, static_cast<float>(sums[0][lane]), static_cast<float>(sums[1][lane]));
     lanes[lane] = layout.row_scale ? value : std::fma(value, scales[g], lanes[lane]);
   }
-  for (int distance = kLanes / 2; distance > 0; distance /= 2) {
-    for (int l = 0; l < distance; ++l) lanes[l] = lanes[l] + lanes[l + distance];
-  }
-  return layout.row_scale ? lanes[0] * scales[0] : lanes[0];
+  const float sum = sum_lanes(lanes);
+  return layout.row_scale ? sum * scales[0] : sum;
 }
 
 }  // namespace
