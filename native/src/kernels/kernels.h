@@ -26,11 +26,11 @@ struct SparseKernels;
 struct QuantizedMatrix;
 struct QuantizedStates;
 
-inline constexpr int kTileRows = 16;         // output rows interleaved in one tile
-inline constexpr int kTileCols = 16;         // input columns in one 64-byte block of a tile
-inline constexpr int kTileBytes = 64;        // 16 x 16 codes of two bits
-inline constexpr int kKvBlockTokens = 16;    // positions in one block of the KV cache
-inline constexpr int kMaxGroup = 64;         // query heads that share one KV head
+inline constexpr int kTileRows = 16;       // output rows interleaved in one tile
+inline constexpr int kTileCols = 16;       // input columns in one 64-byte block of a tile
+inline constexpr int kTileBytes = 64;      // 16 x 16 codes of two bits
+inline constexpr int kKvBlockTokens = 16;  // positions in one block of the KV cache
+inline constexpr int kMaxGroup = 64;       // query heads that share one KV head
 inline constexpr int kMaxHeadDim = 256;
 inline constexpr int kHeadDimStep = 4;       // head_dim is a multiple of it
 inline constexpr int kAttentionStep = 64;    // positions between two updates of a softmax

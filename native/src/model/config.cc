@@ -126,11 +126,11 @@ void read_sizes(ConfigReader& reader, ModelConfig& model) {
                                               std::to_string(model.heads) + ")");
   }
   if (model.heads / model.kv_heads > kMaxGroup) {
-    reader.unsupported("num_key_value_heads",
-                       "is " + std::to_string(model.kv_heads) + ", so that " +
-                           std::to_string(model.heads / model.kv_heads) +
-                           " attention heads share each of them, at most " +
-                           std::to_string(kMaxGroup) + " are supported");
+    reader.unsupported("num_key_value_heads", "is " + std::to_string(model.kv_heads) +
+                                                  ", so that " +
+                                                  std::to_string(model.heads / model.kv_heads) +
+                                                  " attention heads share each of them, at most " +
+                                                  std::to_string(kMaxGroup) + " are supported");
   }
   if (reader.has("head_dim")) {
     model.head_dim = reader.integer("head_dim", 2, kMaxHeadDim);
@@ -152,9 +152,8 @@ void read_sizes(ConfigReader& reader, ModelConfig& model) {
                                    ", must be even for rotary position embeddings");
   }
   if (model.head_dim % kHeadDimStep != 0) {
-    reader.unsupported("head_dim", "is " + std::to_string(model.head_dim) +
-                                       ", only multiples of " + std::to_string(kHeadDimStep) +
-                                       " are supported");
+    reader.unsupported("head_dim", "is " + std::to_string(model.head_dim) + ", only multiples of " +
+                                       std::to_string(kHeadDimStep) + " are supported");
   }
   const int width = model.heads * model.head_dim;  // at most 2^20
   if (width > kMaxWidth) {
