@@ -167,7 +167,8 @@ class ThreadedEngine final : public Engine {
     generator_.drop_all();
     publish(events);  // what had happened before
     const std::lock_guard lock(mutex_);
-    for (const auto& [id, choices] : live_ids_) {
+    for (const auto& live_id : live_ids_) {
+      const std::uint64_t id = live_id.first;
       const bool waits = std::any_of(commands_.submitted.begin(), commands_.submitted.end(),
                                      [&](const auto& live) { return live->request.id == id; });
       if (waits) continue;
