@@ -24,6 +24,9 @@ namespace py = pybind11;
 namespace sterna {
 namespace {
 
+// Of objects whose end takes a while: threads are joined, and gigabytes unmapped.
+using FreeReleased = py::release_gil_before_calling_cpp_dtor;
+
 const char* code_name(ErrorCode code) {
   switch (code) {
     case ErrorCode::kInvalidArgument:
@@ -207,7 +210,7 @@ void bind_model(py::module_& module) {
       .def_readonly("ternary_embedding", &ModelConfig::ternary_embedding)
       .def_readonly("ternary_head", &ModelConfig::ternary_head);
   // pybind11 holds no pointers to const; the class offers no way to change the model.
-  py::class_<Model, std::shared_ptr<Model>>(module, "Model")
+  py::class_<Model, std::shared_ptr<Model>>(module, "Model", FreeReleased())
       .def_static(
           "open",
           [](const std::string& path) { return std::const_pointer_cast<Model>(Model::open(path)); },
@@ -231,7 +234,7 @@ AdapterPrecision precision_named(const std::string& name) {
 }
 
 void bind_adapter(py::module_& module) {
-  py::class_<Adapter, std::shared_ptr<Adapter>>(module, "Adapter")
+  py::class_<Adapter, std::shared_ptr<Adapter>>(module, "Adapter", FreeReleased())
       .def_static(
           "open",
           [](const std::string& directory, const Model& model, const std::string& precision) {
@@ -318,7 +321,7 @@ void bind_engine(py::module_& module) {
       .def_readonly("screened_states", &EngineStats::screened_states)
       .def_readonly("rescored_tokens", &EngineStats::rescored_tokens);
   using Released = py::call_guard<py::gil_scoped_release>;
-  py::class_<Engine>(module, "Engine")
+  py::class_<Engine>(module, "Engine", FreeReleased())
       .def(py::init([](std::shared_ptr<Model> model, const EngineOptions& options) {
              // Not a guard of the whole call: the instance is registered behind it, with the GIL.
              const py::gil_scoped_release released;
