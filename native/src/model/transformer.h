@@ -112,6 +112,8 @@ class Transformer {
   // behind it workers must sync.
   void adapt(const Pass& pass, int layer, Stage stage, const float* x, int size,
              std::initializer_list<Adapted> outputs);
+  // Bytes of a row of codes.
+  static int code_stride(int size) { return (size + 63) / 64 * 64; }
   // Of an input of this size that are quantized by themselves.
   int groups(int size) const {
     return config_.weight_group == 0 ? 1 : (size + config_.weight_group - 1) / config_.weight_group;
