@@ -38,13 +38,21 @@ class ModelSource:
         return self.model_id.replace("/", "--")
 
 
+def drop_packed(source: ModelSource, home: Path) -> None:
+    """Deletes what was made of a model's files, which are about to go: its bundles and, of a GGUF
+    file, the checkpoint. Whoever has them mapped goes on with them. Blocks."""
+    drop_converted(source.path, home)
+    fingerprint = "[0-9a-f]" * 16
+    for bundle in (home / "bundles").glob(f"{source.bundle_stem}-{fingerprint}*.safetensors"):
+        bundle.unlink(missing_ok=True)
+
+
 class Catalogue:
     """The models of one home directory. Looks at the disk at every call, so it is never stale."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._store = home / "models"
-        self._bundles = home / "bundles"
         self._given: dict[str, ModelSource] = {}
 
     def add(self, path: Path) -> ModelSource:
@@ -123,11 +131,8 @@ class Catalogue:
 
     def remove(self, source: ModelSource) -> None:
         """Deletes a model of the store with its packed forms. Blocks."""
-        drop_converted(source.path, self._home)
+        drop_packed(source, self._home)
         remove(source.path)
-        fingerprint = "[0-9a-f]" * 16
-        for bundle in self._bundles.glob(f"{source.bundle_stem}-{fingerprint}*.safetensors"):
-            bundle.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             source.path.parent.rmdir()
 

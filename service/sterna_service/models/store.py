@@ -18,6 +18,7 @@ from sterna_service.encoders.files import (
 )
 from sterna_service.engine.adapter import CONFIG_FILE, TENSOR_FILE
 from sterna_service.errors import ModelLoadError, Reason, ServiceError, invalid
+from sterna_service.models.catalogue import ModelSource, drop_packed
 from sterna_service.models.disk import disk_explained
 from sterna_service.models.manifest import make_manifest
 from sterna_service.models.naming import is_model_id
@@ -169,13 +170,15 @@ class Store:
             )
 
     def install(self, model_id: str, staged: Path, revision: str) -> Path:
-        """Moves a complete model from its staging place into the store, in place of an older one.
+        """Moves a complete model from its staging place into the store, in place of an older one
+        and what was made of that.
 
         Blocks: it reads all files, to note their digests.
         """
         make_manifest(staged, model_id, revision).write(staged)
         target = self.directory(model_id)
         target.parent.mkdir(parents=True, exist_ok=True)
+        drop_packed(ModelSource(model_id, target), self.path.parent)
         put_in_place(staged, target)
         with suppress(OSError):
             staged.parent.rmdir()

@@ -13,13 +13,16 @@ from typing import Any
 
 import pytest
 
+from sterna_service.engine.bundle import ensure_bundle
 from sterna_service.errors import ModelLoadError, Reason, ServiceError
 from sterna_service.models.catalogue import Catalogue
 from sterna_service.models.events import EventLog
+from sterna_service.models.gguf.convert import checkpoint_of
 from sterna_service.models.hub import Hub, PullCancelledError, RemoteFile, remote_model
 from sterna_service.models.pull import Progress, PullState, pull
 from sterna_service.models.pulls import Pulls
 from sterna_service.models.store import Store
+from tests.support.gguf_writer import gguf_of, i2_s, write_gguf
 from tests.support.hub_server import COMMIT, HubServer, hub_server
 
 WEIGHTS = "model.safetensors"
@@ -182,6 +185,31 @@ async def test_who_cancels_too_late_is_told(
 
 async def _last(reports: AsyncIterator[Progress]) -> Progress:
     return [each async for each in reports][-1]
+
+
+def test_what_was_made_of_an_older_version_goes_with_it(
+    store: Store, hub: HubServer, checkpoint: Path, tmp_path: Path
+) -> None:
+    """Else every version would leave its bundles behind."""
+    metadata, tensors = gguf_of(checkpoint, i2_s)
+    repository = tmp_path / "packed"
+    repository.mkdir()
+    write_gguf(repository / "tern-i2_s.gguf", metadata, tensors)
+    hub.repositories["org/model"] = repository
+    path, home = bring(store, hub), store.path.parent
+    other = home / "bundles" / f"org--model-other-{'0' * 16}.safetensors"
+
+    def pack(_: Path, target: Path) -> None:
+        target.write_bytes(b"a bundle")
+
+    for _ in range(2):
+        converted = checkpoint_of(path, home)
+        bundle = ensure_bundle(converted, "org--model", home, pack)
+        other.write_bytes(b"another model's")
+        bring(store, hub)
+        assert not bundle.path.exists()
+        assert not converted.exists()
+        assert other.exists()
 
 
 def test_who_cancels_while_old_bytes_are_read_need_not_wait(store: Store, hub: HubServer) -> None:
