@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test train digits training-test voice-test postgres-test browser-test clients-test native-test test-neon lint type proto bench native image-test sanitize wheels clean
+.PHONY: help setup run test python-test train digits training-test voice-test postgres-test browser-test clients-test native-test test-neon lint type proto bench native image-test sanitize wheels clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -51,6 +51,9 @@ clients-test: setup  ## Tests with clients of others; installs them and Node.js 
 
 postgres-test: setup  ## Tests of state on PostgreSQL, too; installs psycopg into build/postgres-venv.
 	@scripts/test_postgres.sh
+
+python-test: setup  ## Python tests only.
+	@scripts/python_test.sh
 
 native-test: setup  ## Native tests only.
 	@scripts/native_test.sh build/native

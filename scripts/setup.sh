@@ -23,24 +23,6 @@ digest() {
   } | sha256sum | cut -d' ' -f1
 }
 
-in_range() {
-  "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1
-}
-
-find_python() {
-  local candidate
-  for candidate in ${STERNA_PYTHON:-python3.13 python3.12 python3.11 python3}; do
-    if in_range "$candidate"; then
-      printf '%s\n' "$candidate"
-      return
-    fi
-  done
-  if [ -n "${STERNA_PYTHON:-}" ]; then
-    fail "STERNA_PYTHON=$STERNA_PYTHON is not a working Python 3.11, 3.12 or 3.13."
-  fi
-  fail "Python 3.11, 3.12 or 3.13 is needed and none was found. On Debian or Ubuntu: sudo apt install python3 python3-venv python3-dev"
-}
-
 check_toolchain() {
   local python=$1 version
   version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -67,17 +49,15 @@ mkdir -p build
 exec 9>build/.setup.lock
 flock 9
 
-if [ -x "$venv/bin/python" ] && ! in_range "$venv/bin/python"; then
+python=$(scripts/find_python.sh)
+if [ -e "$venv" ] && [ "$python" != "$PWD/$venv/bin/python" ]; then
   echo "setup: .venv holds an unusable Python; making it anew"
   rm -rf "$venv"
 fi
+check_toolchain "$python"
 if [ ! -x "$venv/bin/python" ]; then
-  python=$(find_python)
-  check_toolchain "$python"
   echo "setup: creating .venv with $("$python" --version)"
   "$python" -m venv "$venv"
-else
-  check_toolchain "$venv/bin/python"
 fi
 
 export PATH=$PWD/$venv/bin:$PATH

@@ -13,8 +13,7 @@ native=${PIPESTATUS[0]}
 native_line=$(grep -E 'tests passed' "$log" | tail -n 1)
 
 echo "== python tests"
-# shellcheck disable=SC2086
-.venv/bin/python -m pytest ${PYTEST:-} 2>&1 | tee "$log"
+scripts/python_test.sh 2>&1 | tee "$log"
 python=${PIPESTATUS[0]}
 python_line=$(tail -n 1 "$log")
 

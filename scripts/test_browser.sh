@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The tests of the pages that the server serves, in a real browser without a window.
 # Needs Chromium: STERNA_CHROMIUM, or one on PATH; as root on Debian it installs one.
+#   test_browser.sh [--prepare]     (--prepare: only installs that)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,12 +13,8 @@ find_chromium() {
   return 1
 }
 
-if ! find_chromium >/dev/null && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-  echo "test-browser: installing chromium-headless-shell"
-  { apt-get update -qq &&
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-      chromium-headless-shell; } >/dev/null 2>&1 || true
-fi
+find_chromium >/dev/null || scripts/apt_install.sh chromium-headless-shell
+[ "${1:-}" = --prepare ] && exit
 STERNA_CHROMIUM=$(find_chromium) || {
   echo "test-browser: no Chromium here; install the package chromium-headless-shell or chromium, or \
 name one in STERNA_CHROMIUM" >&2

@@ -2,10 +2,10 @@
 # Cross-compiles the engine for 64-bit Arm and runs the kernel tests under qemu, NEON against the
 # reference. Needs g++-aarch64-linux-gnu and qemu-user; as root on Debian or Ubuntu it installs them.
 #
-#   test_neon.sh [--if-possible]
+#   test_neon.sh [--if-possible | --prepare]
 #
 # Without the tools and without a way to get them this fails; with --if-possible it says so in one
-# line and exits 0.
+# line and exits 0. With --prepare it only installs them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,12 +14,9 @@ have_tools() {
     { command -v qemu-aarch64-static >/dev/null || command -v qemu-aarch64 >/dev/null; }
 }
 
-if ! have_tools && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-  echo "test-neon: installing g++-aarch64-linux-gnu and qemu-user-static"
-  { apt-get update -qq &&
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-      g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static; } >/dev/null 2>&1 || true
-fi
+have_tools ||
+  scripts/apt_install.sh g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
+[ "${1:-}" = --prepare ] && exit
 
 if ! have_tools; then
   missing="test-neon: NOT RUN: no aarch64-linux-gnu-g++ and qemu-aarch64 here; install the packages \

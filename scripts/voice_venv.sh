@@ -3,16 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-venv=build/voice-venv
-if [ ! -x "$venv/bin/python" ]; then
-  .venv/bin/python -m venv "$venv"
-fi
-site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-base=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-printf 'import site; site.addsitedir("%s")\n' "$base" >"$site/_sterna.pth"
+scripts/training_venv.sh
 mapfile -t packages < <(.venv/bin/python scripts/requirements.py voice)
-export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$PWD/constraints.txt
-"$venv/bin/python" -m pip install --quiet torch "${packages[@]}"
-# The command as it is with the extra.
-printf '#!%s\nfrom sterna_server.cli import main\n\nmain()\n' "$PWD/$venv/bin/python" >"$venv/bin/sterna"
-chmod +x "$venv/bin/sterna"
+scripts/side_venv.sh build/voice-venv --sees .venv --sees build/training-venv \
+  -c constraints.txt torch "${packages[@]}"

@@ -6,11 +6,16 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import sterna_service.models
 from sterna_service.app import CoreOptions
 from tests.support.core import CoreClient, endless_checkpoint, running_core
 from tests.support.databases import KINDS, new_database
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("sterna", deadline=None)
+settings.load_profile("sterna")
 
 
 @pytest.fixture(params=KINDS)

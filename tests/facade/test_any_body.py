@@ -105,7 +105,7 @@ def check_refusal(error: ApiError) -> None:
     json.loads(bytes(response.body))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(bodies(ChatRequest), VALUES))
 def test_any_chat_body(body: Any) -> None:
     body = parse_json(json.dumps(body).encode())
@@ -120,7 +120,7 @@ def test_any_chat_body(body: Any) -> None:
         check_refusal(error)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(bodies(CompletionRequest), VALUES))
 def test_any_completion_body(body: Any) -> None:
     body = parse_json(json.dumps(body).encode())
@@ -142,7 +142,7 @@ def as_fastapi(error: ValidationError) -> Any:
     ).errors()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=40))
 def test_any_bytes(raw: bytes) -> None:
     try:
@@ -151,7 +151,7 @@ def test_any_bytes(raw: bytes) -> None:
         check_refusal(error)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(VALUES)
 def test_json_is_read_as_python_reads_it(value: Any) -> None:
     assert parse_json(json.dumps(value).encode()) == value

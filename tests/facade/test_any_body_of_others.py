@@ -79,7 +79,7 @@ CASES: list[tuple[type[BaseModel], Callable[[Any], Message], dict[str, Any]]] = 
 @pytest.mark.parametrize(
     ("model", "transcode", "known"), CASES, ids=[case[0].__name__ for case in CASES]
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_body(
     model: type[BaseModel],
@@ -108,7 +108,7 @@ def test_any_body(
         check_refusal(error)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.one_of(
         VALUES,

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 POSTGRES_VARIABLE = "STERNA_TEST_POSTGRES"
 """A PostgreSQL server on which tests may make databases; `make postgres-test` sets it."""
 
-KINDS = ["sqlite"] + (["postgresql"] if POSTGRES_VARIABLE in os.environ else [])
-"""The databases that tests run on."""
+KINDS = ["postgresql"] if POSTGRES_VARIABLE in os.environ else ["sqlite"]
+"""The databases that tests run on: `make test` and `make postgres-test` share the work."""
 
 _numbers = itertools.count()
 

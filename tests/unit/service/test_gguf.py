@@ -247,7 +247,6 @@ def test_damaged_containers(tmp_path: Path, raw: bytes) -> None:
 @given(st.integers(0, 4000), st.binary(min_size=1, max_size=8))
 @settings(
     max_examples=300,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_any_damage_is_a_refusal_or_harmless(embedded: Path, at: int, new: bytes) -> None:

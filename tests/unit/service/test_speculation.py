@@ -149,7 +149,7 @@ SPECS = st.builds(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(specs=st.lists(SPECS, min_size=1, max_size=6))
 def test_the_answer_is_the_same(checkpoint: Path, home: Path, specs: list[GenerationSpec]) -> None:
     plain, stats = run(checkpoint, home, specs, "off")
@@ -180,7 +180,7 @@ def test_what_a_grammar_forces_takes_fewer_steps(checkpoint: Path, home: Path) -
     )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_forced_tokens_are_those_of_masks_with_one_token(
     tokenizer: Tokenizer, data: st.DataObject
