@@ -352,29 +352,7 @@ void ternary_matmul(const TernaryMatrix& w, const QuantizedRows& x, int tile_beg
 #define STERNA_TABLE_NAME "avx2"
 #endif
 
-const Kernels STERNA_TABLE = {
-    .name = STERNA_TABLE_NAME,
-    .quantize_row = quantize_row,
-    .ternary_matmul = ternary_matmul,
-    .matmul_bf16 = matmul_bf16,
-    .matmul_f32 = matmul_f32,
-    .dot_codes = dot_codes,
-    .matmul_quantized = matmul_quantized,
-    .join_halves = join_halves,
-    .dot_and_join = dot_and_join,
-    .low_rank_add = low_rank_add,
-    .low_rank_widen = low_rank_widen,
-    .rms_norm = rms_norm,
-    .attention = attention,
-    .attention_join = attention_join,
-    .attention_finish = attention_finish,
-    .relu2_mul = relu2_mul,
-    .silu_mul = silu_mul,
-    .rope = rope,
-    .add = add,
-    .exp = exponentials,
-    .sparse = &kSparseKernels,
-};
+#include "kernels/lanes_table.inc"
 
 }  // namespace sterna
 
