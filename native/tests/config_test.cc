@@ -278,6 +278,10 @@ TEST(a_config_survives_its_bundle_form) {
   json extra = json::parse(config_to_json(parse(bitnet_config()).model));
   extra["surprise"] = 1;
   CHECK_ERROR(config_from_json(extra.dump(), "bundle"), ErrorCode::kUnsupportedModel, "surprise");
+  json tied = json::parse(config_to_json(parse(bitnet_config()).model));
+  tied.update({{"weight_group", 128}, {"ternary_embedding", false}, {"ternary_head", true}});
+  CHECK_ERROR(config_from_json(tied.dump(), "bundle"), ErrorCode::kCheckpointInvalid,
+              "tie_word_embeddings");
 }
 
 }  // namespace

@@ -293,6 +293,10 @@ ModelConfig config_from_json(std::string_view text, const std::string& source) {
     if (config.weight_group % 64 != 0) reader.invalid("weight_group", "must be a multiple of 64");
     config.ternary_embedding = reader.boolean("ternary_embedding");
     config.ternary_head = reader.boolean("ternary_head");
+    if (config.ternary_head && config.tied_embeddings) {
+      reader.invalid("ternary_head",
+                     "must be false: tie_word_embeddings says there is no such head");
+    }
   }
   reader.refuse_unknown({});
   return config;
