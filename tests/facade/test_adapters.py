@@ -160,3 +160,18 @@ async def test_what_is_refused(
     if param is not None:
         assert answer.json()["error"]["param"] == param
     assert (await streamed(server.api, ""))[0] == PLAIN
+
+
+async def test_the_store_is_listed(server: Server) -> None:
+    answer = await server.http.get("/v1/adapters")
+    other, pirate = answer.json()["data"]
+    assert (other["id"], other["base_model"], other["rank"]) == (
+        "someone/other",
+        "tiny/bitnet-divide",
+        4,
+    )
+    assert (pirate["id"], pirate["object"], pirate["problem"]) == ("someone/pirate", "adapter", "")
+    size = (ADAPTERS / "pirate" / "adapter_model.safetensors").stat().st_size
+    assert pirate["size_bytes"] == size
+    assert "q_proj" in pirate["target_modules"]
+    assert "path" not in pirate

@@ -58,6 +58,7 @@ def test_the_endpoints() -> None:
             "post /api/generate",
             "get /ready",
             "get /v1/models",
+            "get /v1/adapters",
             "post /api/models/{model}/load",
             "post /api/models/{model}/unload",
             "post /v1/models/load",

@@ -1,4 +1,4 @@
-"""`GET /v1/models` and `GET /v1/models/{model}`."""
+"""`GET /v1/models`, `GET /v1/models/{model}` and `GET /v1/adapters`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,24 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Request
 
-from sterna.v1.model_admin_pb2 import GetModelRequest, ListModelsRequest
+from sterna.v1.model_admin_pb2 import (
+    GetModelRequest,
+    ListModelsRequest,
+    ListStoredAdaptersRequest,
+)
 from sterna.v1.model_pb2 import Model
 from sterna_rest.core import CoreLink, core_link
 from sterna_rest.http.openapi import error_documentation
-from sterna_rest.models.schemas import LIST_EXAMPLE, MODEL_EXAMPLE, ModelBody, ModelList
-from sterna_rest.models.transcode import model_bodies
+from sterna_rest.models.schemas import (
+    ADAPTERS_EXAMPLE,
+    LIST_EXAMPLE,
+    MODEL_EXAMPLE,
+    AdapterBody,
+    AdapterList,
+    ModelBody,
+    ModelList,
+)
+from sterna_rest.models.transcode import adapter_body, model_bodies
 
 router = APIRouter(tags=["models"])
 
@@ -43,6 +55,29 @@ async def all_models(request: Request, core: CoreLink) -> list[Model]:
         models.extend(response.models)
         if not response.next_page_token:
             return models
+        page.page_token = response.next_page_token
+
+
+@router.get(
+    "/v1/adapters",
+    operation_id="listAdapters",
+    summary="List the LoRA adapters in the store",
+    responses={
+        200: {"content": {"application/json": {"example": ADAPTERS_EXAMPLE}}},
+        **error_documentation(500, 503, 504),
+    },
+)
+async def list_adapters(
+    request: Request, core: Annotated[CoreLink, Depends(core_link)]
+) -> AdapterList:
+    """Loaded or not. `GET /v1/models` has the loaded ones as `base:adapter`."""
+    bodies: list[AdapterBody] = []
+    page = ListStoredAdaptersRequest(page_size=_PAGE_SIZE)
+    while True:
+        response = await core.control(request, core.admin.ListStoredAdapters, page)
+        bodies.extend(adapter_body(adapter) for adapter in response.adapters)
+        if not response.next_page_token:
+            return AdapterList(data=bodies)
         page.page_token = response.next_page_token
 
 

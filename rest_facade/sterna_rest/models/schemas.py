@@ -1,4 +1,4 @@
-"""What `/v1/models` returns."""
+"""What `/v1/models` and `/v1/adapters` return."""
 
 from __future__ import annotations
 
@@ -44,3 +44,44 @@ MODEL_EXAMPLE: dict[str, Any] = {
     "default_for": ["completion", "embedding"],
 }
 LIST_EXAMPLE: dict[str, Any] = {"object": "list", "data": [MODEL_EXAMPLE]}
+
+
+class AdapterBody(BaseModel):
+    """A LoRA adapter in the store, for models to be loaded with."""
+
+    id: str = Field(description="What `adapter_dir` of `POST /v1/models/load` takes.")
+    object: Literal["adapter"] = "adapter"
+    created: int = Field(description="When it was stored, in seconds since 1970.")
+    base_model: str = Field(description="What it says it was made for; empty: it does not say.")
+    rank: int = Field(description="Of its matrices; 0: it does not say.")
+    target_modules: list[str] = Field(
+        description="What it changes: names, or one regular expression."
+    )
+    size_bytes: int
+    revision: str = Field(description="The commit that was pulled; empty: it was not pulled.")
+    problem: str = Field(description="Why it cannot be loaded; empty: nothing is known.")
+
+
+class AdapterList(BaseModel):
+    """All of them, by id."""
+
+    object: Literal["list"] = "list"
+    data: list[AdapterBody]
+
+
+ADAPTERS_EXAMPLE: dict[str, Any] = {
+    "object": "list",
+    "data": [
+        {
+            "id": "someone/pirate",
+            "object": "adapter",
+            "created": 1700000000,
+            "base_model": "sterna/tern-nano",
+            "rank": 16,
+            "target_modules": ["q_proj", "v_proj"],
+            "size_bytes": 441376,
+            "revision": "",
+            "problem": "",
+        }
+    ],
+}

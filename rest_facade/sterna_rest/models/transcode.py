@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sterna.v1.model_pb2 import Model, ModelCapability, ModelState
-from sterna_rest.models.schemas import ModelBody
+from sterna.v1.model_pb2 import Model, ModelCapability, ModelState, StoredAdapter
+from sterna_rest.models.schemas import AdapterBody, ModelBody
 
 
 def model_body(model: Model) -> ModelBody:
@@ -34,6 +34,20 @@ def model_bodies(model: Model) -> list[ModelBody]:
         for adapter in model.adapters
         if adapter.state == ModelState.MODEL_STATE_LOADED
     ]
+
+
+def adapter_body(adapter: StoredAdapter) -> AdapterBody:
+    """An adapter of the store, without its place there."""
+    return AdapterBody(
+        id=adapter.adapter_id,
+        created=adapter.create_time.seconds,
+        base_model=adapter.base_model,
+        rank=adapter.rank,
+        target_modules=list(adapter.target_modules),
+        size_bytes=adapter.size_bytes,
+        revision=adapter.revision,
+        problem=adapter.problem,
+    )
 
 
 def _name(capability: ModelCapability) -> str:
