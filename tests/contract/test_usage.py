@@ -10,7 +10,15 @@ import pytest
 
 from sterna.v1 import model_admin_pb2
 from sterna_service.app import CoreOptions
-from tests.support.core import PATIENCE, CoreClient, chat, refusal, running_core
+from tests.support.core import (
+    PATIENCE,
+    CoreClient,
+    chat,
+    endless_answer,
+    eventually,
+    refusal,
+    running_core,
+)
 from tests.support.server_process import run_sterna
 
 MODEL = "sterna/tern-nano"
@@ -46,6 +54,22 @@ async def test_answers_are_counted(sterna_home: Path, tmp_path: Path, database_u
     lines = table.stdout.splitlines()
     assert lines[0].split()[:3] == ["DAY", "MODEL", "KEY"]
     assert lines[-1].split()[0] == "total"
+
+
+async def test_an_answer_that_is_broken_off_is_counted(endless_core: CoreClient) -> None:
+    call = endless_core.stream(endless_answer())
+    seen = 0
+    async for event in call:
+        seen += len(event.delta.token_ids)
+        if seen >= 20:
+            break
+    call.cancel()
+
+    async def is_counted() -> bool:
+        rows = (await listed(endless_core)).usage
+        return any(row.completion_token_count >= 20 and row.prompt_token_count for row in rows)
+
+    await eventually(is_counted)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 from sterna.v1 import (
+    error_reason_pb2,
     inference_pb2,
     inference_pb2_grpc,
     model_admin_pb2,
@@ -20,6 +21,7 @@ from sterna.v1 import (
     speech_pb2,
     speech_pb2_grpc,
 )
+from sterna_service.access.limits import Limits
 from sterna_service.app import CoreOptions, start_core
 from sterna_service.speech.options import SpeechOptions
 from tests.support.core import eventually, refusal
@@ -348,6 +350,39 @@ async def test_a_spoken_conversation_continues_only_what_its_key_stored(voice_ho
                 found = await inference.GetSession(get, metadata=mine)
                 counts.append(found.session.message_count)
             assert counts == [0, 2]
+    finally:
+        await core.stop(0)
+
+
+async def test_each_answer_is_charged_and_counted(voice_home: Path) -> None:
+    options = CoreOptions(
+        home=voice_home,
+        port=0,
+        threads=1,
+        speech=SpeechOptions(recognition_model="digits"),
+        limits=Limits(tokens=60),
+    )
+    core = await start_core(options)
+    try:
+        async with grpc.aio.insecure_channel(core.address) as channel:
+            config = talk_config(generation=answering(60), text_only=True)
+            talk = Talk(speech_pb2_grpc.SpeechServiceStub(channel), config)
+            talk.send(text="Hello!")
+            used = (await talk.until("turn_done")).usage
+            talk.send(text="And then?")
+            failed = await talk.until("turn_failed")
+            assert failed.reason == error_reason_pb2.ERROR_REASON_RATE_LIMITED
+            assert "60 tokens per minute" in failed.message
+            assert failed.HasField("retry_delay")
+            talk.end()
+            await talk.rest()
+        # The socket has no limits.
+        async with grpc.aio.insecure_channel(core.unix_address) as channel:
+            admin = model_admin_pb2_grpc.ModelAdminServiceStub(channel)
+            request = model_admin_pb2.ListUsageRequest(model_id=core.default_model_id)
+            (row,) = (await admin.ListUsage(request)).usage
+            assert row.prompt_token_count == used.prompt_token_count
+            assert row.completion_token_count == used.completion_token_count == 60
     finally:
         await core.stop(0)
 

@@ -45,10 +45,7 @@ class Limiter:
             self._take(self._running, client, limits.concurrent, "concurrent requests")
             visit.runs = True
         try:
-            if limits.tokens:
-                visit.tokens = await self._counters.add(f"tokens/{client}", limits.tokens, 0)
-                if not visit.tokens.remaining:
-                    raise _over_rate(visit.tokens, "tokens")
+            await self.check_tokens(visit)
             if limits.requests:
                 visit.requests = await self._counters.add(f"requests/{client}", limits.requests, 1)
                 if visit.requests.used > limits.requests:
@@ -61,6 +58,18 @@ class Limiter:
             visit.leave()
             raise
         return visit
+
+    async def check_tokens(self, visit: Visit) -> None:
+        """Looks whether any tokens are left, as a call of several answers does before each.
+
+        Raises:
+            OverLimitError: RATE_LIMITED.
+        """
+        most = visit.limits.tokens
+        if most:
+            visit.tokens = await self._counters.add(f"tokens/{visit.client}", most, 0)
+            if not visit.tokens.remaining:
+                raise _over_rate(visit.tokens, "tokens")
 
     async def charge(self, visit: Visit, tokens: int) -> None:
         """Counts the tokens that an answer took, also when they are more than were left."""

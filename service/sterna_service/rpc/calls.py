@@ -34,9 +34,20 @@ class Call:
     record: CallRecord
     caller: Caller = NOBODY
     spent: int = 0
-    """Tokens computed so far, of prompt and answer."""
+    """Tokens computed so far, of prompt and answer, that were not charged yet."""
     notes: dict[str, object] = field(default_factory=dict)
     _greeted: bool = False
+
+    def note_tokens(self, prompt: int, cached: int, completion: int) -> None:
+        """Adds tokens, for the line in the log and for the usage."""
+        for name, count in (
+            ("prompt_tokens", prompt),
+            ("cached_tokens", cached),
+            ("completion_tokens", completion),
+        ):
+            before = self.notes.get(name, 0)
+            assert isinstance(before, int)
+            self.notes[name] = before + count
 
     async def greet(self, context: ServicerContext[Any, Any]) -> None:
         """Sends the initial metadata now, if that was not done before."""

@@ -101,25 +101,35 @@ def generator(models: ModelRegistry, harnesses: Harnesses, adapter_id: str) -> G
 async def _measured(
     call: Call, model_id: str, run: AsyncGenerator[GenerationEvent]
 ) -> AsyncGenerator[GenerationEvent]:
-    """The events of one turn, which count as a request of their own."""
+    """The events of one turn, which is measured, held to the tokens that are left, and charged by
+    itself. Raises `ServiceError`."""
     turn = call.record.turn("chat", model_id)
+    visit = call.caller.visit
     reason = ""
+    prompt = cached = completion = 0
     try:
+        if visit is not None:
+            await visit.limiter.check_tokens(visit)
         async with contextlib.aclosing(run) as events:
             async for event in events:
                 if isinstance(event, Started):
                     turn.started(event.queue_seconds, event.prefill_seconds)
-                    call.spent += event.prompt_tokens
+                    prompt, cached = event.prompt_tokens, event.cached_tokens
                 elif isinstance(event, Delta):
-                    call.spent += len(event.token_ids)
+                    completion += len(event.token_ids)
                 elif isinstance(event, Usage):
                     turn.used(tokens_of(event, 1))
+                    prompt, cached = event.prompt_tokens, event.cached_tokens
+                    completion = event.completion_tokens
                 yield event
     except BaseException as error:
         reason = kind_of(error)
         raise
     finally:
         turn.end(reason)
+        call.note_tokens(prompt, cached, completion)
+        if visit is not None:
+            await visit.limiter.charge(visit, prompt + completion)
 
 
 def dialogue_config(config: speech_pb2.ConversationConfig) -> DialogueConfig:

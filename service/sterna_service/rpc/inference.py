@@ -246,8 +246,10 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                         assert record is not None
                         record.started(event.queue_seconds, event.prefill_seconds)
                         call.spent += event.prompt_tokens
+                        call.note_tokens(event.prompt_tokens, event.cached_tokens, 0)
                     elif isinstance(event, Delta):
                         call.spent += len(event.token_ids)
+                        call.note_tokens(0, 0, len(event.token_ids))
                     elif isinstance(event, Accepted):
                         call.notes["response_id"] = event.response_id
                         await call.greet(context)
