@@ -354,13 +354,15 @@ async def test_a_spoken_conversation_continues_only_what_its_key_stored(voice_ho
         await core.stop(0)
 
 
-async def test_each_answer_is_charged_and_counted(voice_home: Path) -> None:
+async def test_each_answer_is_charged_and_counted(voice_home: Path, tmp_path: Path) -> None:
     options = CoreOptions(
         home=voice_home,
         port=0,
         threads=1,
         speech=SpeechOptions(recognition_model="digits"),
         limits=Limits(tokens=60),
+        # Others have used the home, too.
+        database_url=f"sqlite:///{tmp_path}/state.db",
     )
     core = await start_core(options)
     try:
