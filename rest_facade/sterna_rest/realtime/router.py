@@ -80,15 +80,20 @@ class _Connection:
         outward = asyncio.create_task(self._outward())
         try:
             await asyncio.wait((inward, outward), return_when=asyncio.FIRST_COMPLETED)
+            if inward.done() and not await inward:
+                # The core takes no more; why, it says in the other direction.
+                await outward
         finally:
             self._call.cancel()
             for task in (inward, outward):
                 task.cancel()
             await asyncio.gather(inward, outward, return_exceptions=True)
 
-    async def _inward(self) -> None:
-        """From the client to the core."""
-        with suppress(WebSocketDisconnect, grpc.aio.AioRpcError, asyncio.InvalidStateError):
+    async def _inward(self) -> bool:
+        """From the client to the core; whether it was the client that left."""
+        try:
+            # A write that meets a refusal would hide why the core refuses.
+            await self._call.initial_metadata()
             await self._write(config=self._events.newest.config())
             while True:
                 raw = await receive(self._socket)
@@ -98,6 +103,10 @@ class _Connection:
                     await self._take(event)
                 except ApiError as error:
                     await self._tell([error_event(error, event.event_id if event else None)])
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return False
+        except (WebSocketDisconnect, OSError, RuntimeError):
+            return True
 
     async def _outward(self) -> None:
         """From the core to the client."""

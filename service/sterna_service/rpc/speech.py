@@ -131,6 +131,8 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
     ) -> AsyncGenerator[speech_pb2.ConverseResponse]:
         check_scopes(current_call().caller.key)
         speech, requests = self._speech(), aiter(request_iterator)
+        # Callers that wait for this write nothing into a refusal.
+        await current_call().greet(context)
         first = await first_config(requests)
         generate = generator(self._models, self._harnesses, first.generation.adapter_id)
         dialogue = Dialogue(speech, self._sessions, owner_of_call(), generate)
