@@ -25,6 +25,7 @@ from sterna_rest.embeddings.router import myllm_router as myllm_embeddings_route
 from sterna_rest.embeddings.router import router as embeddings_router
 from sterna_rest.errors.handlers import install_error_handlers
 from sterna_rest.http.body_limit import BodyLimitMiddleware
+from sterna_rest.http.head import HeadMiddleware
 from sterna_rest.http.metrics import HttpMetrics, MetricsMiddleware
 from sterna_rest.http.openapi import document
 from sterna_rest.http.request_context import RequestContextMiddleware
@@ -98,6 +99,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
     )
     install_error_handlers(app)
     # The last one added stands outermost.
+    app.add_middleware(HeadMiddleware)
     upload = options.max_audio_bytes + _FORM_OVERHEAD
     app.add_middleware(
         BodyLimitMiddleware,
@@ -116,7 +118,7 @@ def create_app(options: FacadeOptions) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(options.cors_origins),
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
             allow_headers=["*"],
             # Some browsers know no `*` here.
             expose_headers=["*", *EXPOSED_HEADERS],

@@ -300,6 +300,22 @@ async def test_health_needs_no_core(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "status"),
+    [("/health", 200), ("/playground", 200), ("/docs", 200), (CHAT, 405), ("/nowhere", 404)],
+)
+async def test_head_is_get_without_a_body(
+    client: httpx.AsyncClient, path: str, status: int
+) -> None:
+    asked, got = await client.head(path), await client.get(path)
+    assert (asked.status_code, got.status_code) == (status, status)
+    assert asked.content == b""
+    assert asked.headers["content-type"] == got.headers["content-type"]
+    assert asked.headers["x-request-id"]
+    # The connection is still good for another request.
+    assert (await client.get("/health")).status_code == 200
+
+
+@pytest.mark.parametrize(
     ("sent", "kept"),
     [
         ("my-id.1:2_3", True),

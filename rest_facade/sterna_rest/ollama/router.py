@@ -45,7 +45,6 @@ Core = Annotated[CoreLink, Depends(core_link)]
 
 
 @router.get("/", include_in_schema=False)
-@router.head("/", include_in_schema=False)
 async def root() -> PlainTextResponse:
     """What clients ask to see whether somebody is there."""
     return PlainTextResponse("Ollama is running")
