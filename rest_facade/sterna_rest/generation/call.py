@@ -87,8 +87,6 @@ class AnswerStream:
 
     def cancel(self) -> None:
         """Ends the call, and with it the work in the core. Harmless when it has ended."""
-        if self._first is not None:
-            self._first.cancel()
         self._call.cancel()
 
     async def accepted(self) -> None:
