@@ -16,6 +16,8 @@ TinyShape shape_of(int vocab, int hidden, bool hard) {
   TinyShape shape;
   shape.vocab = vocab;
   shape.hidden = hidden;
+  shape.heads = 2;  // of a width that is a multiple of 4
+  shape.kv_heads = 1;
   shape.layers = 1;
   shape.hard_head = hard;
   return shape;
