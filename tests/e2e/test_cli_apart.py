@@ -43,7 +43,7 @@ def test_facade_waits_for_its_core_and_survives_it(
         assert httpx.get(f"{rest.rest_url}/health").status_code == 200
 
 
-def _until_ready(rest_url: str, seconds: float = 15.0) -> None:
+def _until_ready(rest_url: str, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while httpx.get(f"{rest_url}/ready").status_code != 200:
         assert time.monotonic() < deadline, "the façade does not find its core again"

@@ -34,10 +34,10 @@ class Live:
 
     async def engine(self) -> EngineStatus:
         """What the engine does now."""
-        response = await self.admin.GetServerStatus(GetServerStatusRequest(), timeout=10)
+        response = await self.admin.GetServerStatus(GetServerStatusRequest(), timeout=60)
         return response.status.engines[0]
 
-    async def idle(self, seconds: float = 10) -> EngineStatus:
+    async def idle(self, seconds: float = 60) -> EngineStatus:
         """Waits until nothing runs or waits and no KV block is held. Fails when that takes long."""
         async with asyncio.timeout(seconds):
             while True:

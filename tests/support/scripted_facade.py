@@ -83,6 +83,6 @@ async def leave_once(called: Callable[[], object], request: Coroutine[Any, Any, 
 
 async def wait_until_idle(core: ScriptedCore) -> None:
     """Returns when no call runs. Fails when that takes long."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while core.running:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -25,6 +25,6 @@ async def test_closing_while_it_is_woken(tmp_path: Path, turns: int) -> None:
     for _ in range(turns):
         await asyncio.sleep(0)
     closing = asyncio.create_task(dispatcher.close())
-    done, _ = await asyncio.wait({closing}, timeout=5)
+    done, _ = await asyncio.wait({closing}, timeout=60)
     assert done
     await database.close()
