@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test python-test train digits training-test voice-test postgres-test browser-test clients-test native-test test-neon lint type proto bench native image-test sanitize wheels clean
+.PHONY: help setup run test python-test train digits training-test voice-test postgres-test prometheus-test browser-test clients-test native-test test-neon lint type proto bench native image-test sanitize wheels clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,6 +42,9 @@ training-test: setup  ## Tests of the training; installs torch into build/traini
 
 voice-test: setup  ## Tests of speech; installs torch and the extra voice into build/voice-venv.
 	@scripts/test_voice.sh
+
+prometheus-test: setup  ## Tests of monitoring with a real Prometheus; installs it where that can be done.
+	@scripts/test_prometheus.sh
 
 browser-test: setup  ## Tests of the playground in a real browser; installs playwright into build/browser-tools.
 	@scripts/test_browser.sh

@@ -36,6 +36,12 @@ def rate(name: str, by: str = "", where: str = "") -> str:
     return f"sum{grouped} (rate({name}{{{labels}}}{RATE}))"
 
 
+def share(name: str, part: str, whole: str) -> str:
+    """Which share of a counter's rate some series have; 0 while there are none of these yet."""
+    everything = rate(name, where=whole)
+    return f"({rate(name, where=part)} or 0 * {everything}) / {everything}"
+
+
 def quantiles(name: str, by: str = "", where: str = "") -> list[tuple[str, str]]:
     """Median, 95th and 99th percentile of a histogram."""
     labels = f"le,{by}" if by else "le"
@@ -57,12 +63,16 @@ def gauge(name: str, by: str = "") -> str:
 
 # Of a façade on its own, and of a core.
 ANY = '__name__=~"sterna_build_info|http_server_active_requests"'
+LOADS = "sterna_model_load_duration_seconds"
 HTTP, RPC = "http_server_request_duration_seconds", "rpc_server_call_duration_seconds"
 TTFT, TPOT = (
     "gen_ai_server_time_to_first_token_seconds",
     "gen_ai_server_time_per_output_token_seconds",
 )
-FAILED = 'http_response_status_code=~"5.."'
+# What people and programs ask for; probes and scrapes would hide how that goes when it is little.
+WORK = 'http_route!~"/metrics|/livez|/health|/readyz|/ready"'
+REFUSED = f'{WORK},http_response_status_code="503"'
+FAILED = f'{WORK},http_response_status_code=~"5..",http_response_status_code!="503"'
 
 ROWS: dict[str, list[Panel]] = {
     "Requests": [
@@ -74,11 +84,21 @@ ROWS: dict[str, list[Panel]] = {
             "reqps",
             [(rate(f"{HTTP}_count", "http_response_status_code"), "{{http_response_status_code}}")],
         ),
-        Panel("Duration", "s", quantiles(HTTP), "From the headers to the last byte of the answer."),
+        Panel(
+            "Duration",
+            "s",
+            quantiles(HTTP, where=WORK),
+            "From the headers to the last byte of the answer; without probes and scrapes.",
+        ),
         Panel(
             "Failures",
             "percentunit",
-            [(f"{rate(f'{HTTP}_count', where=FAILED)} / {rate(f'{HTTP}_count')}", "5xx")],
+            [
+                (share(f"{HTTP}_count", FAILED, WORK), "failed"),
+                (share(f"{HTTP}_count", REFUSED, WORK), "refused"),
+            ],
+            "Failed: 5xx but 503. Refused: 503, the server is full, starts or stops. Without "
+            "probes and scrapes.",
         ),
         Panel(
             "Running",
@@ -268,9 +288,16 @@ ROWS: dict[str, list[Panel]] = {
             ],
         ),
         Panel(
-            "Loads of models, p95",
+            "Loads of models",
             "s",
-            [(quantiles("sterna_model_load_duration_seconds", "model")[1][0], "{{model}}")],
+            [
+                (
+                    f"{gauge(f'{LOADS}_sum', 'model,outcome')} / "
+                    f"{gauge(f'{LOADS}_count', 'model,outcome')}",
+                    "{{model}} {{outcome}}",
+                )
+            ],
+            "How long they took in the mean since the start: they are too rare for rates.",
         ),
         Panel(
             "What runs",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 import promql_parser
 import yaml
+
+from tests.support.dashboard import graphs
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -24,12 +25,7 @@ class Selection:
 
 def dashboard_expressions() -> list[str]:
     """Those of the panels, with Grafana's own variables filled in."""
-    board = json.loads((DEPLOY / "grafana" / "sterna.json").read_text())
-    return [
-        target["expr"].replace("$__rate_interval", "5m")
-        for panel in board["panels"]
-        for target in panel.get("targets", [])
-    ]
+    return [expression for graph in graphs() for expression, _ in graph.queries]
 
 
 def alerts() -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sterna_rest.http.request_context import PROBES
 from sterna_server.settings import Settings
 from tests.deploy.expressions import DEPLOY, alerts, dashboard_expressions, selections
 
@@ -128,6 +129,22 @@ def test_every_expression_can_be_read() -> None:
     assert len(expressions) > 40
     for expression in expressions:
         assert selections(expression), expression
+
+
+def test_probes_and_scrapes_do_not_count_as_work() -> None:
+    asked = [*dashboard_expressions(), *(rule["expr"] for rule in alerts())]
+    lists = {found for text in asked for found in re.findall(r'http_route!~"([^"]+)"', text)}
+    assert [set(each.split("|")) for each in lists] == [set(PROBES)]
+
+
+def test_every_alert_is_tested_with_promtool() -> None:
+    """By scripts/test_prometheus.sh, where the program is; each when it fires and when not."""
+    tests = yaml.safe_load((ROOT / "tests" / "deploy" / "alerts_test.yml").read_text())["tests"]
+    fires: set[str] = set()
+    silent: set[str] = set()
+    for case in (case for test in tests for case in test["alert_rule_test"]):
+        (fires if case.get("exp_alerts") else silent).add(case["alertname"])
+    assert fires == silent == {rule["alert"] for rule in alerts()}
 
 
 def test_alerts_have_what_people_need() -> None:

@@ -1,0 +1,88 @@
+"""Draws the dashboard's panels as a real Prometheus answers them: docs/dashboard.svg.
+
+    python scripts/dashboard_picture.py docs/dashboard.svg [--minutes 4]
+
+Starts a server and a Prometheus that scrapes it, has clients ask for everything that the server
+does, and evaluates every query of deploy/grafana/sterna.json. Speech takes part where the extra
+`voice` is installed: build/voice-venv/bin/python, which scripts/voice_venv.sh makes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from scripts.graph_svg import Cell, Line, draw_graph  # noqa: E402
+from tests.support.monitored import Run, monitored_run  # noqa: E402
+
+INTERVAL = 5
+WIDTH, COLUMNS, HEIGHT, GAP, MARGIN, HEADER = 1440, 3, 206, 10, 20, 34
+LEGEND_LINES = 4
+
+
+def draw(run: Run) -> str:
+    """The panels in the rows and the order of the dashboard, as an SVG document."""
+    width = (WIDTH - 2 * MARGIN - GAP * (COLUMNS - 1)) / COLUMNS
+    y = MARGIN + 40
+    parts: list[str] = []
+    for row, group in itertools.groupby(run.graphs, lambda each: each[0].row):
+        parts.append(f'<text x="{MARGIN}" y="{y + 18}" font-size="15">{row}</text>')
+        y += HEADER - 6
+        for index, (graph, lines) in enumerate(group):
+            if index and index % COLUMNS == 0:
+                y += HEIGHT + GAP
+            x = MARGIN + (width + GAP) * (index % COLUMNS)
+            cell = Cell(x, y, width, HEIGHT, run.begin, run.end, LEGEND_LINES)
+            drawn = [Line(legend, series.points) for legend, series in lines]
+            parts += draw_graph(cell, graph.title, graph.unit, drawn)
+        y += HEIGHT + GAP
+    height = y + MARGIN
+    title = (
+        f"Sterna: {(run.end - run.begin) / 60:.1f} minutes under mixed load, "
+        f"scraped every {INTERVAL} s"
+    )
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+            f'width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="10">',
+            f'<rect width="{WIDTH}" height="{height}" fill="#f6f6f6"/>',
+            f'<text x="{MARGIN}" y="{MARGIN + 18}" font-size="18" font-weight="bold">{title}'
+            "</text>",
+            *parts,
+            "</svg>",
+            "",
+        ]
+    )
+
+
+def table(run: Run) -> str:
+    """Least, mean and largest value of every line."""
+    rows = [f"{'':>64} {'least':>10} {'mean':>10} {'most':>10}"]
+    for graph, lines in run.graphs:
+        rows.append(f"{graph.row}: {graph.title} [{graph.unit}]")
+        for legend, series in lines:
+            numbers = series.numbers or [float("nan")]
+            mean = sum(numbers) / len(numbers)
+            rows.append(f"{legend:>64} {min(numbers):>10.4g} {mean:>10.4g} {max(numbers):>10.4g}")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--minutes", type=float, default=4.0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        run = monitored_run(Path(directory), 60 * options.minutes, INTERVAL)
+    options.target.write_text(draw(run), encoding="utf-8")
+    print(table(run))
+
+
+if __name__ == "__main__":
+    main()
