@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from sterna_service.telemetry.control_group import memory_limit
+
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-# A control group without a limit shows a number near 2^63.
-_NO_LIMIT = 2**60
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def memory() -> Memory:
         process_resident=resident_bytes(),
         host_total=facts.get("MemTotal", 0) * 1024,
         host_available=facts.get("MemAvailable", 0) * 1024,
-        limit=_memory_limit(),
+        limit=memory_limit(),
     )
 
 
@@ -67,14 +67,6 @@ def _host_ticks() -> tuple[int, int]:
         return 0, 0
     idle = fields[3] + fields[4]  # idle and waiting for disks
     return sum(fields) - idle, sum(fields)
-
-
-def _memory_limit() -> int:
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        text = _read(Path(path)).strip()
-        if text.isdecimal() and int(text) < _NO_LIMIT:
-            return int(text)
-    return 0
 
 
 def _fields(path: Path) -> dict[str, int]:
