@@ -23,14 +23,19 @@ _WIDTH = 96
 
 
 def as_toml(resolved: Resolved) -> str:
-    """The effective settings as a configuration file; a comment says where each comes from."""
+    """The effective settings as a configuration file; a comment says where each comes from. What
+    has a secret in it is masked, and a comment as a whole."""
     lines = [f"# Configuration file: {resolved.path or 'none'}"]
     for section in sections():
         lines += ["", f"# {_title(section)}"]
         for name in section.model_fields:
-            value = masked(getattr(resolved.settings, name))
+            value = getattr(resolved.settings, name)
+            shown = masked(value)
             # TOML has no value that means "not set".
-            line = f"# {name} is not set" if value is None else f"{name} = {toml_value(value)}"
+            line = f"# {name} is not set" if value is None else f"{name} = {toml_value(shown)}"
+            if shown not in (value, "", None):
+                # As a file this must not pass for the secret.
+                line = f"# {line}"
             lines.append(f"{line:<{_COMMENT_COLUMN}} # {resolved.origins[name]}")
     lines += ["", "# Secrets in variables of their own"]
     lines += [

@@ -8,8 +8,11 @@ from typing import Any, get_args
 from pydantic import SecretStr
 
 MASK = "********"
-# The password of `scheme://user:password@host`.
-_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]+@")
+# The password of `scheme://user:password@host`. It may have a slash, but what looks like a port
+# before one is none.
+_PASSWORD = re.compile(r"(?<=://)([^/:@\s]*):(?:[^/@\s]+|(?!\d+/)[^@\s]+)@")
+# libpq takes it as a parameter, too.
+_PARAMETER = re.compile(r"(?<=[?&])((?:ssl)?password=)[^&\s]+")
 
 
 def is_secret(annotation: Any) -> bool:
@@ -22,7 +25,7 @@ def masked(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return MASK if value.get_secret_value() else ""
     if isinstance(value, str):
-        return _PASSWORD.sub(rf"\1:{MASK}@", value)
+        return _PARAMETER.sub(rf"\1{MASK}", _PASSWORD.sub(rf"\1:{MASK}@", value))
     if isinstance(value, dict):
         return {key: masked(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

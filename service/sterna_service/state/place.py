@@ -61,7 +61,9 @@ def place_of(where: Path | str) -> Place:
     if backend in ("postgresql", "postgres"):
         _need_psycopg()
         url = url.set(drivername="postgresql+psycopg")
-        return Place(url.render_as_string(hide_password=True).replace("+psycopg", "", 1), url)
+        # Parameters may hold a password, too.
+        name = url.set(query={}).render_as_string(hide_password=True)
+        return Place(name.replace("+psycopg", "", 1), url)
     if backend == "sqlite" and url.database and url.database != ":memory:":
         return _file(Path(url.database))
     raise StartupError(

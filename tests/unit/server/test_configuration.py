@@ -105,7 +105,31 @@ def test_what_counts_as_a_secret() -> None:
     assert masked({"a": ["postgresql+psycopg://u:p%40ss@h/db", SecretStr("x"), SecretStr("")]}) == {
         "a": [f"postgresql+psycopg://u:{MASK}@h/db", MASK, ""]
     }
-    assert masked("no password: http://host/a:b@c") == "no password: http://host/a:b@c"
+    for address, shown in (
+        ("no password: http://host/a:b@c", "no password: http://host/a:b@c"),
+        ("https://host:8080/x@y", "https://host:8080/x@y"),
+        ("postgresql://u:a/b@h/db", f"postgresql://u:{MASK}@h/db"),
+        (
+            "postgresql://h/db?user=u&password=x&a=b",
+            f"postgresql://h/db?user=u&password={MASK}&a=b",
+        ),
+    ):
+        assert masked(address) == shown
+
+
+def test_a_file_of_it_does_not_take_masks_for_secrets(tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets.toml"
+    secrets.write_text(
+        'hub_token = "hf_x"\nport = 77\ndatabase_url = "postgresql://u:pw@h/db"\n'
+        'limits_storage = "redis://:pw@h"\n'
+    )
+    file = tmp_path / "printed.toml"
+    file.write_text(_run("--config", str(secrets)))
+    settings = load_settings({}, file)
+    assert settings.port == 77
+    assert MASK not in str(settings.model_dump())
+    assert settings.hub_token.get_secret_value() == ""
+    assert settings.database_url == ""
 
 
 def test_a_bad_setting_is_refused_with_a_status() -> None:
