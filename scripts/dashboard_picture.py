@@ -22,36 +22,48 @@ from scripts.graph_svg import Cell, Line, draw_graph  # noqa: E402
 from tests.support.monitored import Run, monitored_run  # noqa: E402
 
 INTERVAL = 5
-WIDTH, COLUMNS, HEIGHT, GAP, MARGIN, HEADER = 1440, 3, 206, 10, 20, 34
+# Pixels for one of the dashboard's 24 columns and for a graph, and between graphs.
+COLUMN, HEIGHT, GAP = 60, 200, 10
+MARGIN, TITLE, ROW_TITLE = 20, 40, 30
+# Grafana's units of height that a graph has.
+GRAPH_UNITS = 8
 LEGEND_LINES = 4
 
 
 def draw(run: Run) -> str:
-    """The panels in the rows and the order of the dashboard, as an SVG document."""
-    width = (WIDTH - 2 * MARGIN - GAP * (COLUMNS - 1)) / COLUMNS
-    y = MARGIN + 40
+    """The panels in the places that the dashboard gives them, as an SVG document."""
     parts: list[str] = []
+    y = MARGIN + TITLE
     for row, group in itertools.groupby(run.graphs, lambda each: each[0].row):
-        parts.append(f'<text x="{MARGIN}" y="{y + 18}" font-size="15">{row}</text>')
-        y += HEADER - 6
-        for index, (graph, lines) in enumerate(group):
-            if index and index % COLUMNS == 0:
-                y += HEIGHT + GAP
-            x = MARGIN + (width + GAP) * (index % COLUMNS)
-            cell = Cell(x, y, width, HEIGHT, run.begin, run.end, LEGEND_LINES)
+        panels = list(group)
+        parts.append(f'<text x="{MARGIN}" y="{y + 17}" font-size="15">{row}</text>')
+        y += ROW_TITLE
+        top = min(graph.place["y"] for graph, _ in panels)
+        for graph, lines in panels:
+            place = graph.place
+            line = (place["y"] - top) // GRAPH_UNITS
+            cell = Cell(
+                MARGIN + COLUMN * place["x"],
+                y + (HEIGHT + GAP) * line,
+                COLUMN * place["w"] - GAP,
+                HEIGHT,
+                run.begin,
+                run.end,
+                LEGEND_LINES,
+            )
             drawn = [Line(legend, series.points) for legend, series in lines]
             parts += draw_graph(cell, graph.title, graph.unit, drawn)
-        y += HEIGHT + GAP
-    height = y + MARGIN
+        y += (HEIGHT + GAP) * (1 + line)
+    width, height = COLUMN * 24 + 2 * MARGIN - GAP, y + MARGIN
     title = (
-        f"Sterna: {(run.end - run.begin) / 60:.1f} minutes under mixed load, "
+        f"Sterna: {(run.end - run.begin) / 60:.0f} minutes under mixed load, "
         f"scraped every {INTERVAL} s"
     )
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-            f'width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="10">',
-            f'<rect width="{WIDTH}" height="{height}" fill="#f6f6f6"/>',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+            f'width="{width}" height="{height}" font-family="sans-serif" font-size="10">',
+            f'<rect width="{width}" height="{height}" fill="#f6f6f6"/>',
             f'<text x="{MARGIN}" y="{MARGIN + 18}" font-size="18" font-weight="bold">{title}'
             "</text>",
             *parts,

@@ -12,7 +12,7 @@ COLOURS = (
     "#7a5c3e", "#6c757d", "#2f4b7c", "#9bb53c",
 )  # fmt: skip
 _LEFT, _RIGHT, _TOP, _AXIS, _LEGEND_LINE = 62, 12, 26, 18, 13
-_LETTER = 5.4
+_LETTER = 5.8
 _SHORT = {"reqps": " req/s", "cps": " /s"}
 
 

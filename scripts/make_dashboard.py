@@ -207,22 +207,30 @@ ROWS: dict[str, list[Panel]] = {
         ),
     ],
     "gRPC": [
-        Panel("Calls by method", "reqps", [(rate(f"{RPC}_count", "rpc_method"), "{{rpc_method}}")]),
+        Panel(
+            "Calls by method",
+            "reqps",
+            [(rate(f"{RPC}_count", "rpc_method"), "{{rpc_method}}")],
+            width=6,
+        ),
+        Panel(
+            "Calls by status",
+            "reqps",
+            [(rate(f"{RPC}_count", "rpc_response_status_code"), "{{rpc_response_status_code}}")],
+            width=6,
+        ),
         Panel(
             "Duration by method, p95",
             "s",
             [(quantiles(RPC, "rpc_method")[1][0], "{{rpc_method}}")],
+            width=6,
         ),
         Panel(
             "Webhooks",
             "cps",
             [(rate("sterna_webhook_attempts_total", "outcome"), "{{outcome}}")],
             "Attempts to deliver events.",
-        ),
-        Panel(
-            "Calls by status",
-            "reqps",
-            [(rate(f"{RPC}_count", "rpc_response_status_code"), "{{rpc_response_status_code}}")],
+            width=6,
         ),
     ],
     "Speech": [

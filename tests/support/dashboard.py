@@ -19,6 +19,8 @@ class Graph:
     title: str
     unit: str
     queries: list[tuple[str, str]]
+    place: Mapping[str, int]
+    """`x`, `y`, `w` and `h` of 24 columns."""
 
 
 def graphs(instance: str = ".*", window: str = "5m") -> list[Graph]:
@@ -39,7 +41,8 @@ def graphs(instance: str = ".*", window: str = "5m") -> list[Graph]:
             )
             for target in panel["targets"]
         ]
-        found.append(Graph(row, panel["title"], panel["fieldConfig"]["defaults"]["unit"], queries))
+        unit = panel["fieldConfig"]["defaults"]["unit"]
+        found.append(Graph(row, panel["title"], unit, queries, panel["gridPos"]))
     return found
 
 

@@ -17,6 +17,7 @@ from sterna_service.telemetry.spans import NO_SPAN, current_span, kind_of
 
 # Live audio is recognised again and again; a span for each pass would hide the others.
 _UNTRACED = ("live_recognize",)
+_LOAD = "load"
 _log = logging.getLogger(__name__)
 
 INSTALL_COMMAND = 'pip install "sterna-server[voice]"'
@@ -35,7 +36,8 @@ class Session:
         self._process = process
         self._stream = process.new_stream()
         self.busy_seconds = 0.0
-        """How long the worker computed for this stream."""
+        """How long the worker computed for this stream, without the load of its model: only the
+        first request after a while pays for that, and it says nothing of the speed of speech."""
 
     async def post(self, op: str, data: bytes = b"") -> None:
         """Sends an operation of this stream that has no answer. Raises `ServiceError`."""
@@ -105,8 +107,9 @@ class Session:
                 raise
             finally:
                 seconds = time.perf_counter() - begin
-                self.busy_seconds += seconds
                 self._worker.busy_seconds += seconds
+                if op != _LOAD:
+                    self.busy_seconds += seconds
                 span.end()
 
     def note_audio(self, seconds: float) -> None:
