@@ -64,7 +64,9 @@ def program(name: str) -> str:
         return name
     here = Path.cwd()
     path = programs / name
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    # A service's directory is often /, where nobody types.
+    short = path.is_relative_to(here) and here != Path(here.anchor)
+    return str(path.relative_to(here) if short else path)
 
 
 def _curl(rest_url: str, with_keys: bool) -> list[str]:

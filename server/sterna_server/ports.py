@@ -58,6 +58,12 @@ def check_free(host: str, port: int, *, flag: str) -> None:
     listen(host, port, flag=flag).close()
 
 
+def check_differ(rest: tuple[str, int], grpc: tuple[str, int]) -> None:
+    """Raises `CommandError` when REST and gRPC were given the same host and port."""
+    if rest[1] and rest == grpc:
+        raise CommandError(f"port and grpc_port are both {rest[1]}; REST and gRPC need one each")
+
+
 def _explain(host: str, port: int, flag: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return (

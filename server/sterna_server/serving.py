@@ -69,10 +69,7 @@ async def serve(
         CommandError, StartupError: It could not start; nothing is left running.
     """
     check_exposure(settings, rest=True, grpc=True)
-    if settings.port and (settings.host, settings.port) == (settings.grpc_host, settings.grpc_port):
-        raise CommandError(
-            f"port and grpc_port are both {settings.port}; REST and gRPC need one each"
-        )
+    ports.check_differ((settings.host, settings.port), (settings.grpc_host, settings.grpc_port))
     telemetry = telemetry or Telemetry(settings)
     async with contextlib.AsyncExitStack() as cleanup:
         cleanup.push_async_callback(telemetry.close)

@@ -161,3 +161,32 @@ def test_a_server_that_runs_with_tls_is_no_problem(home: Path, tmp_path: Path) -
         status, found = _doctor(home, *ports, *flags)
     assert status == 0
     assert found["REST port"]["facts"]["running"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "check", "said"),
+    [
+        (["--adapter", "a=/nowhere"], "adapters", "/nowhere"),
+        (["--default-adapter", "b"], "adapters", "'b' is none"),
+        (["--embedding-model", "no/such"], "embedding model", "no/such"),
+        (["--unix-path", "/nowhere/core.sock"], "Unix socket", "/nowhere is not there"),
+        (["--unix-path", f"/tmp/{'a' * 120}"], "settings", "at most 107 bytes"),
+        (["--port", "18999", "--grpc-port", "18999"], "settings", "both 18999"),
+        (["--harness", "search", "--search-provider", "brave"], "search", "SEARCH_API_KEY"),
+    ],
+)
+def test_what_a_server_would_refuse_or_fail_at(
+    tmp_path: Path, flags: list[str], check: str, said: str
+) -> None:
+    status, found = _doctor(tmp_path, *FREE_PORTS, *flags, SEARCH_API_KEY="")
+    assert (status, found[check]["verdict"]) == (1, "error")
+    assert said in found[check]["message"]
+
+
+def test_a_redis_that_does_not_answer(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"redis://127.0.0.1:{closed.getsockname()[1]}"
+        status, found = _doctor(tmp_path, *FREE_PORTS, STERNA_LIMITS_STORAGE=address)
+    assert (status, found["limits_storage"]["verdict"]) == (0, "warning")
+    assert address not in found["limits_storage"]["message"]

@@ -144,7 +144,7 @@ def check_disk(home: Path) -> Iterator[Finding]:
     elif free < _LEAST_FREE_DISK:
         yield warning(
             "disk",
-            f"only {size_text(free)} are free at {home}",
+            f"only {size_text(free) if free else 'no bytes'} are free at {home}",
             "free some space: packed models and the database live there",
             **facts,
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sterna_server.doctor import machine, parts
+from sterna_server.doctor import machine, parts, refusals
 from sterna_server.doctor.finding import Finding, Verdict, error, ok, warning
 from sterna_server.errors import CommandError
 from sterna_server.exposure import check_exposure
@@ -87,10 +87,15 @@ def _checks(settings: Settings) -> Iterator[Callable[[], Iterator[Finding]]]:
     yield lambda: machine.check_disk(settings.home)
     yield machine.check_files
     yield lambda: iter((model,))
+    yield lambda: refusals.check_adapters(settings)
+    yield lambda: refusals.check_embedding_model(settings)
     yield lambda: parts.check_speech(settings)
     yield lambda: parts.check_extras(settings)
+    yield lambda: refusals.check_search(settings)
     yield lambda: parts.check_database(settings)
+    yield lambda: refusals.check_counters(settings)
     yield lambda: parts.check_certificates(settings)
+    yield lambda: refusals.check_core(settings)
     yield lambda: parts.check_ports(settings)
     yield lambda: _exposure(settings)
 

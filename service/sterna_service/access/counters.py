@@ -65,6 +65,10 @@ class Counters:
         self._shared_again = clock()
         self._failing = False
 
+    async def shared_storage_answers(self) -> bool:
+        """Whether the Redis answers now; for those who look before a server starts."""
+        return self._shared is None or await self._shared.answers()
+
     async def add(self, name: str, limit: int, amount: int) -> Allowance:
         """Counts `amount` (0: looks only), and says what is left then."""
         item = RateLimitItemPerMinute(limit, namespace=_NAMESPACE)
@@ -95,6 +99,9 @@ class _Windows:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._strategy = FixedWindowRateLimiter(storage)
+
+    async def answers(self) -> bool:
+        return await self._storage.check()
 
     async def add(self, item: RateLimitItem, name: str, amount: int) -> Allowance:
         if amount:

@@ -37,6 +37,14 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def test_a_service_in_the_root_directory_names_the_whole_path(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.chdir("/")
+    assert banner.program("sterna") == str(programs / "sterna")
+
+
 def test_a_program_of_an_active_environment_has_a_short_name(
     programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
