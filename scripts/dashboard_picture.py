@@ -1,6 +1,6 @@
 """Draws the dashboard's panels as a real Prometheus answers them: docs/dashboard.svg.
 
-    python scripts/dashboard_picture.py docs/dashboard.svg [--minutes 4]
+    python scripts/dashboard_picture.py docs/dashboard.svg [--minutes 1.2]
 
 Starts a server and a Prometheus that scrapes it, has clients ask for everything that the server
 does, and evaluates every query of deploy/grafana/sterna.json. Speech takes part where the extra
@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 from scripts.graph_svg import Cell, Line, draw_graph  # noqa: E402
 from tests.support.monitored import Run, monitored_run  # noqa: E402
 
-INTERVAL = 5
+INTERVAL = 2
 # Pixels for one of the dashboard's 24 columns and for a graph, and between graphs.
 COLUMN, HEIGHT, GAP = 60, 200, 10
 MARGIN, TITLE, ROW_TITLE = 20, 40, 30
@@ -51,12 +51,12 @@ def draw(run: Run) -> str:
                 run.end,
                 LEGEND_LINES,
             )
-            drawn = [Line(legend, series.points) for legend, series in lines]
+            drawn = [Line(legend, series.points, 2 * INTERVAL) for legend, series in lines]
             parts += draw_graph(cell, graph.title, graph.unit, drawn)
         y += (HEIGHT + GAP) * (1 + line)
     width, height = COLUMN * 24 + 2 * MARGIN - GAP, y + MARGIN
     title = (
-        f"Sterna: {(run.end - run.begin) / 60:.0f} minutes under mixed load, "
+        f"Sterna: {run.end - run.begin:.0f} seconds under mixed load, "
         f"scraped every {INTERVAL} s"
     )
     return "\n".join(
@@ -88,7 +88,7 @@ def table(run: Run) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("target", type=Path)
-    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--minutes", type=float, default=1.2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         run = monitored_run(Path(directory), 60 * options.minutes, INTERVAL)

@@ -18,10 +18,12 @@ _SHORT = {"reqps": " req/s", "cps": " /s"}
 
 @dataclass(frozen=True)
 class Line:
-    """Pairs of seconds since 1970 and a number; the line breaks where it is none."""
+    """Pairs of seconds since 1970 and a number; the line breaks where it is none, and where there
+    is no point for longer than `longest_gap` seconds."""
 
     legend: str
     points: Sequence[tuple[float, float]]
+    longest_gap: float
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def draw_graph(cell: Cell, title: str, unit: str, lines: Sequence[Line]) -> list
         )
     for index, line in enumerate(lines):
         colour = COLOURS[index % len(COLOURS)]
-        path = plot.path(line.points)
+        path = plot.path(line)
         if path:
             parts.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.4"/>')
     if not any(y == y for line in lines for _, y in line.points):
@@ -114,16 +116,17 @@ class _Plot:
     def place(self, at: float, value: float) -> tuple[float, float]:
         return self.left + (at - self._begin) * self._across, self.bottom - value * self._up
 
-    def path(self, points: Sequence[tuple[float, float]]) -> str:
+    def path(self, line: Line) -> str:
         commands = []
-        pen = "M"
-        for at, value in points:
+        before = -math.inf
+        for at, value in line.points:
             if math.isnan(value):
-                pen = "M"
+                before = -math.inf
                 continue
             x, y = self.place(at, value)
+            pen = "L" if at - before <= line.longest_gap else "M"
             commands.append(f"{pen}{x:.1f} {y:.1f}")
-            pen = "L"
+            before = at
         return "".join(commands)
 
 
