@@ -56,8 +56,7 @@ def draw(run: Run) -> str:
         y += (HEIGHT + GAP) * (1 + line)
     width, height = COLUMN * 24 + 2 * MARGIN - GAP, y + MARGIN
     title = (
-        f"Sterna: {run.end - run.begin:.0f} seconds under mixed load, "
-        f"scraped every {INTERVAL} s"
+        f"Sterna: {run.end - run.begin:.0f} seconds under mixed load, scraped every {INTERVAL} s"
     )
     return "\n".join(
         [

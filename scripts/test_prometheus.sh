@@ -32,5 +32,6 @@ fi
 promtool check config deploy/prometheus/prometheus.yml
 promtool check rules --lint=all --lint-fatal deploy/prometheus/alerts.yml
 promtool test rules tests/deploy/alerts_test.yml
+export STERNA_TEST_PROMETHEUS=1
 # shellcheck disable=SC2086
 exec .venv/bin/python -m pytest -q -rs tests/deploy/test_prometheus.py ${PYTEST:-}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import socket
 import subprocess
 import time
@@ -17,11 +16,6 @@ import yaml
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 START_SECONDS = 60.0
-
-
-def is_installed() -> bool:
-    """Whether Prometheus can be run here."""
-    return shutil.which("prometheus") is not None
 
 
 @dataclass(frozen=True)
