@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
+import os
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -274,6 +276,27 @@ async def test_a_bug_does_not_leak_its_text(
     record = next(record for record in caplog.records if record.exc_info)
     assert "secret" in caplog.text
     assert record.__dict__["request_id"] == "find-me"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/secret/path"),
+        OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)),
+        # As libraries in Rust say it.
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+async def test_a_disk_without_room_is_no_bug(
+    core: CoreClient, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("sterna_service.inference.generation.check_stop", fail)
+    refused = await refusal(core.generate(chat("Hi")))
+    assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "DISK_FULL")
+    assert "secret" not in refused.message
 
 
 async def test_a_panic_of_a_library_is_an_error_like_others(
