@@ -13,4 +13,5 @@ if [ -z "${STERNA_REAL_WHISPER:-}" ] || [ -z "${STERNA_REAL_TTS:-}" ]; then
   echo "NOT TESTED with real speech weights: set STERNA_REAL_WHISPER and STERNA_REAL_TTS"
 fi
 # shellcheck disable=SC2086
-exec build/voice-venv/bin/python -m pytest -q -rs tests/voice ${PYTEST:-}
+exec build/voice-venv/bin/python -m pytest -q -rs tests/voice \
+  tests/fault/test_kill_loop.py ${PYTEST:-}

@@ -49,8 +49,10 @@ _START_SECONDS = 600.0
 # A server that is ready is killed after at most so many calls and seconds.
 _MOST_CALLS = 60
 _MOST_SECONDS = 3.0
-# Of all rounds: those that end while the server starts, that change a key, that make voices.
-_WHILE_STARTING, _WITH_KEYS, _WITH_VOICES = 0.2, 0.15, 0.06
+# Of all rounds: those that end while the server starts, and those that change a key.
+_WHILE_STARTING, _WITH_KEYS = 0.2, 0.15
+VOICE_SHARE = 0.06
+"""Of those rounds in which clients write: those that make voices, which are slow to begin."""
 
 
 @dataclass
@@ -62,7 +64,7 @@ class Loop:
     hub: HubServer
     database_url: str = ""
     seed: int = 0
-    with_voices: bool = False
+    voice_share: float = 0.0
     ledger: Ledger = field(default_factory=Ledger)
     kills: int = 0
     kills_while_starting: int = 0
@@ -70,7 +72,9 @@ class Loop:
     """How long the last start took."""
 
     def __post_init__(self) -> None:
-        self.random = random.Random(self.seed)
+        # What the rounds are, one seed decides; what happens in them, time does, too.
+        self.plan = random.Random(self.seed)
+        self.random = random.Random(self.plan.random())
         self.models = Shelf("model", self.home / "models" / ORGANISATION, model_flaw)
         self.voices = Shelf("voice", self.home / "voices", voice_flaw)
         self.clients = Clients(
@@ -85,10 +89,12 @@ class Loop:
             await self._register(server)
         told = 0
         for number in range(rounds):
-            if self.random.random() < _WHILE_STARTING:
+            shares = (_WHILE_STARTING, _WITH_KEYS, self.voice_share)
+            starting, keys, voices = (self.plan.random() < share for share in shares)
+            if starting:
                 await self._kill_while_starting()
             else:
-                await self._round()
+                await self._round(keys=keys, voices=voices)
             if (number + 1) % 10 == 0 or number + 1 == rounds:
                 report(self._summary())
             for problem in self.ledger.problems[told:]:
@@ -111,7 +117,7 @@ class Loop:
             f"{len(self.ledger.problems)} problems"
         )
 
-    async def _round(self) -> None:
+    async def _round(self, *, keys: bool, voices: bool) -> None:
         clients = self.clients
         work = [
             clients.converse,
@@ -121,13 +127,11 @@ class Loop:
             clients.restart_model,
             clients.pull,
         ]
-        keys = self.random.random() < _WITH_KEYS
         # It takes as long as a server to start, and so writes about when that is ready.
         changing = asyncio.create_task(self.keys.change()) if keys else None
-        speaking = self.with_voices and self.random.random() < _WITH_VOICES
-        async with self._server(STERNA_VOICE_PRELOAD=str(speaking)) as server:
+        async with self._server(STERNA_VOICE_PRELOAD=str(voices)) as server:
             await self._compare(server)
-            if speaking:
+            if voices:
                 # The workers start slowly; the others begin when they have.
                 await clients.clone(server)
                 work.append(clients.clone)
@@ -169,7 +173,7 @@ class Loop:
             if each.owner == ORGANISATION
         }
         problems = self.models.compare(mine)
-        if self.with_voices:
+        if self.voice_share:
             everyone = speech_pb2.ListVoicesRequest()
             voices = (await server.speech.ListVoices(everyone, timeout=PATIENCE)).voices
             made = {each.voice_id: str(each) for each in voices if not each.built_in}
@@ -254,7 +258,7 @@ class Loop:
             STERNA_WEBHOOK_TIMEOUT="1",
             STERNA_WEBHOOK_RETRY_DELAYS=str([0.05] * 20),
             STERNA_HUB_ENDPOINT=self.hub.url,
-            STERNA_VOICE=str(self.with_voices),
+            STERNA_VOICE=str(self.voice_share > 0),
             STERNA_WHISPER_MODEL=str(self.home / "speech" / "recognition" / "digits"),
             **({"STERNA_DATABASE_URL": self.database_url} if self.database_url else {}),
             **variables,
@@ -314,19 +318,22 @@ async def kill_loop(
     *,
     database_url: str = "",
     seed: int = 0,
-    with_voices: bool = False,
+    voice_share: float = 0.0,
     report: Callable[[str], None],
 ) -> Ledger:
-    """Runs the loop against a target that refuses one delivery in four."""
+    """Runs the loop against a target that refuses one delivery in four.
+
+    With `voice_share`, so many of the rounds make voices, which needs the extra `voice`.
+    """
     with hook_server() as target, hub_server() as hub:
         refuse = random.Random(seed)
         target.answer = lambda: 503 if refuse.random() < 0.25 else 200
         make_repositories(hub, EMBEDDED, home / "hub")
         home = home / "home"
         home.mkdir()
-        if with_voices:
+        if voice_share:
             speech_home(home)
-        loop = Loop(home, target, hub, database_url, seed, with_voices)
+        loop = Loop(home, target, hub, database_url, seed, voice_share)
         await loop.run(rounds, report)
         return loop.ledger
 
@@ -348,7 +355,7 @@ def main() -> int:
                 Path(home),
                 database_url=options.database_url,
                 seed=options.seed,
-                with_voices=with_voices,
+                voice_share=VOICE_SHARE if with_voices else 0.0,
                 report=lambda line: print(line, flush=True),
             )
         )

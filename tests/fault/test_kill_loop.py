@@ -15,15 +15,18 @@ from tests.support.speech import missing_packages
 async def test_what_was_acknowledged_survives_being_killed(
     tmp_path: Path, database_url: str
 ) -> None:
+    """One kill while it starts, one beside a key's command, one while voices are made."""
     lines: list[str] = []
+    voices = not missing_packages()
     ledger = await kill_loop(
         4,
         tmp_path,
         database_url=database_url,
-        seed=1,
-        with_voices=not missing_packages(),
+        seed=77,
+        voice_share=0.5 if voices else 0.0,
         report=lines.append,
     )
     assert ledger.problems == []
     assert ledger.acknowledged > 0
-    assert lines
+    assert "4 kills (1 while it started)" in lines[-1]
+    assert (" 0 voices" in lines[-1]) != voices
