@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import subprocess
 
 from sterna_service.errors import Reason, ServiceError
 
@@ -55,22 +56,20 @@ async def _languages() -> list[str] | None:
     program = shutil.which(PROGRAM)
     if program is None:
         return None
-    process = await asyncio.create_subprocess_exec(
-        program,
-        "--voices",
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
     try:
-        async with asyncio.timeout(_SECONDS):
-            output, _ = await process.communicate()
-    except TimeoutError:
+        # Not by the event loop, whose fork may crash; see `process.py`.
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [program, "--voices"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
         return None
-    finally:
-        if process.returncode is None:
-            process.kill()
-    columns = [line.split() for line in output.decode(errors="replace").splitlines()[1:]]
+    columns = [line.split() for line in done.stdout.decode(errors="replace").splitlines()[1:]]
     found = {each[1] for each in columns if len(each) > 1 and _LANGUAGE.fullmatch(each[1])}
     return sorted(found)
 

@@ -8,8 +8,8 @@ import itertools
 import logging
 import os
 import shutil
-import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncGenerator
@@ -37,7 +37,7 @@ class WorkerProcess:
     def __init__(
         self,
         kind: str,
-        process: asyncio.subprocess.Process,
+        process: subprocess.Popen[bytes],
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         scratch: Path,
@@ -170,7 +170,7 @@ class WorkerProcess:
             self._settled.set()
             self._writer.close()
             self._kill()
-            status = await self._process.wait()
+            status = await asyncio.to_thread(self._process.wait)
             await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
             _log.info(
                 "a speech worker ended",
@@ -178,10 +178,8 @@ class WorkerProcess:
             )
 
     def _kill(self) -> None:
-        # Not `Process.kill`: it may reap the process, for which asyncio then waits in vain.
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGKILL)
+        # A process that has ended already is left alone.
+        self._process.kill()
 
     def _died(self) -> ServiceError:
         return ServiceError(
@@ -201,12 +199,15 @@ async def start_process(kind: str, threads: int) -> WorkerProcess:
     # Its temporary files go with it, however it ends.
     scratch = Path(tempfile.mkdtemp(prefix="sterna-speech-"))
     ours, theirs = socket.socketpair()
+    process: subprocess.Popen[bytes] | None = None
     try:
-        process = await _spawn(kind, threads, theirs, scratch)
+        process = _spawn(kind, threads, theirs, scratch)
         reader, writer = await asyncio.open_connection(sock=ours)
     except BaseException as error:
-        # A process that has started ends with its connection.
         ours.close()
+        if process is not None:
+            process.kill()
+            process.wait()
         shutil.rmtree(scratch, ignore_errors=True)
         if not isinstance(error, OSError):
             raise
@@ -221,9 +222,14 @@ async def start_process(kind: str, threads: int) -> WorkerProcess:
     return WorkerProcess(kind, process, reader, writer, scratch)
 
 
-async def _spawn(
+def _spawn(
     kind: str, threads: int, theirs: socket.socket, scratch: Path
-) -> asyncio.subprocess.Process:
+) -> subprocess.Popen[bytes]:
+    """Starts the process, on the thread of the event loop: the process ends with that thread.
+
+    An event loop would fork to do it, and a fork of a process with this many threads may crash
+    before it becomes the program. This one shares the memory until then.
+    """
     with theirs:
         environment = {key: os.environ[key] for key in _INHERITED if key in os.environ}
         environment |= {
@@ -234,15 +240,12 @@ async def _spawn(
             "TOKENIZERS_PARALLELISM": "false",
             "TMPDIR": str(scratch),
         }
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            __package__ + ".workers",
-            kind,
-            str(theirs.fileno()),
+        command = [sys.executable, "-m", f"{__package__}.workers", kind, str(theirs.fileno())]
+        return subprocess.Popen(
+            command,
             pass_fds=[theirs.fileno()],
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             env=environment,
         )
 
