@@ -157,6 +157,15 @@ async def test_loading_and_unloading(stand: Stand) -> None:
     assert "org/one" not in [each.model for each in (await stand.api.ps()).models]
 
 
+async def test_texts_that_no_message_can_hold(stand: Stand) -> None:
+    with pytest.raises(ollama.ResponseError, match="`input` is larger than the limit") as refused:
+        await stand.api.embed(MODEL, ["tern " * 1000] * 1000)
+    assert refused.value.status_code == 413
+    with pytest.raises(ollama.ResponseError, match="`prompt` is larger than the limit") as refused:
+        await stand.api.embeddings(MODEL, "tern " * 1_000_000)
+    assert refused.value.status_code == 413
+
+
 async def test_embeddings(stand: Stand) -> None:
     vectors = await stand.api.embed(MODEL, ["a tern", "a gull"])
     assert len(vectors.embeddings) == 2

@@ -139,10 +139,14 @@ async def test_a_large_answer_comes_in_parts(encoding_format: str) -> None:
         ("/v1/embeddings", {"input": ["1"] * 300}),
         ("/v1/similarities", {"sentences": ["a", "b"]}),
         ("/api/embeddings", {"input": "1"}),
+        # Ollama's.
+        ("/api/embed", {"input": ["1", "2"]}),
+        ("/api/embeddings", {"prompt": "1"}),
     ],
 )
 async def test_a_client_that_leaves(path: str, body: Any) -> None:
-    async with facade(stuck=True) as (client, core):
+    ollama = path == "/api/embed" or "prompt" in body
+    async with facade(stuck=True, ollama=ollama) as (client, core):
         await leave_once(lambda: core.waiting, client.post(path, json=body))
         await asyncio.wait_for(core.cancelled.wait(), 5)
         assert len(core.requests) <= 1

@@ -14,6 +14,7 @@ from sterna.v1.model_admin_pb2 import DeleteModelRequest, GetModelRequest, PullM
 from sterna.v1.model_pb2 import Model, ModelState
 from sterna_rest.core import CoreLink, core_link
 from sterna_rest.errors.from_core import core_error
+from sterna_rest.http.disconnect import unless_client_leaves
 from sterna_rest.http.event_stream import EventStream
 from sterna_rest.http.openapi import error_documentation
 from sterna_rest.http.request_context import request_context
@@ -141,10 +142,17 @@ async def pull(
             raise core_error(error, parameter) from None
 
     if body.stream is False:
-        last: dict[str, Any] = {}
-        async for state in states():
-            last = state
-        return JSONResponse(last)
+
+        async def last() -> dict[str, Any]:
+            found: dict[str, Any] = {}
+            async for state in states():
+                found = state
+            return found
+
+        try:
+            return JSONResponse(await unless_client_leaves(request, last()))
+        finally:
+            call.cancel()
 
     async def lines() -> AsyncGenerator[bytes, None]:
         async for state in states():

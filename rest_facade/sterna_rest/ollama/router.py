@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Request
@@ -15,8 +16,10 @@ from sterna.v1.inference_pb2 import EmbedInput, GenerateResponse
 from sterna.v1.model_admin_pb2 import LoadModelRequest, UnloadModelRequest
 from sterna_rest.core import CoreLink, core_link
 from sterna_rest.embeddings.call import Embedder
+from sterna_rest.embeddings.transcode import too_large
 from sterna_rest.generation.answer import streamed_answer, whole_answer
 from sterna_rest.generation.call import Generator
+from sterna_rest.http.disconnect import unless_client_leaves
 from sterna_rest.http.strict_json import UndeclaredJsonRoute
 from sterna_rest.ollama import documentation as docs
 from sterna_rest.ollama.schemas import (
@@ -108,20 +111,22 @@ async def embed(
     request: Request,
     body: Annotated[EmbedRequest, Body(openapi_examples=docs.EMBED_REQUESTS)],
     core: Core,
-) -> dict[str, Any]:
+) -> Response:
     """One vector of length 1 for each text."""
-    texts = [body.input] if isinstance(body.input, str) else body.input
+    message = _embed_request(body.model, body.input, body.truncate)
+    if body.dimensions is not None:
+        message.dimension_count = body.dimensions
     began = time.perf_counter_ns()
-    model, vectors, tokens = await _vectors(
-        request, core, body.model, texts, body.dimensions, body.truncate
+    model, vectors, tokens = await _vectors(request, core, message, "input")
+    return _json(
+        {
+            "model": model,
+            "embeddings": vectors,
+            "total_duration": time.perf_counter_ns() - began,
+            "load_duration": 0,
+            "prompt_eval_count": tokens,
+        }
     )
-    return {
-        "model": model,
-        "embeddings": vectors,
-        "total_duration": time.perf_counter_ns() - began,
-        "load_duration": 0,
-        "prompt_eval_count": tokens,
-    }
 
 
 @router.post(
@@ -135,10 +140,11 @@ async def embedding(
     request: Request,
     body: Annotated[EmbeddingRequest, Body(openapi_examples=docs.EMBEDDING_REQUESTS)],
     core: Core,
-) -> dict[str, Any]:
+) -> Response:
     """The vector of one text, in the older call."""
-    _, vectors, _ = await _vectors(request, core, body.model, [body.prompt])
-    return {"embedding": vectors[0]}
+    message = _embed_request(body.model, body.prompt)
+    _, vectors, _ = await _vectors(request, core, message, "prompt")
+    return _json({"embedding": vectors[0]})
 
 
 async def _answer(
@@ -180,7 +186,7 @@ async def _only_load(
         loaded = await _load(request, core, name, seconds)
         last = done(loaded, "load")
     empty = {"message": {"role": "assistant", "content": ""}} if chat else {"response": ""}
-    return Response(to_json(last | empty), media_type="application/json")
+    return _json(last | empty)
 
 
 async def _load(request: Request, core: CoreLink, name: str, seconds: float | None) -> str:
@@ -191,28 +197,41 @@ async def _load(request: Request, core: CoreLink, name: str, seconds: float | No
     return str(response.model.model_id)
 
 
-async def _vectors(
-    request: Request,
-    core: CoreLink,
-    model: str,
-    texts: list[str],
-    dimensions: int | None = None,
-    truncate: bool | None = None,
-) -> tuple[str, list[list[float]], int]:
-    message = inference_pb2.EmbedRequest(
-        model_id=model_name(model), inputs=[EmbedInput(text=text) for text in texts]
+def _embed_request(
+    model: str, texts: str | list[str], truncate: bool | None = None
+) -> inference_pb2.EmbedRequest:
+    return inference_pb2.EmbedRequest(
+        model_id=model_name(model),
+        inputs=[EmbedInput(text=text) for text in ([texts] if isinstance(texts, str) else texts)],
+        # As Ollama does, unless it is told not to.
+        truncate=truncate is not False,
     )
-    # As Ollama does, unless it is told not to.
-    message.truncate = truncate is not False
-    if dimensions is not None:
-        message.dimension_count = dimensions
-    vectors: list[list[float]] = []
-    tokens = 0
-    used = model
-    async for part in Embedder(core, request).embeddings(
-        [message], lambda _, field: parameter(field)
-    ):
-        used = part.model_id
-        tokens += part.usage.prompt_token_count
-        vectors += [list(each.values) for each in part.embeddings]
-    return used, vectors, tokens
+
+
+async def _vectors(
+    request: Request, core: CoreLink, message: inference_pb2.EmbedRequest, param: str
+) -> tuple[str, list[list[float]], int]:
+    """The model that answered, a vector for each text, and the tokens of all of them.
+
+    `param` holds the texts. The call is cancelled as soon as the client leaves. Raises `ApiError`.
+    """
+    if message.ByteSize() > core.options.max_message_bytes:
+        raise too_large(param, core.options.max_message_bytes)
+
+    async def work() -> tuple[str, list[list[float]], int]:
+        vectors: list[list[float]] = []
+        tokens = 0
+        used = ""
+        answers = Embedder(core, request).embeddings([message], lambda _, field: parameter(field))
+        async with aclosing(answers):
+            async for part in answers:
+                used = part.model_id
+                tokens += part.usage.prompt_token_count
+                vectors += [list(each.values) for each in part.embeddings]
+        return used, vectors, tokens
+
+    return await unless_client_leaves(request, work())
+
+
+def _json(body: dict[str, Any]) -> Response:
+    return Response(to_json(body), media_type="application/json")

@@ -11,6 +11,7 @@ from sterna.v1.inference_pb2 import GenerateResponse
 from sterna.v1.stored_answer_pb2 import StoredAnswer
 from sterna_rest.chat.transcode import logprob_entry, text_message
 from sterna_rest.errors import ApiError
+from sterna_rest.errors.api_error import missing
 from sterna_rest.generation.grammar import format_grammar, schema_grammar
 from sterna_rest.generation.model_name import answering_model
 from sterna_rest.generation.transcode import parameter_of_field, set_given
@@ -126,17 +127,17 @@ def _item(item: InputItem, where: str) -> ChatMessage:
     if item.type not in (None, "message"):
         raise unsupported(f"{where}.type", f"input of type {item.type!r} is")
     if item.role is None:
-        raise _missing(f"{where}.role")
+        raise missing(f"{where}.role")
     if item.content is None:
-        raise _missing(f"{where}.content")
+        raise missing(f"{where}.content")
     return text_message(item.role, *_texts(item.content, f"{where}.content"))
 
 
 def _result(item: InputItem, where: str) -> ChatMessage:
     if not item.call_id:
-        raise _missing(f"{where}.call_id")
+        raise missing(f"{where}.call_id")
     if item.output is None:
-        raise _missing(f"{where}.output")
+        raise missing(f"{where}.output")
     message = text_message("tool", *_texts(item.output, f"{where}.output"))
     message.tool_call_id = item.call_id
     return message
@@ -154,12 +155,8 @@ def _part(part: InputPart, where: str) -> str:
         raise unsupported(f"{where}.type", f"content of type {part.type!r} is")
     text = part.refusal if name == "refusal" else part.text
     if text is None:
-        raise _missing(f"{where}.{name}")
+        raise missing(f"{where}.{name}")
     return text
-
-
-def _missing(param: str) -> ApiError:
-    return ApiError(400, f"`{param}` is required.", code="missing_required_parameter", param=param)
 
 
 def response_body(body: ResponseRequest, response: GenerateResponse) -> dict[str, Any]:
