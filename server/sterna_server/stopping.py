@@ -59,13 +59,15 @@ class StopRequest:
     def _received(self, number: signal.Signals) -> None:
         if self._event.is_set():
             os._exit(128 + number)
-        print(
-            f"Stopping; running requests have {self._grace:g} s to finish. "
-            "A second Ctrl-C stops at once.",
-            file=sys.stderr,
-            flush=True,
-        )
         self._event.set()
+        # Whoever read what the server says may have gone before it.
+        with contextlib.suppress(OSError):
+            print(
+                f"Stopping; running requests have {self._grace:g} s to finish. "
+                "A second Ctrl-C stops at once.",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 async def first_of(*waits: Coroutine[Any, Any, None]) -> None:

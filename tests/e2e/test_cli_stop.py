@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,12 @@ import httpx
 import openai
 
 from tests.e2e.conftest import FREE_PORTS, SLOWLY
-from tests.support.server_process import ServerProcess
+from tests.support.server_process import (
+    STERNA,
+    STOP_SECONDS,
+    ServerProcess,
+    clean_environment,
+)
 
 STREAMS = 4
 TOKENS = 200
@@ -112,3 +118,22 @@ def test_idle_server_stops_on_ctrl_c(home: Path) -> None:
         server.process.send_signal(signal.SIGINT)
         assert server.wait(20) == 0
         assert "Traceback" not in server.output
+
+
+def test_sigterm_stops_a_server_that_nobody_listens_to(home: Path) -> None:
+    """As in `sterna serve 2>&1 | head`: what it would say when it stops cannot be written."""
+    with subprocess.Popen(
+        [STERNA, *ARGUMENTS],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=clean_environment(home),
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert any("Ctrl-C stops the server." in line for line in process.stdout)
+            process.stdout.close()
+            process.terminate()
+            assert process.wait(STOP_SECONDS) >= 0, "it did not end by itself"
+        finally:
+            process.kill()
