@@ -52,6 +52,7 @@ async def test_an_answer(claude: anthropic.AsyncAnthropic) -> None:
         model=MODEL, max_tokens=64, messages=FRANCE, extra_body=GREEDY
     )
     assert answer.id.startswith("msg_")
+    assert answer._request_id
     assert answer.type == "message"
     assert answer.role == "assistant"
     assert answer.model == MODEL
@@ -63,6 +64,13 @@ async def test_an_answer(claude: anthropic.AsyncAnthropic) -> None:
     assert cached is not None
     assert answer.usage.input_tokens + cached == counted.input_tokens
     assert answer.usage.output_tokens > 0
+
+
+async def test_a_refusal_has_the_id_of_its_request(claude: anthropic.AsyncAnthropic) -> None:
+    with pytest.raises(anthropic.NotFoundError) as refusal:
+        await claude.messages.create(model="nobody/none", max_tokens=8, messages=FRANCE)
+    assert refusal.value.request_id
+    assert refusal.value.request_id == refusal.value.response.headers["x-request-id"]
 
 
 async def test_the_events_of_a_stream(claude: anthropic.AsyncAnthropic) -> None:

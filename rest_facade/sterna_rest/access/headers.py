@@ -8,6 +8,7 @@ PREFIX = "x-ratelimit-"
 
 EXPOSED_HEADERS = (
     "x-request-id",
+    "request-id",
     "retry-after",
     "retry-after-ms",
     "x-should-retry",

@@ -22,6 +22,9 @@ _access = logging.getLogger("sterna.rest.access")
 PROBES = frozenset(("/health", "/ready", "/livez", "/readyz", "/metrics"))
 _SWITCHING_PROTOCOLS = 101
 
+# Anthropic's clients look for the id under a name of their own.
+_MESSAGES = "/v1/messages"
+
 _STATE_KEY = "sterna.request"
 # What the core, too, takes for an id.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
@@ -90,7 +93,10 @@ class RequestContextMiddleware:
             if message["type"] in ("http.response.start", "websocket.accept"):
                 started = True
                 status = message.get("status", _SWITCHING_PROTOCOLS)
-                MutableHeaders(scope=message)["x-request-id"] = context.request_id
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = context.request_id
+                if scope["path"].startswith(_MESSAGES):
+                    headers["request-id"] = context.request_id
             await send(message)
 
         try:
