@@ -101,9 +101,11 @@ class Store:
             raise invalid("source", "must be ORGANISATION/NAME, for example microsoft/bitnet-2b")
         directory = self.path / model_id
         try:
-            inside = directory.resolve().is_relative_to(self.path.resolve())
+            real = directory.resolve()
+            # Since Python 3.13 a loop of links is not an error: its links stay in the path.
+            loop = any(each.is_symlink() for each in (real, *real.parents))
+            inside = not loop and real.is_relative_to(self.path.resolve())
         except (OSError, RuntimeError):
-            # A loop of links.
             inside = False
         if not inside:
             raise ServiceError(
