@@ -5,6 +5,7 @@
 
 #include "fuzz_support.h"
 #include "model/adapter.h"
+#include "model/peft_adapter.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace sterna;
