@@ -196,6 +196,18 @@ async def test_requests_wait_for_an_idle_model_that_is_just_leaving(core: CoreCl
         assert answers == [ANSWER] * 15
 
 
+async def test_a_model_that_stays_for_no_time_answers_who_waited_for_it(core: CoreClient) -> None:
+    await load(core, "org/one", keep_alive=duration_pb2.Duration())
+
+    async def gone() -> bool:
+        return (await states(core))["org/one"] == model_pb2.MODEL_STATE_UNLOADED
+
+    await eventually(gone)
+    answers = await asyncio.gather(*(ask(core, "org/one") for _ in range(3)))
+    assert answers == [ANSWER] * 3
+    await eventually(gone)
+
+
 async def test_who_waits_for_a_model_is_told_that_the_server_stops(home: Path) -> None:
     async with running_core(CoreOptions(home=home, port=0)) as core:
         asking = [asyncio.create_task(ask(core, "org/one")) for _ in range(3)]

@@ -31,6 +31,7 @@ class MemoryBudget:
             and slot.state is ModelState.LOADED
             and slot.change is None
             and not slot.resident.active
+            and not slot.waiting
             and not slot.resident.settings.pinned
         ]
         if not idle:

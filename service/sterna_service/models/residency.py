@@ -125,7 +125,7 @@ class Residency:
             if slot.change is not None:
                 if not slot.on_demand:
                     raise still_loading(model_id)
-                await self._await_change(slot.change)
+                await self._await_change(model_id, slot, slot.change)
                 continue
             if slot.leaving is not None and autoload is not None:
                 await asyncio.wait([slot.leaving])
@@ -134,7 +134,8 @@ class Residency:
                 raise not_loaded(model_id, slot.message, [each.model_id for each in self.loaded()])
             slot = self._slots.setdefault(model_id, slot)
             slot.source = source
-            await self._await_change(self._begin(source, slot, autoload, FOR_GOOD, on_demand=True))
+            change = self._begin(source, slot, autoload, FOR_GOOD, on_demand=True)
+            await self._await_change(model_id, slot, change)
 
     async def unload(self, model_id: str, drain_seconds: float) -> None:
         """Takes a model out of memory; running requests get so long to finish, then they fail.
@@ -329,7 +330,7 @@ class Residency:
     def _expire(self, model_id: str, resident: Resident) -> None:
         slot = self.slot(model_id)
         loaded = slot.resident is resident and slot.state is ModelState.LOADED
-        if loaded and slot.change is None and not resident.active:
+        if loaded and slot.change is None and not resident.active and not slot.waiting:
             self._let_go(model_id, slot, "nobody asked it for long")
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -339,12 +340,20 @@ class Residency:
         task.add_done_callback(self._retiring.discard)
         return task
 
-    async def _await_change(self, change: asyncio.Task[LoadOutcome]) -> None:
+    async def _await_change(
+        self, model_id: str, slot: Slot, change: asyncio.Task[LoadOutcome]
+    ) -> None:
+        """Waits for a load. The model stays until who waited for it has taken it or left."""
+        slot.waiting += 1
         try:
             await self._outcome(change)
         except ModelLoadError:
             # The slot says why, in the words of a refusal.
             return
+        finally:
+            slot.waiting -= 1
+            if slot.resident is not None:
+                self._watch_idleness(model_id, slot.resident)
 
     async def _outcome(self, change: asyncio.Task[LoadOutcome]) -> LoadOutcome:
         """What a load came to, which goes on when its caller leaves."""

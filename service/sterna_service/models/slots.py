@@ -40,6 +40,8 @@ class Slot:
     """The load or swap that is running."""
     on_demand: bool = False
     """That load was begun for a request, so that requests wait for it."""
+    waiting: int = 0
+    """Requests that wait for that load."""
     leaving: asyncio.Task[None] | None = None
     """It leaves memory while nobody uses it, which takes a moment that requests wait for."""
     failed_at: float = 0.0
