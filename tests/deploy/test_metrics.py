@@ -37,7 +37,7 @@ async def page(sterna_home: Path, monkeypatch: pytest.MonkeyPatch) -> Scrape:
                 body = {"messages": [{"role": "user", "content": "Tell me a story."}]}
                 for _ in range(2):
                     answer = await client.post("/v1/chat/completions", json=body)
-                    assert answer.status_code == 200
+                    assert answer.status_code == 200, answer.text
                 answer = await client.post("/v1/chat/completions", json={**body, "model": "none"})
                 assert answer.status_code == 404
                 # What a transcription would note; speech itself needs packages that are not
