@@ -169,7 +169,7 @@ def _spare_collector() -> None:
     """Takes what the start left in memory out of garbage collection.
 
     Modules, routes and schemas are some 200,000 objects that stay. Going through them for garbage
-    would stop every stream for about 0.1 s, and happen so rarely that megabytes wait for it.
+    would stop every stream for about 0.1 s.
     """
     gc.freeze()
     # How many objects a full collection last found to stay decides when the next one comes.
