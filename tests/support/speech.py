@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import io
+import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import wave
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from sterna_service.speech.worker import Worker
 from tests.support import tiny_voice
 from tests.support.core import eventually
 
@@ -177,3 +181,14 @@ async def until(condition: Callable[[], bool]) -> None:
         return condition()
 
     await eventually(holds)
+
+
+@contextlib.contextmanager
+def paused(worker: Worker) -> Iterator[None]:
+    """Inside, the running process of a worker computes nothing: what it was asked for waits."""
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(worker.pid, signal.SIGCONT)

@@ -15,7 +15,7 @@ import openai
 import pytest
 import pytest_asyncio
 
-from tests.support.speech import DATA, coded, recording, spoken, until, wav
+from tests.support.speech import DATA, coded, paused, recording, spoken, until, wav
 from tests.voice.conftest import Live
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -226,18 +226,23 @@ async def test_bad_bodies(
 
 
 async def test_a_full_queue_is_429(live: Live, http: httpx.AsyncClient) -> None:
+    worker = live.speech.synthesizer
+    (await http.post("/v1/audio/speech", json={"input": "Hello."})).raise_for_status()
     body = {"input": "Terns fly from one end of the world to the other. " * 80}
     async with asyncio.TaskGroup() as group:
-        running = [group.create_task(http.post("/v1/audio/speech", json=body)) for _ in range(3)]
-        await until(lambda: live.speech.synthesizer.requests == 3)
-        answer = await http.post("/v1/audio/speech", json={"input": "Hi"})
-        for task in running:
+        with paused(worker):
+            waiting = [
+                group.create_task(http.post("/v1/audio/speech", json=body)) for _ in range(3)
+            ]
+            await until(lambda: worker.requests == 3)
+            answer = await http.post("/v1/audio/speech", json={"input": "Hi"})
+        for task in waiting:
             task.cancel()
     assert answer.status_code == 429
     assert answer.json()["error"]["code"] == "rate_limit_exceeded"
     assert answer.headers["retry-after"]
     # Clients that left took their work with them.
-    await until(lambda: not live.speech.synthesizer.requests)
+    await until(lambda: not worker.requests)
 
 
 async def test_a_voice_from_registration_to_deletion(http: httpx.AsyncClient) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from sterna.v1 import audio_pb2, speech_pb2
 from tests.support.core import refusal
-from tests.support.speech import until
+from tests.support.speech import paused, until
 from tests.voice.conftest import Live
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -188,21 +188,17 @@ async def test_clients_that_do_not_read_keep_nobody_waiting(live: Live) -> None:
 
 
 async def test_one_request_too_many_is_refused(live: Live) -> None:
-    text = (TEXT * 60)[:4000]
-    calls = []
-    for _ in range(3):  # one is served, two wait
-        request = speech_pb2.SynthesizeRequest(text=text)
-        calls.append(live.stub.Synthesize(request, timeout=PATIENCE))
-    for call in calls:
-        started: Any = await call.read()
-        assert started.WhichOneof("event") == "started"
-    told = await refusal(synthesize(live, "Hi"))
+    worker = live.speech.synthesizer
+    await synthesize(live, "Hello.")  # the process runs
+    with paused(worker):
+        waiting = [asyncio.create_task(synthesize(live)) for _ in range(3)]
+        await until(lambda: worker.requests == 3)  # one is served, two wait
+        told = await refusal(synthesize(live, "Hi"))
     assert told.reason == "QUEUE_FULL"
     assert told.code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert told.retry_seconds
-    for call in calls:
-        call.cancel()
-    await until(lambda: not live.speech.synthesizer.requests)
+    for events in await asyncio.gather(*waiting):
+        assert events[-1].WhichOneof("event") == "done"
 
 
 async def test_two_texts_at_once_both_come_through(live: Live) -> None:
