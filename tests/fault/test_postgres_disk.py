@@ -84,12 +84,12 @@ async def test_tables_that_find_no_room(sterna_home: Path, server: PostgresServe
 
 async def test_a_log_that_finds_no_room(sterna_home: Path, server: PostgresServer) -> None:
     """PostgreSQL ends itself then, and somebody has to start it again."""
+    await asyncio.to_thread(server.keep_log)
     async with running_core(options(sterna_home, server)) as core:
         await create(core, "before")
         await asyncio.to_thread(server.fill_disk)
         kept = {"before"} | await create_until(core, FULL, AWAY)
-        await asyncio.to_thread(server.write_log)
-        await asyncio.to_thread(server.wait)
+        await asyncio.to_thread(server.exhaust_log)
         assert await create_until(core, AWAY) == set()
         assert await answers(core)
         server.make_room()

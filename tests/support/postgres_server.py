@@ -58,17 +58,35 @@ class PostgresServer:
                 assert time.monotonic() < deadline, "PostgreSQL does not answer"
                 time.sleep(0.05)
 
-    def write_log(self) -> None:
-        """Fills its write-ahead log, as others who use it might, until it gives up."""
-        message = "SELECT pg_logical_emit_message(false, 'test', repeat('x', 500000))"
-        with contextlib.suppress(sa.exc.OperationalError), self._engine().connect() as connection:
-            for _ in range(1000):
-                connection.exec_driver_sql(message)
+    def keep_log(self) -> None:
+        """Lets nothing of its write-ahead log be used again, as a replica that lags behind does."""
+        with self._engine().connect() as connection:
+            connection.exec_driver_sql("SELECT pg_create_physical_replication_slot('lags', true)")
 
-    def wait(self) -> None:
-        """Returns when it has ended."""
+    def exhaust_log(self) -> None:
+        """Fills its write-ahead log, as others who use it might, and returns when it has ended.
+
+        Before that it may come back by itself: a failed checkpoint stops it, too, and it recovers
+        as long as the log has room.
+        """
+        message = "SELECT pg_logical_emit_message(false, 'test', repeat('x', 500000))"
+        deadline = time.monotonic() + PATIENCE
+        while self._runs():
+            assert time.monotonic() < deadline, "PostgreSQL does not end"
+            with (
+                contextlib.suppress(sa.exc.OperationalError),
+                self._engine().connect() as connection,
+            ):
+                connection.exec_driver_sql(message)
         self._line("ended")
         self._pid = 0
+
+    def _runs(self) -> bool:
+        try:
+            os.kill(self._pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def fill_disk(self) -> None:
         """Leaves no room on its disk."""
