@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 
 from sterna.v1.generation_pb2 import GenerationSpec
 from sterna.v1.inference_pb2 import GenerateResponse, StreamGenerateResponse
@@ -53,6 +54,9 @@ class FanOut:
         self._first.cancel()
         for task in self._tasks:
             task.cancel()
+        # Whoever waits for the next event must not wait for ever.
+        with suppress(asyncio.QueueFull):
+            self._queue.put_nowait(asyncio.CancelledError())
 
     async def accepted(self) -> None:
         """Returns when the core has queued the first prompt; raises `ApiError` when it refuses."""

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from sterna_rest.http.disconnect import client_left
+from sterna_rest.http.disconnect import write_unless_client_leaves
 
 
 class ByteStream(Response):
     """Sends the parts that `parts` yields.
 
-    When the client leaves, the task that drives `parts` is cancelled at once. `on_close` runs once,
-    however it ends, even before the first part was asked for. An error out of `parts` comes too
-    late for a status: the connection is closed before the body's end, and clients take that for a
-    failure.
+    `on_close` runs once, however it ends, even before the first part was asked for. It must cancel
+    the calls behind `parts`; what then does not end by itself is cancelled. An error out of `parts`
+    comes too late for a status: the connection is closed before the body's end, and clients take
+    that for a failure.
     """
 
     def __init__(
@@ -38,17 +37,7 @@ class ByteStream(Response):
         self._on_close = on_close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        writer = asyncio.create_task(self._write(send))
-        watcher = asyncio.create_task(client_left(receive))
-        try:
-            await asyncio.wait((writer, watcher), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            watcher.cancel()
-            self._on_close()
-            if not writer.done():
-                writer.cancel()
-            with suppress(asyncio.CancelledError, OSError):
-                await writer
+        await write_unless_client_leaves(receive, self._write(send), self._on_close)
 
     async def _write(self, send: Send) -> None:
         async with aclosing(self._parts) as parts:

@@ -11,14 +11,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from sterna_rest.errors.api_error import ApiError, internal_error
-from sterna_rest.http.disconnect import client_left
+from sterna_rest.http.disconnect import write_unless_client_leaves
 from sterna_rest.http.request_context import request_context
 from sterna_rest.http.sse import COMMENT, error_event
 
 _logger = logging.getLogger("sterna.rest")
-
-# What a cancelled call needs to end is the time of the core's answer.
-_CLOSING_SECONDS = 1.0
 
 
 class EventStream(Response):
@@ -56,20 +53,7 @@ class EventStream(Response):
         self._on_error = on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        writer = asyncio.create_task(self._write(scope, send))
-        watcher = asyncio.create_task(client_left(receive))
-        try:
-            await asyncio.wait((writer, watcher), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            # Also the way out when the server itself gives up on this request.
-            watcher.cancel()
-            self._on_close()
-            # grpc.aio loses memory for each task that is cancelled while it reads from a call
-            # (grpc issue 43360), and none for a call that is cancelled.
-            await asyncio.wait((writer,), timeout=_CLOSING_SECONDS)
-            writer.cancel()
-            with suppress(asyncio.CancelledError):
-                await writer
+        await write_unless_client_leaves(receive, self._write(scope, send), self._on_close)
 
     async def _write(self, scope: Scope, send: Send) -> None:
         pulse = _Pulse(send, self._keepalive_seconds, self._keepalive)
