@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from sterna_service.access.limits import NO_LIMITS, Limits
 from sterna_service.engine.adapter import ADAPTER_PRECISIONS, AdapterPrecision
-from sterna_service.engine.types import HeadPrecision, KvCacheDtype, Speculation
+from sterna_service.engine.types import EngineOptions
 from sterna_service.errors import StartupError
 from sterna_service.inference.sessions import LONGEST_TTL
 from sterna_service.models.resident import LONGEST_KEEP_ALIVE
@@ -27,8 +27,11 @@ _LONGEST_SOCKET_PATH = 107
 
 
 @dataclass(frozen=True)
-class CoreOptions:
-    """Everything a core needs to start. Each value is checked when the core starts."""
+class CoreOptions(EngineOptions):
+    """Everything a core needs to start, with the sizes of its engines, of which each model has one.
+
+    Each value is checked when the core starts.
+    """
 
     model: str | None = None
     """An id in the store (`ORG/NAME`), a checkpoint directory, or None for the embedded model."""
@@ -95,35 +98,6 @@ class CoreOptions:
     search_private_pages: bool = False
     """Whether pages of private networks are read, too. A page may then ask for anything that this
     machine reaches."""
-
-    threads: int = 0
-    """Threads of the engine; 0 takes what the process may use."""
-    max_batch: int = 16
-    """Sequences that run at the same time."""
-    max_queue: int = 64
-    """Requests that wait; one more is refused."""
-    max_batch_tokens: int = 256
-    """Prompt tokens computed in one step."""
-    kv_cache_tokens: int = 0
-    """Capacity of the KV cache in tokens; 0 lets the engine choose."""
-    kv_cache_dtype: KvCacheDtype = "bf16"
-    """How the KV cache holds its numbers."""
-    prefix_cache: bool = True
-    """Whether prompts that begin alike share what was computed."""
-    attention_tiles: bool = True
-    """Whether rows of a prompt share passes over the KV cache, and threads share long rows."""
-    speculation: Speculation = "auto"
-    """Whether tokens are guessed ahead and verified together; the answers are the same."""
-    max_draft_tokens: int = 8
-    """Tokens guessed ahead of one sequence."""
-    exact_head_screening: bool = True
-    """Whether tokens are chosen from half of the bytes of a large output head; the answers are the
-    same."""
-    head_precision: HeadPrecision = ""
-    """How output heads are held: `bf16`, `int8`, `q8_0`, `q6_k`, `q5_0` or `q4_0`; empty: as the
-    checkpoint has it."""
-    sparsity: bool = True
-    """Whether weights that the zeros of a ReLU² model make superfluous are skipped."""
 
     default_max_tokens: int = 0
     """The most tokens of an answer whose request names no limit; 0: what the context leaves."""

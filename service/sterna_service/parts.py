@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -155,21 +156,8 @@ def _gate(options: CoreOptions, kept: Kept) -> Gate:
 
 
 def _engine_options(options: CoreOptions) -> EngineOptions:
-    return EngineOptions(
-        threads=options.threads,
-        max_batch=options.max_batch,
-        max_queue=options.max_queue,
-        max_batch_tokens=options.max_batch_tokens,
-        kv_cache_tokens=options.kv_cache_tokens,
-        kv_cache_dtype=options.kv_cache_dtype,
-        prefix_cache=options.prefix_cache,
-        attention_tiles=options.attention_tiles,
-        speculation=options.speculation,
-        max_draft_tokens=options.max_draft_tokens,
-        exact_head_screening=options.exact_head_screening,
-        head_precision=options.head_precision,
-        sparsity=options.sparsity,
-    )
+    sizes = {field.name: getattr(options, field.name) for field in fields(EngineOptions)}
+    return EngineOptions(**sizes)
 
 
 def _registry_options(options: CoreOptions) -> RegistryOptions:

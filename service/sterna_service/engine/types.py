@@ -120,21 +120,36 @@ same."""
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """Sizes of an engine; zero means that the engine chooses."""
+    """How an engine computes, and how much at a time."""
 
     threads: int = 0
+    """Threads of the engine; 0 takes what the process may use."""
     max_batch: int = 16
+    """Sequences that run at the same time."""
     max_queue: int = 64
+    """Requests that wait; one more is refused."""
     max_batch_tokens: int = 256
+    """Prompt tokens computed in one step."""
     kv_cache_tokens: int = 0
+    """Capacity of the KV cache in tokens; 0 lets the engine choose."""
     kv_cache_dtype: KvCacheDtype = "bf16"
+    """How the KV cache holds its numbers."""
     prefix_cache: bool = True
+    """Whether prompts that begin alike share what was computed."""
     attention_tiles: bool = True
+    """Whether rows of a prompt share passes over the KV cache, and threads share long rows."""
     speculation: Speculation = "auto"
+    """Whether tokens are guessed ahead and verified together; the answers are the same."""
     max_draft_tokens: int = 8
+    """Tokens guessed ahead of one sequence."""
     exact_head_screening: bool = True
+    """Whether tokens are chosen from half of the bytes of a large output head; the answers are the
+    same."""
     head_precision: HeadPrecision = ""
+    """How output heads are held: `bf16`, `int8`, `q8_0`, `q6_k`, `q5_0` or `q4_0`; empty: as the
+    checkpoint has it."""
     sparsity: bool = True
+    """Whether weights that the zeros of a ReLU² model make superfluous are skipped."""
 
 
 ENGINE_TOTALS = (
