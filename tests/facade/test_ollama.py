@@ -223,6 +223,28 @@ async def test_keep_alive(value: float | str, seconds: float) -> None:
     assert keep_alive_seconds(value) == seconds
 
 
+@pytest.mark.parametrize("value", ["99999999999999999999h", "9" * 400 + "s", "abc", "", 1e308])
+async def test_a_keep_alive_that_is_none(stand: Stand, value: float | str) -> None:
+    async with httpx.AsyncClient(base_url=stand.url) as http:
+        answer = await http.post("/api/generate", json={"prompt": "x", "keep_alive": value})
+        assert answer.status_code == 400
+        assert "`keep_alive` must be" in answer.json()["error"]
+
+
+async def test_a_bug_has_the_body_of_an_error() -> None:
+    app = create_app(FacadeOptions(core_address="127.0.0.1:1", ollama=True))
+
+    @app.post("/api/broken")
+    async def broken() -> None:
+        raise RuntimeError("secret")
+
+    async with facade_server(app) as url, httpx.AsyncClient(base_url=url) as http:
+        answer = await http.post("/api/broken")
+        assert answer.status_code == 500
+        assert list(answer.json()) == ["error"]
+        assert "secret" not in answer.text
+
+
 async def test_json_need_not_be_declared_by_programs(stand: Stand) -> None:
     body = json.dumps({"model": MODEL, "prompt": "Once", "raw": True, "stream": False})
     async with httpx.AsyncClient(base_url=stand.url, timeout=60) as http:

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sterna_rest.errors.api_error import internal_error
+from sterna_rest.errors.handlers import error_response
 from sterna_rest.http.metrics import CLIENT_LEFT, route_template
 
 _logger = logging.getLogger("sterna.rest")
@@ -111,7 +112,7 @@ class RequestContextMiddleware:
             if started or scope["type"] != "http":
                 # Too late for a status; closing the connection is the only truth left.
                 raise
-            await internal_error().response(scope["path"])(scope, receive, send_with_id)
+            await error_response(scope, internal_error())(scope, receive, send_with_id)
         finally:
             _log_request(scope, context, status, time.perf_counter() - begin)
 

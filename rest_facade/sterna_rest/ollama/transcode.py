@@ -33,6 +33,8 @@ from sterna_rest.ollama.schemas import (
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(-?\d+(?:\.\d+)?)(ms|s|m|h)")
+# Ten years: what the core takes.
+_LONGEST_KEEP_ALIVE = 10 * 366 * 86400
 _WHOLE_DURATION = re.compile(r"(?:-?\d+(?:\.\d+)?(?:ms|s|m|h))+")
 
 _OPTIONS = {
@@ -164,21 +166,24 @@ def link_results(spec: GenerationSpec) -> None:
 
 def keep_alive_seconds(value: KeepAlive) -> float:
     """`300`, `5m` or `1h30m` in seconds; negative: for good. Raises `ApiError`."""
-    if isinstance(value, str):
-        if _WHOLE_DURATION.fullmatch(value):
-            return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(value))
-        try:
-            value = float(value)
-        except ValueError:
-            value = math.nan
-    if not math.isfinite(value) or abs(value) > 10 * 366 * 86400:
+    seconds = _duration(value) if isinstance(value, str) else value
+    if not math.isfinite(seconds) or abs(seconds) > _LONGEST_KEEP_ALIVE:
         raise ApiError(
             400,
-            "`keep_alive` must be seconds, or numbers with units such as 5m.",
+            "`keep_alive` must be seconds, or numbers with units such as 5m, of 87840h at most.",
             code="invalid_value",
             param="keep_alive",
         )
-    return value
+    return seconds
+
+
+def _duration(text: str) -> float:
+    if _WHOLE_DURATION.fullmatch(text):
+        return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def done(model: str, reason: str, usage: Usage | None = None) -> dict[str, Any]:
