@@ -254,6 +254,8 @@ async def test_pages_of_sessions(core: CoreClient) -> None:
         ("page_size", inference_pb2.ListSessionsRequest(page_size=-1)),
         ("page_token", inference_pb2.ListSessionsRequest(page_token="?")),
         ("page_token", inference_pb2.ListSessionsRequest(page_token="YWJj")),
+        # A moment and U+0000, which PostgreSQL does not know.
+        ("page_token", inference_pb2.ListSessionsRequest(page_token="MTc2NzIyNTYwMDAwMDAwMCAA")),
     ):
         refused = await refusal(core.inference.ListSessions(request, timeout=PATIENCE))
         assert refused.fields == [field]

@@ -59,6 +59,10 @@ def key_in(token: str) -> str:
         ServiceError: The token was not made here.
     """
     try:
-        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
+        key = base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError):
-        raise invalid("page_token", "must be one that a previous page gave") from None
+        key = "\0"
+    # PostgreSQL has no text with U+0000 to compare with.
+    if not key.isprintable():
+        raise invalid("page_token", "must be one that a previous page gave")
+    return key
