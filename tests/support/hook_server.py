@@ -65,17 +65,6 @@ class HookServer:
                 raise AssertionError(f"{len(self.told)} of {count} deliveries came")
             return list(self.told)
 
-    def wait_for_accepted(self, count: int, seconds: float = 60.0) -> set[str]:
-        """The ids that were answered with success, once there are so many."""
-
-        def accepted() -> set[str]:
-            return {each.delivery_id for each in self.told if 200 <= each.status < 300}
-
-        with self.changed:
-            if not self.changed.wait_for(lambda: len(accepted()) >= count, seconds):
-                raise AssertionError(f"{len(accepted())} of {count} deliveries were accepted")
-            return accepted()
-
 
 @contextmanager
 def hook_server() -> Iterator[HookServer]:
