@@ -9,6 +9,7 @@ from tokenizers import Tokenizer as HfTokenizer
 
 from sterna_service.errors import ModelLoadError
 from sterna_service.files import read_json
+from sterna_service.tokenizer_file import damage_refused, open_tokenizer
 
 
 class EncoderTokenizer:
@@ -42,17 +43,9 @@ def load_tokenizer(directory: Path, longest: int) -> EncoderTokenizer:
             f"{path}: no such file; save the tokenizer in this form (AutoTokenizer does with "
             "use_fast=True)"
         )
-    try:
-        backend = HfTokenizer.from_file(str(path))
-        if not backend.get_vocab_size():
-            raise ValueError("its vocabulary is empty")
+    backend = open_tokenizer(path)
+    with damage_refused(path):
         return EncoderTokenizer(backend, _pad_token_id(directory, backend), longest)
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:
-        # Panics of the library are no Exception.
-        line = str(error).partition("\n")[0][:200]
-        raise ModelLoadError(f"{path}: not a tokenizer ({line})") from None
 
 
 def _pad_token_id(directory: Path, backend: HfTokenizer) -> int:

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer as HfTokenizer
 from sterna_service.errors import ModelLoadError
 from sterna_service.files import read_json
 from sterna_service.inference.infill import find_infill
+from sterna_service.tokenizer_file import open_tokenizer
 
 # End tokens by name, for the many checkpoints whose configuration forgets one of them.
 _WELL_KNOWN_ENDS = ("<|eot_id|>", "<|im_end|>", "<|end_of_text|>", "<|endoftext|>", "</s>")
@@ -167,15 +168,7 @@ def load_tokenizer(
     path = directory / "tokenizer.json"
     if not path.is_file():
         raise ModelLoadError(_missing_tokenizer(path))
-    try:
-        backend = HfTokenizer.from_file(str(path))
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:
-        # Bare exceptions for most of what a file can hold, and panics, which are no Exception.
-        raise ModelLoadError(f"{path}: not a tokenizer ({_first_line(error)})") from None
-    if backend.get_vocab_size(with_added_tokens=True) == 0:
-        raise ModelLoadError(f"{path}: not a tokenizer (its vocabulary is empty)")
+    backend = open_tokenizer(path)
     config = read_json(directory / "tokenizer_config.json", missing={})
     scheme = _scheme_of(path, backend)
     tokenizer = Tokenizer(backend, config, _end_tokens(checkpoint, backend, config), scheme)
@@ -262,10 +255,6 @@ def _token_text(value: Any) -> str | None:
     if isinstance(value, dict):
         value = value.get("content")
     return value if isinstance(value, str) else None
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0][:200]
 
 
 def _byte_alphabet() -> dict[str, int]:

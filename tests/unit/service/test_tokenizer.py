@@ -109,6 +109,15 @@ def test_an_empty_vocabulary_is_refused(tmp_path: Path) -> None:
         load_tokenizer(tmp_path, None)
 
 
+def test_a_vocabulary_with_vast_gaps_is_refused(copy: Path) -> None:
+    """The library would list every id that is not used, gigabytes for a file of kilobytes."""
+    file = json.loads((copy / "tokenizer.json").read_text())
+    file["model"]["vocab"]["far"] = 2**31
+    (copy / "tokenizer.json").write_text(json.dumps(file))
+    with pytest.raises(ModelLoadError, match=r"its ids go up to 2147483648, but it has only"):
+        load_tokenizer(copy, None)
+
+
 def test_end_tokens_beyond_the_vocabulary_are_ignored(copy: Path) -> None:
     edit(copy / "generation_config.json", eos_token_id=[1, 4096, 2**40, -1, True, "2"])
     assert load_tokenizer(copy, 4096).end_tokens == {1, 2}
