@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 from tokenizers import Tokenizer
 
@@ -13,12 +16,16 @@ from sterna_service.errors import ModelLoadError
 # The library makes a list of them, and ends the process when that finds no memory.
 _MOST_UNUSED_IDS = 1_000_000
 
+# Tokenizers in use put a character in the place of a character.
+_MOST_GROWTH = 64
+
 
 def open_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer in a file. Blocks.
 
     Raises:
-        ModelLoadError: It is damaged, or its vocabulary is empty or numbered with vast gaps.
+        ModelLoadError: It is damaged, its vocabulary is empty or numbered with vast gaps, or it
+            makes texts many times as long.
     """
     with damage_refused(path):
         tokenizer = Tokenizer.from_file(str(path))
@@ -31,7 +38,31 @@ def open_tokenizer(path: Path) -> Tokenizer:
             f"{path}: not a tokenizer (its ids go up to {largest}, but it has only "
             f"{len(vocabulary)} tokens)"
         )
+    for part in (tokenizer.normalizer, tokenizer.post_processor, tokenizer.decoder):
+        growth = _growth(definition_of(part))
+        if growth > _MOST_GROWTH:
+            raise ModelLoadError(
+                f"{path}: not a tokenizer (it makes texts up to {min(growth, 10**9)} times as long)"
+            )
     return tokenizer
+
+
+def definition_of(part: Any) -> dict[str, Any]:
+    """A part of a tokenizer, such as its decoder, as it stands in the file; empty for None."""
+    return {} if part is None else cast(dict[str, Any], json.loads(part.__getstate__()))
+
+
+def _growth(part: dict[str, Any]) -> int:
+    """How many times as long a part may make a text."""
+    kind = part.get("type")
+    if kind == "Sequence":
+        steps = part.get("normalizers") or part.get("decoders") or part.get("processors") or []
+        return math.prod(map(_growth, steps))
+    if kind == "Replace":
+        return max(1, len(part["content"]))
+    if kind == "TemplateProcessing":
+        return max(1, sum("Sequence" in piece for piece in part["single"]))
+    return 1
 
 
 @contextlib.contextmanager

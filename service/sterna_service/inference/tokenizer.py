@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -16,7 +15,7 @@ from tokenizers import Tokenizer as HfTokenizer
 from sterna_service.errors import ModelLoadError
 from sterna_service.files import read_json
 from sterna_service.inference.infill import find_infill
-from sterna_service.tokenizer_file import open_tokenizer
+from sterna_service.tokenizer_file import definition_of, open_tokenizer
 
 # End tokens by name, for the many checkpoints whose configuration forgets one of them.
 _WELL_KNOWN_ENDS = ("<|eot_id|>", "<|im_end|>", "<|end_of_text|>", "<|endoftext|>", "</s>")
@@ -238,7 +237,7 @@ def _end_tokens(
 
 
 def _scheme_of(path: Path, backend: HfTokenizer) -> _Scheme:
-    decoder = json.loads(backend.to_str()).get("decoder") or {}
+    decoder = definition_of(backend.decoder)
     kinds = {part.get("type") for part in decoder.get("decoders", [decoder])}
     if "ByteLevel" in kinds:
         return _Scheme.BYTE_LEVEL

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer as HfTokenizer
-from tokenizers import decoders, models, normalizers
+from tokenizers import decoders, models, normalizers, processors
 
 from sterna_service.errors import ModelLoadError
 from sterna_service.inference.loaded_model import read_checkpoint_text
@@ -115,6 +115,28 @@ def test_a_vocabulary_with_vast_gaps_is_refused(copy: Path) -> None:
     file["model"]["vocab"]["far"] = 2**31
     (copy / "tokenizer.json").write_text(json.dumps(file))
     with pytest.raises(ModelLoadError, match=r"its ids go up to 2147483648, but it has only"):
+        load_tokenizer(copy, None)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("normalizer", normalizers.Sequence([normalizers.Replace("a", "aa")] * 40)),
+        ("normalizer", normalizers.Replace(" ", "a" * 65)),
+        ("decoder", decoders.Sequence([decoders.Replace("a", "aaa")] * 9)),
+        (
+            "post_processor",
+            processors.Sequence([processors.TemplateProcessing("$A $A $A", "$A $B")] * 4),
+        ),
+    ],
+)
+def test_a_tokenizer_that_makes_texts_endless_is_refused(
+    copy: Path, part: str, value: object
+) -> None:
+    backend = HfTokenizer.from_file(str(copy / "tokenizer.json"))
+    setattr(backend, part, value)
+    backend.save(str(copy / "tokenizer.json"))
+    with pytest.raises(ModelLoadError, match=r"it makes texts up to \d+ times as long"):
         load_tokenizer(copy, None)
 
 
