@@ -13,9 +13,9 @@ from sterna_server.telemetry import Telemetry
 from sterna_service.app import CoreOptions
 from sterna_service.speech.options import SpeechOptions
 from tests.deploy.expressions import alerts, dashboard_expressions, selections
-from tests.support.core import running_core
+from tests.support.core import eventually, running_core
 from tests.support.facade_server import facade_server
-from tests.support.metrics import Scrape, parse
+from tests.support.metrics import Scrape, parse, scrape
 
 # What Prometheus adds to everything that it scrapes.
 ADDED = {"instance", "job"}
@@ -43,6 +43,12 @@ async def page(sterna_home: Path, monkeypatch: pytest.MonkeyPatch) -> Scrape:
                 # What a transcription would note; speech itself needs packages that are not
                 # always here.
                 core.core.metrics.heard("recognition", 2.0, 1.0)
+
+                async def counted() -> bool:
+                    # The core counts a call when its answer has left already.
+                    return scrape(registry).value("sterna_rpc_errors_total") > 0
+
+                await eventually(counted)
                 return parse((await client.get("/metrics")).text)
 
 
