@@ -75,8 +75,14 @@ async def test_an_error_is_counted_by_status_and_reason(
     sampling = generation_pb2.SamplingParams(temperature=9)
     await refusal(core.generate(chat("Hi", sampling=sampling)))
     await refusal(core.generate(chat("Hi", model_id="no/such-model-" + "x" * 50)))
-    page = scrape(registry)
     calls = "rpc_server_call_duration_seconds_count"
+
+    async def counted() -> bool:
+        # A refusal is counted when it has left already.
+        return scrape(registry).value(calls) == 2
+
+    await eventually(counted)
+    page = scrape(registry)
     assert page.value(calls, rpc_response_status_code="INVALID_ARGUMENT") == 1
     assert page.value(calls, rpc_response_status_code="NOT_FOUND") == 1
     assert page.value("sterna_rpc_errors_total", error_type="MODEL_NOT_FOUND") == 1
