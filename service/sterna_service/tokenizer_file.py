@@ -53,16 +53,30 @@ def definition_of(part: Any) -> dict[str, Any]:
 
 
 def _growth(part: dict[str, Any]) -> int:
-    """How many times as long a part may make a text."""
-    kind = part.get("type")
-    if kind == "Sequence":
-        steps = part.get("normalizers") or part.get("decoders") or part.get("processors") or []
-        return math.prod(map(_growth, steps))
-    if kind == "Replace":
-        return max(1, len(part["content"]))
-    if kind == "TemplateProcessing":
-        return max(1, sum("Sequence" in piece for piece in part["single"]))
-    return 1
+    """How many times as long a part may make a text; at least as many as it does."""
+    total = 1
+    written: set[str] = set()
+    for step in _steps(part):
+        if step.get("type") == "TemplateProcessing":
+            total *= max(1, sum("Sequence" in piece for piece in step["single"]))
+        elif step.get("type") == "Replace":
+            content, pattern = step["content"], step["pattern"].get("String", "")
+            factor = max(1, math.ceil(len(content) / max(1, len(pattern))))
+            # What finds nothing of what others wrote adds nothing to it. Expressions may find all.
+            meets = not pattern or not written.isdisjoint(pattern)
+            total = total * factor if meets else max(total, factor)
+            written.update(content)
+    return total
+
+
+def _steps(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A part, or what it consists of."""
+    if part.get("type") != "Sequence":
+        yield part
+        return
+    for name in ("normalizers", "processors", "decoders"):
+        for step in part.get(name, ()):
+            yield from _steps(step)
 
 
 @contextlib.contextmanager

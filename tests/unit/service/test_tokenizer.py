@@ -140,6 +140,17 @@ def test_a_tokenizer_that_makes_texts_endless_is_refused(
         load_tokenizer(copy, None)
 
 
+def test_a_tokenizer_may_spell_out_many_characters(copy: Path) -> None:
+    backend = HfTokenizer.from_file(str(copy / "tokenizer.json"))
+    spelled = {"½": "1/2", "⅓": "1/3", "ﬁ": "fi", "ﬂ": "fl", "…": "...", "№": "No.", "™": "TM"}
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Replace(each, text) for each, text in spelled.items()]
+    )
+    backend.save(str(copy / "tokenizer.json"))
+    tokenizer = load_tokenizer(copy, None)
+    assert tokenizer.decode(tokenizer.encode_plain("½ ﬁn…")) == "1/2 fin..."
+
+
 def test_end_tokens_beyond_the_vocabulary_are_ignored(copy: Path) -> None:
     edit(copy / "generation_config.json", eos_token_id=[1, 4096, 2**40, -1, True, "2"])
     assert load_tokenizer(copy, 4096).end_tokens == {1, 2}
