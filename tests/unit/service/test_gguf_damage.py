@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import time
 from pathlib import Path
 from typing import Any
 
@@ -121,16 +120,12 @@ def container_of(count: int, step: int) -> bytes:
     return bytes(head) + bytes(32 * count)
 
 
+@pytest.mark.timeout(120)
 def test_many_tensors_are_read_in_time(tmp_path: Path) -> None:
-    """Ten times as many may not take a hundred times as long."""
-    seconds = []
-    for count in (2000, 20_000):
-        path = tmp_path / f"{count}.gguf"
-        path.write_bytes(container_of(count, 32))
-        begin = time.process_time()
-        assert len(read_gguf(path).tensors) == count
-        seconds.append(time.process_time() - begin)
-    assert seconds[1] < 60 * seconds[0]
+    """Each compared with each other would take many minutes."""
+    path = tmp_path / "model.gguf"
+    path.write_bytes(container_of(100_000, 32))
+    assert len(read_gguf(path).tensors) == 100_000
 
 
 def test_tensors_share_no_bytes(tmp_path: Path) -> None:
