@@ -24,13 +24,12 @@ MOST_GROWTH = 20 * 2**20
 def check(cycles: list[Cycle]) -> None:
     """Compares the first cycles with the last; a single one may be measured while it changes."""
 
-    def grown(name: str) -> float:
-        sizes = [getattr(cycle.after, name) for cycle in cycles]
+    def grown(sizes: list[int]) -> float:
         return statistics.median(sizes[-10:]) - statistics.median(sizes[:10])
 
-    assert grown("private") < MOST_GROWTH
-    assert grown("threads") < MOST
-    assert grown("files") < MOST
+    assert grown([cycle.after.private for cycle in cycles]) < MOST_GROWTH
+    assert grown([cycle.after.threads for cycle in cycles]) < MOST
+    assert grown([cycle.after.files for cycle in cycles]) < MOST
     # While it is loaded, there is something to leave behind.
     assert statistics.median(each.loaded.threads - each.after.threads for each in cycles) >= 1
 
