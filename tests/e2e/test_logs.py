@@ -101,6 +101,7 @@ def test_a_grpc_caller_gets_its_id_back(server: ServerProcess) -> None:
         metadata = (("x-request-id", "my-grpc-id"),)
         _, call = stub.Generate.with_call(request, metadata=metadata, timeout=60)
         assert ("x-request-id", "my-grpc-id") in [tuple(each) for each in call.initial_metadata()]
+    server.wait_for_output('"request_id": "my-grpc-id"', 30)
     assert any(line.get("request_id") == "my-grpc-id" for line in _lines(server))
 
 
