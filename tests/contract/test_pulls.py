@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from sterna.v1 import event_pb2, generation_pb2, model_admin_pb2, model_pb2, pull_pb2
 from sterna_service.app import CoreOptions
+from sterna_service.models.catalogue import holds_adapter
 from tests.support.core import PATIENCE, CoreClient, chat, eventually, refusal, running_core
 from tests.support.hub_server import COMMIT, HubServer, hub_server
 
@@ -64,6 +66,18 @@ async def test_a_pulled_model_answers(core: CoreClient) -> None:
     answer = await core.generate(chat("What is the capital of France?", model_id="model"))
     assert answer.model_id == "org/model"
     assert await running(core) == []
+
+
+async def test_the_end_is_told_once(core: CoreClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(directory: Path) -> bool:
+        time.sleep(1)
+        return holds_adapter(directory)
+
+    monkeypatch.setattr("sterna_service.models.pulls.holds_adapter", slowly)
+    reports = await to_the_end(pull(core))
+    ends = [each for each in reports if each.pull.state == pull_pb2.Pull.STATE_COMPLETED]
+    assert ends == [reports[-1]]
+    assert [each for each in reports if each.HasField("model")] == ends
 
 
 async def test_a_client_leaves_and_another_one_attaches(core: CoreClient, hub: HubServer) -> None:

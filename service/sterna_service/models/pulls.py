@@ -12,7 +12,7 @@ from sterna_service.errors import Reason, ServiceError
 from sterna_service.models.catalogue import holds_adapter
 from sterna_service.models.events import EventKind, EventLog
 from sterna_service.models.hub import Hub, PullCancelledError
-from sterna_service.models.pull import Progress, pull
+from sterna_service.models.pull import Progress, PullState, pull
 from sterna_service.models.store import Store
 
 _log = logging.getLogger(__name__)
@@ -59,7 +59,9 @@ class Pulls:
         told: Progress | None = None
         while not job.task.done():
             job.news.clear()
-            if job.progress is not told:
+            # That it is complete is told once, when watchers of the models know of it, too.
+            complete = job.progress.state is PullState.COMPLETED
+            if job.progress is not told and not complete:
                 told = job.progress
                 yield told
                 await asyncio.wait({job.task}, timeout=_REPORT_SECONDS)
