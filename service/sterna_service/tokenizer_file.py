@@ -53,7 +53,7 @@ def definition_of(part: Any) -> dict[str, Any]:
 
 
 def _growth(part: dict[str, Any]) -> int:
-    """How many times as long a part may make a text; at least as many as it does."""
+    """How many times as long a part may make a text: a bound, not what it does to any one text."""
     total = 1
     written: set[str] = set()
     for step in _steps(part):

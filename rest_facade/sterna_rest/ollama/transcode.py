@@ -33,9 +33,9 @@ from sterna_rest.ollama.schemas import (
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(-?\d+(?:\.\d+)?)(ms|s|m|h)")
-# Ten years: what the core takes.
-_LONGEST_KEEP_ALIVE = 10 * 366 * 86400
 _WHOLE_DURATION = re.compile(r"(?:-?\d+(?:\.\d+)?(?:ms|s|m|h))+")
+# Ten years in seconds: what the core takes.
+_LONGEST_KEEP_ALIVE = 10 * 366 * 86400
 
 _OPTIONS = {
     "sampling.repetition_penalty": "options.repeat_penalty",

@@ -16,8 +16,8 @@ from tests.support.tiny_encoder import make_encoder
 CYCLES = 50
 # What each cycle left would be there at least so often.
 MOST = CYCLES // 4
-# Of private memory. A model that stayed in each cycle would be some three times that; allocators
-# and threads, of which the event loop starts a few as it needs them, are some megabytes.
+# Of private memory. Allocators and threads, of which the event loop starts a few as it needs them,
+# are some megabytes; models that stay grow with the cycles.
 MOST_GROWTH = 20 * 2**20
 
 
